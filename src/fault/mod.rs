@@ -1,0 +1,37 @@
+//! What a drill can break: pure planners from parameters and facts to effects. One file and one line each.
+//!
+//! ```text
+//! reads(scene) ─► the engine's inventory ─► acts(scene, facts) ─► effects, journalled with their undo by the engine
+//!                                           in_effect(scene, facts): do the objects show it?
+//! ```
+//! A fault never touches the world and never writes its own undo: both are the engine's (I3).
+//!
+//! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
+//! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Fault`]; and its line below.
+
+use crate::model::effect::Act;
+use crate::model::facts::{Facts, Read, Unread};
+use crate::model::scene::{Progress, Refusal, Scene};
+
+/// What every fault can say about itself.
+pub trait Fault {
+    /// What `acts` and `in_effect` must see.
+    fn reads(&self, scene: &Scene) -> Vec<Read>;
+
+    /// What it does to the world as it is.
+    ///
+    /// # Errors
+    /// Where there is no target, or one out of scope.
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal>;
+
+    /// Whether the objects show its effect.
+    ///
+    /// # Errors
+    /// Where a fact is missing.
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread>;
+
+    /// Whether the cluster undoes it by itself (a killed pod comes back).
+    fn heals_itself(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,2 @@
+//! The command line: see the room `cli`.
+fn main() {}

@@ -1,0 +1,27 @@
+//! The words that every other room speaks: values only, no clock, no file, no network.
+//!
+//! ```text
+//! name      identifiers as types of their own
+//! time      instants, durations and intervals: every measured time is an interval (I8)
+//! target    objectives, targets, clauses, verdicts
+//! effect    what a step does to the world, and what takes it back (I3)
+//! scene     where a fault or a recovery is planned, and what it answers
+//! sample    one probe's answer, one ledger write, one read-back: a row of evidence each
+//! plan      a plan's values, as they stand in the first event of a run
+//! facts     what was read from a world, for pure planners
+//! outage    from samples to outages: the arithmetic of bounds
+//! event     the journal's lines: the one stream that every result is a function of (I1)
+//! evidence  a whole run, read back: events with their samples
+//! ```
+
+pub mod effect;
+pub mod event;
+pub mod evidence;
+pub mod facts;
+pub mod name;
+pub mod outage;
+pub mod plan;
+pub mod sample;
+pub mod scene;
+pub mod target;
+pub mod time;

@@ -1,0 +1,40 @@
+//! What a drill can do to recover: pure planners, as in the room `fault`. One file and one line each.
+//!
+//! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
+//! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Recovery`]; and its line below.
+
+use crate::model::effect::Act;
+use crate::model::facts::{Facts, Read, Unread};
+use crate::model::plan::Authority;
+use crate::model::scene::{Progress, Refusal, Scene};
+
+/// What every recovery can say about itself.
+pub trait Recovery {
+    /// What `acts` must see.
+    fn reads(&self, scene: &Scene) -> Vec<Read>;
+
+    /// What it does to the world as it is; nothing where it is done already.
+    ///
+    /// # Errors
+    /// Where there is no target, or one out of scope.
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal>;
+
+    /// What `settled` must see; may hold [`Read::Output`], since it is asked only during a run.
+    fn watches(&self, scene: &Scene) -> Vec<Read>;
+
+    /// Whether it has worked: its own success condition.
+    ///
+    /// # Errors
+    /// Where a fact is missing.
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread>;
+
+    /// Whose write authority it moves, if it moves any: the first such effect is the point of no return (I5).
+    fn authority(&self, _scene: &Scene) -> Option<Authority> {
+        None
+    }
+
+    /// Whether it keeps a side from writing.
+    fn fences(&self) -> bool {
+        false
+    }
+}

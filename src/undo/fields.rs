@@ -81,7 +81,7 @@ fn put_from(value: &mut Value, path: &[String], depth: usize, to: Option<&Value>
             }
         },
         Value::Array(list) => {
-            let Some(keys) = keys_for(&path[..depth]) else { return false };
+            let Some(keys) = keys_for(&path[..depth]).filter(|_| segment.starts_with('[')) else { return false };
             let place = list.iter().position(|element| element_segment(element, keys).as_ref() == Some(segment));
             match (last, place, to) {
                 (true, Some(place), Some(to)) => list[place] = to.clone(),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::effect::{Exec, Ref, Resource, Status};
 use super::facts::{Facts, Read, Unread};
 use super::name::{Name, Region};
+use super::plan::Fence;
 use super::scene::{Progress, Refusal, Scene};
 use super::workload::Workload;
 
@@ -46,6 +47,18 @@ impl Canary<'_> {
             argv: argv(words),
             status,
             reverse: reverse.map(argv),
+        }
+    }
+
+    /// What keeps it from taking writes, and how that is proved.
+    pub fn fence(&self) -> Fence {
+        Fence {
+            region: self.region.clone(),
+            exec: self.exec(&["fence"], status("role", Value::from("fenced")), None),
+            refused: Status {
+                argv: argv(&["try"]),
+                done: [("accepted".to_owned(), Value::Bool(false))].into(),
+            },
         }
     }
 

@@ -55,6 +55,19 @@ pub enum Refusal {
     OutOfScope(String),
 }
 
+impl Refusal {
+    /// What it means to who waits: what nobody could read stays unread, anything else may still come.
+    ///
+    /// # Errors
+    /// Where a fact is missing.
+    pub fn or_waiting(self) -> Result<Progress, Unread> {
+        match self {
+            Refusal::Unread(unread) => Err(unread),
+            Refusal::NoTarget(why) | Refusal::OutOfScope(why) => Ok(Progress::Waiting(why)),
+        }
+    }
+}
+
 /// Whether something is so by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {

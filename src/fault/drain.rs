@@ -61,8 +61,7 @@ impl Fault for Drain {
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         let nodes = match self.nodes.select(scene.region, facts) {
             Ok(nodes) => nodes,
-            Err(Refusal::Unread(unread)) => return Err(unread),
-            Err(Refusal::NoTarget(why) | Refusal::OutOfScope(why)) => return Ok(Progress::Waiting(why)),
+            Err(refusal) => return refusal.or_waiting(),
         };
         for (name, node) in nodes {
             if !is_cordoned(node) {

@@ -9,6 +9,7 @@
 //! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
 //! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Fault`]; and its line below.
 
+use crate::kinds;
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -33,5 +34,21 @@ pub trait Fault {
     /// Whether the cluster undoes it by itself (a killed pod comes back).
     fn heals_itself(&self) -> bool {
         false
+    }
+}
+
+kinds! {
+    /// What a drill can break.
+    pub enum FaultKind: Fault {
+        isolate::Isolate as "isolate",
+        drain::Drain as "drain",
+        zone_loss::ZoneLoss as "zoneLoss",
+        dns_failure::DnsFailure as "dnsFailure",
+        egress_deny::EgressDeny as "egressDeny",
+        config_corruption::ConfigCorruption as "configCorruption",
+        data_corruption::DataCorruption as "dataCorruption",
+        bad_rollout::BadRollout as "badRollout",
+        scale::Scale as "scale",
+        pod_kill::PodKill as "podKill",
     }
 }

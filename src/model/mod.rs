@@ -12,6 +12,7 @@
 //! outage    from samples to outages: the arithmetic of bounds
 //! event     the journal's lines: the one stream that every result is a function of (I1)
 //! evidence  a whole run, read back: events with their samples
+//! workload  how documents point at what runs
 //! ```
 
 pub mod effect;
@@ -25,3 +26,4 @@ pub mod sample;
 pub mod scene;
 pub mod target;
 pub mod time;
+pub mod workload;

@@ -1,1 +1,7 @@
 //! (being written)
+
+pub mod assembly;
+pub mod spec;
+
+pub use assembly::{Sandbox, SandboxError};
+pub use spec::SandboxSpec;

@@ -1,1 +1,33 @@
-//! (being written)
+//! The scenario language: the `Drill` and `Procedure` documents, and the checks of their meaning.
+//!
+//! ```text
+//! drill    the documents' types
+//! checks   one file per check: documents ─► diagnostics
+//! ```
+
+pub mod drill;
+pub mod stand_in;
+
+use crate::catalogue::ServiceCatalogue;
+use crate::document::Document;
+use crate::model::name::Name;
+
+pub use drill::{
+    Action, Declare, Drill, Ledger, Limits, Notify, Probe, Procedure, Proof, Regions, Stages, Step, Task,
+};
+
+/// A drill with the documents that it refers to by name.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub drill: Document<Drill>,
+    pub catalogue: Option<Document<ServiceCatalogue>>,
+    /// Those that its steps name.
+    pub procedures: Vec<Document<Procedure>>,
+}
+
+impl Scenario {
+    /// A procedure's steps by its name.
+    pub fn procedure(&self, name: &Name) -> Option<&Document<Procedure>> {
+        self.procedures.iter().find(|document| document.metadata.name == *name)
+    }
+}

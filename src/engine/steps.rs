@@ -8,7 +8,7 @@ use futures::future::{LocalBoxFuture, join_all};
 use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Stop};
 use crate::fault::FaultKind;
-use crate::model::effect::{Act, Of};
+use crate::model::effect::Of;
 use crate::model::event::{Decision, Outcome, Said, What};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId};
 use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};

@@ -275,7 +275,7 @@ impl Engine {
     ) -> (Interval, Result<Progress, String>) {
         let scene = self.scene(step, region);
         let sent = self.world.clock.now();
-        let facts = crate::inventory::read(&self.world, &fault.behaviour().reads(&scene)).await;
+        let facts = crate::inventory::read(&self.world, &fault.behaviour().watches(&scene)).await;
         let seen = Interval::between(sent, self.world.clock.now());
         (seen, fault.behaviour().in_effect(&scene, &facts).map_err(|unread| unread.to_string()))
     }

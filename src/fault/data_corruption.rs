@@ -1,9 +1,13 @@
 //! The fault `dataCorruption`.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Fault;
+use crate::model::canary::{Canary, status};
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
@@ -29,19 +33,33 @@ pub struct DataCorruption {
     pub workload: Workload,
     pub namespace: Name,
     /// How many records to damage, the newest first.
-    pub records: u32,
+    pub records: NonZeroU32,
+}
+
+impl DataCorruption {
+    fn canary<'a>(&'a self, scene: &Scene<'a>) -> Canary<'a> {
+        Canary { workload: &self.workload, namespace: &self.namespace, region: scene.region }
+    }
 }
 
 impl Fault for DataCorruption {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).reads()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let canary = self.canary(scene);
+        canary.is_there(scene, facts)?;
+        let words = ["corrupt", "--records", &self.records.to_string()];
+        let shown = status("corrupted", json!(self.records));
+        Ok(vec![Act::Exec(canary.exec(&words, shown, Some(&["restore"])))])
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).watches()
+    }
+
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        self.canary(scene).shows(facts, &status("corrupted", json!(self.records)))
     }
 }

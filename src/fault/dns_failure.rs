@@ -1,9 +1,12 @@
 //! The fault `dnsFailure`.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
+use crate::model::dns;
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -28,16 +31,23 @@ pub struct DnsFailure {
     pub record: String,
 }
 
+/// TEST-NET-1 (RFC 5737): no host has it.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
 impl Fault for DnsFailure {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        [dns::reads(scene), dns::watches(&self.record)].concat()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let record = dns::find(&self.record, scene, facts)?;
+        match record.point_to(&[NOBODY]) {
+            Some(act) => Ok(vec![act]),
+            None => Err(Refusal::NoTarget(format!("{} points to {NOBODY} already", self.record))),
+        }
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn in_effect(&self, _scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        dns::answers(&self.record, &[NOBODY], facts)
     }
 }

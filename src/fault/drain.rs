@@ -2,12 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::Fault;
-use crate::model::effect::Act;
+use super::{Fault, occupants};
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
-use crate::model::workload::Nodes;
+use crate::model::workload::{Nodes, controller, is_cordoned, uid};
 
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: drain-a-node
@@ -30,15 +31,47 @@ pub struct Drain {
 }
 
 impl Fault for Drain {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        [vec![Nodes::reads(scene.region)], occupants::reads(scene)].concat()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let nodes = self.nodes.select(scene.region, facts)?;
+        let mut acts = Vec::new();
+        for (name, _) in nodes.iter().filter(|(_, node)| !is_cordoned(node)) {
+            let at = Ref::new(scene.region, Resource::nodes(), None, name.as_str());
+            acts.push(Act::Patch { at, merge: json!({"spec": {"unschedulable": true}}) });
+        }
+        for (name, _) in &nodes {
+            for (at, pod) in occupants::on_node(scene, facts, name)? {
+                if occupants::belongs_to_node(pod) || !pod["metadata"]["deletionTimestamp"].is_null() {
+                    continue;
+                }
+                if controller(pod).is_none() {
+                    return Err(Refusal::OutOfScope(format!(
+                        "{at} has no controller that would make it again: move it before the drill"
+                    )));
+                }
+                acts.push(Act::Evict { at, uid: uid(pod), grace: None });
+            }
+        }
+        Ok(acts)
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        let nodes = match self.nodes.select(scene.region, facts) {
+            Ok(nodes) => nodes,
+            Err(refusal) => return refusal.or_waiting(),
+        };
+        for (name, node) in nodes {
+            if !is_cordoned(node) {
+                return Ok(Progress::Waiting(format!("the node {name} is not cordoned")));
+            }
+            let pods = occupants::on_node(scene, facts, name)?;
+            if let Some((at, _)) = pods.iter().find(|(_, pod)| !occupants::belongs_to_node(pod)) {
+                return Ok(Progress::Waiting(format!("{at} still runs on {name}")));
+            }
+        }
+        Ok(Progress::Done)
     }
 }

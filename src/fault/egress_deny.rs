@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::Fault;
-use crate::model::effect::Act;
+use super::{Fault, policy};
+use crate::model::dns;
+use crate::model::effect::{Act, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -51,16 +53,64 @@ pub enum ThirdParty {
     Host(String),
 }
 
+impl ThirdParty {
+    fn addresses(&self, facts: &Facts) -> Result<Vec<IpAddr>, Refusal> {
+        let mut all = match self {
+            ThirdParty::Address(address) => vec![*address],
+            ThirdParty::Host(host) => facts.addresses(host)?.to_vec(),
+        };
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+}
+
+/// All addresses of one family but these.
+fn everything_but(network: &str, addresses: &[IpAddr], mine: fn(&IpAddr) -> bool, bits: u8) -> Value {
+    let except: Vec<String> =
+        addresses.iter().filter(|address| mine(address)).map(|address| format!("{address}/{bits}")).collect();
+    if except.is_empty() {
+        return json!({"ipBlock": {"cidr": network}});
+    }
+    json!({"ipBlock": {"cidr": network, "except": except}})
+}
+
 impl Fault for EgressDeny {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        let pods = Read::in_namespace(scene.region, Resource::pods(), &self.namespace);
+        let mut reads = vec![pods, policy::reads(scene, &self.namespace)];
+        if let ThirdParty::Host(host) = &self.to {
+            reads.extend(dns::watches(host));
+        }
+        reads
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        scene.may_touch(&self.namespace)?;
+        let pods = facts.objects(scene.region, &Resource::pods(), Some(&self.namespace))?;
+        if !pods.values().any(|pod| self.selector.match_object(pod)) {
+            return Err(Refusal::NoTarget(format!(
+                "{} has no pods with the labels {} in {}",
+                scene.region, self.selector, self.namespace
+            )));
+        }
+        let lost = self.to.addresses(facts)?;
+        if lost.is_empty() {
+            return Err(Refusal::NoTarget("the third party has no address".to_owned()));
+        }
+        let peers = [
+            everything_but("0.0.0.0/0", &lost, IpAddr::is_ipv4, 32),
+            everything_but("::/0", &lost, IpAddr::is_ipv6, 128),
+        ];
+        let spec = json!({
+            "podSelector": {"matchLabels": self.selector},
+            "policyTypes": ["Egress"],
+            "egress": [{"to": peers}],
+        });
+        Ok(vec![policy::create(scene, facts, &self.namespace, spec)?])
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        policy::stands(scene, facts, &self.namespace)
     }
 }

@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::Fault;
-use crate::model::effect::Act;
+use super::{Fault, policy};
+use crate::model::effect::{Act, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -31,15 +32,44 @@ pub struct Isolate {
 }
 
 impl Fault for Isolate {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        let both = |namespace| {
+            [Read::in_namespace(scene.region, Resource::pods(), namespace), policy::reads(scene, namespace)]
+        };
+        self.namespaces.iter().flat_map(both).collect()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        if self.namespaces.is_empty() {
+            return Err(Refusal::NoTarget("no namespace is named".to_owned()));
+        }
+        let cut = |namespace: &Name| {
+            scene.may_touch(namespace)?;
+            if facts.objects(scene.region, &Resource::pods(), Some(namespace))?.is_empty() {
+                return Err(Refusal::NoTarget(format!("{} has no pods in {namespace}", scene.region)));
+            }
+            policy::create(
+                scene,
+                facts,
+                namespace,
+                json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+            )
+        };
+        self.namespaces.iter().map(cut).collect()
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        for namespace in &self.namespaces {
+            let progress = policy::stands(scene, facts, namespace)?;
+            if progress != Progress::Done {
+                return Ok(progress);
+            }
+            if let Some(other) = policy::other_that_allows(scene, facts, namespace)? {
+                return Ok(Progress::Waiting(format!(
+                    "the policy {other} in {namespace} allows traffic all the same"
+                )));
+            }
+        }
+        Ok(Progress::Done)
     }
 }

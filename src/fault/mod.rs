@@ -1,13 +1,16 @@
 //! What a drill can break: pure planners from parameters and facts to effects. One file and one line each.
 //!
 //! ```text
-//! reads(scene) ─► the engine's inventory ─► acts(scene, facts) ─► effects, journalled with their undo by the engine
-//!                                           in_effect(scene, facts): do the objects show it?
+//! reads(scene)   ─► the engine's inventory ─► acts(scene, facts) ─► effects, journalled with their undo by the engine
+//! watches(scene) ─► the engine's inventory ─► in_effect(scene, facts): do the objects show it?
 //! ```
 //! A fault never touches the world and never writes its own undo: both are the engine's (I3).
 //!
 //! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
 //! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Fault`]; and its line below.
+
+mod occupants;
+mod policy;
 
 use crate::kinds;
 use crate::model::effect::Act;
@@ -16,7 +19,7 @@ use crate::model::scene::{Progress, Refusal, Scene};
 
 /// What every fault can say about itself.
 pub trait Fault {
-    /// What `acts` and `in_effect` must see.
+    /// What `acts` must see.
     fn reads(&self, scene: &Scene) -> Vec<Read>;
 
     /// What it does to the world as it is.
@@ -24,6 +27,11 @@ pub trait Fault {
     /// # Errors
     /// Where there is no target, or one out of scope.
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal>;
+
+    /// What `in_effect` must see; may hold [`Read::Output`], since it is asked only during a run.
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.reads(scene)
+    }
 
     /// Whether the objects show its effect.
     ///

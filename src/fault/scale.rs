@@ -7,6 +7,7 @@ use super::Fault;
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
+use crate::model::rollout;
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -33,15 +34,21 @@ pub struct Scale {
 }
 
 impl Fault for Scale {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        vec![Read::in_namespace(scene.region, self.workload.resource(), &self.namespace)]
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let at = self.workload.at(scene.region, &self.namespace);
+        match rollout::scale(scene, facts, at, self.replicas)? {
+            Some(act) => Ok(vec![act]),
+            None => {
+                Err(Refusal::NoTarget(format!("{} has {} replicas already", self.workload, self.replicas)))
+            }
+        }
     }
 
-    fn in_effect(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        rollout::has_replicas(facts, &self.workload.at(scene.region, &self.namespace), self.replicas)
     }
 }

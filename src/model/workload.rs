@@ -4,7 +4,7 @@
 //! Left out: set-based selectors (`in`, `notin`); nothing here needs them yet.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::effect::{Ref, Resource};
-use super::name::{Name, Region};
+use super::facts::{Facts, Read};
+use super::name::{Name, Region, Uid};
+use super::scene::Refusal;
 
 /// A workload as `kubectl` names it: `deployment/checkout`, `statefulset/ledger`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,11 @@ impl Workload {
             WorkloadKind::Deployment => Resource::deployments(),
             WorkloadKind::StatefulSet => Resource::stateful_sets(),
         }
+    }
+
+    /// The first pod of a StatefulSet, by its fixed name; a Deployment has none of that name.
+    pub fn first_pod(&self, region: &Region, namespace: &Name) -> Ref {
+        Ref::new(region, Resource::pods(), Some(namespace.as_str()), &format!("{}-0", self.name))
     }
 
     /// The object itself.
@@ -135,4 +142,111 @@ pub enum Nodes {
     Named(Vec<Name>),
     /// All with these labels.
     Labelled(Labels),
+}
+
+impl Nodes {
+    /// What `select` must see.
+    pub fn reads(region: &Region) -> Read {
+        Read::Objects { region: region.clone(), resource: Resource::nodes(), namespace: None }
+    }
+
+    /// The nodes of a region that are meant, in the order of their names.
+    ///
+    /// # Errors
+    /// Where none is meant, or one that is named does not exist.
+    pub fn select<'a>(
+        &self,
+        region: &Region,
+        facts: &'a Facts,
+    ) -> Result<Vec<(&'a Name, &'a Value)>, Refusal> {
+        let nodes = facts.objects(region, &Resource::nodes(), None)?;
+        let named = |name: &Name| nodes.get_key_value(&(None, name.clone()));
+        let selected: Vec<_> = match self {
+            Nodes::Named(names) => {
+                if let Some(missing) = names.iter().find(|name| named(name).is_none()) {
+                    return Err(Refusal::NoTarget(format!("{region} has no node {missing}")));
+                }
+                let names: BTreeSet<&Name> = names.iter().collect();
+                names.into_iter().filter_map(named).collect()
+            }
+            Nodes::Labelled(labels) => nodes.iter().filter(|(_, node)| labels.match_object(node)).collect(),
+        };
+        if selected.is_empty() {
+            return Err(Refusal::NoTarget(format!("{region} has no node {self}")));
+        }
+        Ok(selected.into_iter().map(|((_, name), node)| (name, node)).collect())
+    }
+}
+
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nodes::Named(names) => {
+                write!(f, "of these names: {}", names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "))
+            }
+            Nodes::Labelled(labels) => write!(f, "with the labels {labels}"),
+        }
+    }
+}
+
+/// Whether nothing new is scheduled on a node.
+pub fn is_cordoned(node: &Value) -> bool {
+    node["spec"]["unschedulable"] == true
+}
+
+/// Whether a pod's `Ready` condition holds.
+pub fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+}
+
+/// What controls an object: the owner reference that says so.
+pub fn controller(object: &Value) -> Option<&Value> {
+    object["metadata"]["ownerReferences"].as_array()?.iter().find(|owner| owner["controller"] == true)
+}
+
+/// The uid that the API server gave an object; empty where it has none.
+pub fn uid(object: &Value) -> Uid {
+    object["metadata"]["uid"].as_str().unwrap_or_default().into()
+}
+
+/// Whether a controller has seen an object's latest change.
+pub fn is_observed(object: &Value) -> bool {
+    object["status"]["observedGeneration"].as_i64() >= object["metadata"]["generation"].as_i64()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_workload_is_read_as_kubectl_names_it() {
+        let ledger: Workload = "statefulset/ledger".parse().unwrap();
+        assert_eq!((ledger.kind, ledger.name.as_str()), (WorkloadKind::StatefulSet, "ledger"));
+        assert_eq!(ledger.to_string(), "statefulset/ledger");
+        for wrong in ["ledger", "daemonset/x", "deployment/", "deployment/../../secrets", "deployment/A"] {
+            assert!(wrong.parse::<Workload>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn labels_match_only_where_all_of_them_do() {
+        let labels =
+            Labels([("app".to_owned(), "a".to_owned()), ("tier".to_owned(), "web".to_owned())].into());
+        let both = json!({"metadata": {"labels": {"app": "a", "tier": "web", "x": "y"}}});
+        let one = json!({"metadata": {"labels": {"app": "a"}}});
+        assert!(labels.match_object(&both) && !labels.match_object(&one));
+        assert!(!labels.match_object(&json!({"metadata": {}})));
+        assert_eq!(labels.to_string(), "app=a,tier=web");
+    }
+
+    #[test]
+    fn a_change_that_no_controller_has_seen_is_not_observed() {
+        let object = |seen: Value| json!({"metadata": {"generation": 2}, "status": seen});
+        assert!(!is_observed(&object(json!({"observedGeneration": 1}))));
+        assert!(!is_observed(&object(json!({}))));
+        assert!(is_observed(&object(json!({"observedGeneration": 2}))));
+    }
 }

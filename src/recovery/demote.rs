@@ -2,9 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::canary::{Canary, status};
+use crate::model::effect::{Act, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -19,7 +21,7 @@ recover: {demote: {workload: statefulset/ledger, namespace: shop}}
 ///
 /// Cannot: work while the other side does not follow; it waits for it.
 ///
-/// Effects: runs `drillmaster ledger demote` in the workload's first pod, unless it is a replica already.
+/// Effects: runs `drillmaster ledger demote` in the workload's first pod.
 ///
 /// Undo: runs `drillmaster ledger promote`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,20 +35,33 @@ pub struct Demote {
     pub region: Option<Region>,
 }
 
+impl Demote {
+    fn canary<'a>(&'a self, scene: &Scene<'a>) -> Canary<'a> {
+        let region = self.region.as_ref().unwrap_or(scene.region);
+        Canary { workload: &self.workload, namespace: &self.namespace, region }
+    }
+}
+
+fn demoted() -> Status {
+    status("role", json!("replica"))
+}
+
 impl Recovery for Demote {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).reads()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let canary = self.canary(scene);
+        canary.is_there(scene, facts)?;
+        Ok(vec![Act::Exec(canary.exec(&["demote"], demoted(), Some(&["promote"])))])
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).watches()
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        self.canary(scene).shows(facts, &demoted())
     }
 }

@@ -1,10 +1,13 @@
 //! The recovery `dnsSwitch`.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::dns;
+use crate::model::effect::{Act, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Region;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -33,20 +36,59 @@ pub struct DnsSwitch {
     pub region: Option<Region>,
 }
 
+/// The annotation by which a Service says whose traffic it can take.
+const SERVES: &str = "drillmaster.dev/serves";
+
+impl DnsSwitch {
+    fn region<'a>(&'a self, scene: &Scene<'a>) -> &'a Region {
+        self.region.as_ref().unwrap_or(scene.region)
+    }
+
+    fn services(&self, scene: &Scene) -> Vec<Read> {
+        scene.in_limits(self.region(scene), &Resource::services())
+    }
+
+    /// The load balancer's addresses of the Services that serve the record.
+    fn addresses(&self, scene: &Scene, facts: &Facts) -> Result<Vec<IpAddr>, Unread> {
+        let mut found = Vec::new();
+        for namespace in scene.namespaces {
+            for service in facts.objects(self.region(scene), &Resource::services(), Some(namespace))?.values()
+            {
+                if service["metadata"]["annotations"][SERVES] != *self.record {
+                    continue;
+                }
+                let points = service["status"]["loadBalancer"]["ingress"].as_array().into_iter().flatten();
+                found.extend(points.filter_map(|point| point["ip"].as_str()?.parse::<IpAddr>().ok()));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+}
+
 impl Recovery for DnsSwitch {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        [dns::reads(scene), self.services(scene)].concat()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let addresses = self.addresses(scene, facts)?;
+        if addresses.is_empty() {
+            return Err(Refusal::NoTarget(format!(
+                "{} has no Service with an address and the annotation `{SERVES}: {}`",
+                self.region(scene),
+                self.record
+            )));
+        }
+        Ok(dns::find(&self.record, scene, facts)?.point_to(&addresses).into_iter().collect())
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        [self.services(scene), dns::watches(&self.record)].concat()
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        dns::answers(&self.record, &self.addresses(scene, facts)?, facts)
     }
 }

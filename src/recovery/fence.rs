@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recovery;
+use crate::model::canary::Canary;
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
@@ -19,7 +20,7 @@ recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}
 ///
 /// Cannot: fence a side whose API server does not answer.
 ///
-/// Effects: runs `drillmaster ledger fence` in the workload's first pod, unless it is fenced already.
+/// Effects: runs `drillmaster ledger fence` in the workload's first pod.
 ///
 /// Undo: none; lifted by the promotion of that side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,20 +34,34 @@ pub struct Fence {
     pub region: Option<Region>,
 }
 
+impl Fence {
+    fn canary<'a>(&'a self, scene: &Scene<'a>) -> Canary<'a> {
+        let region = self.region.as_ref().unwrap_or(scene.region);
+        Canary { workload: &self.workload, namespace: &self.namespace, region }
+    }
+}
+
 impl Recovery for Fence {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).reads()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let canary = self.canary(scene);
+        canary.is_there(scene, facts)?;
+        Ok(vec![Act::Exec(canary.fence().exec)])
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).watches()
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        let canary = self.canary(scene);
+        canary.shows(facts, &canary.fence().exec.status)
+    }
+
+    fn fences(&self) -> bool {
+        true
     }
 }

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
 use crate::model::scene::{Progress, Refusal, Scene};
+use crate::model::workload::is_observed;
 
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: put-the-upstream-right
@@ -49,20 +50,62 @@ pub struct Patch {
     pub region: Option<Region>,
 }
 
+impl Patch {
+    fn at(&self, scene: &Scene) -> Ref {
+        let (group, version) = self.api_version.rsplit_once('/').unwrap_or(("", &self.api_version));
+        let plural = self.plural.clone().unwrap_or_else(|| format!("{}s", self.kind.to_ascii_lowercase()));
+        let resource = Resource::new(group, version, &plural, &self.kind);
+        let region = self.region.as_ref().unwrap_or(scene.region);
+        Ref::new(region, resource, self.namespace.as_ref().map(Name::as_str), self.name.as_str())
+    }
+}
+
+/// Whether an object holds the fields of a merge patch already.
+fn holds(object: Option<&Value>, merge: &Value) -> bool {
+    match (object, merge) {
+        (None, Value::Null) => true,
+        (Some(Value::Object(fields)), Value::Object(changes)) => {
+            changes.iter().all(|(field, change)| holds(fields.get(field), change))
+        }
+        (object, merge) => object == Some(merge) && !merge.is_null(),
+    }
+}
+
 impl Recovery for Patch {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        let Ref { region, resource, namespace, .. } = self.at(scene);
+        vec![Read::Objects { region, resource, namespace }]
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        if let Some(namespace) = &self.namespace {
+            scene.may_touch(namespace)?;
+        }
+        let at = self.at(scene);
+        let found = facts.object(&at.region, &at.resource, at.namespace.as_ref(), &at.name)?;
+        let object = found.ok_or_else(|| Refusal::NoTarget(format!("{at} does not exist")))?;
+        if holds(Some(object), &self.merge) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Act::Patch { at, merge: self.merge.clone() }])
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.reads(scene)
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        let at = self.at(scene);
+        let object = facts.object(&at.region, &at.resource, at.namespace.as_ref(), &at.name)?;
+        Ok(match object {
+            Some(object) if !holds(Some(object), &self.merge) => {
+                Progress::Waiting(format!("{at} does not hold the fields"))
+            }
+            Some(object) if !object["status"]["observedGeneration"].is_null() && !is_observed(object) => {
+                Progress::Waiting(format!("{at} has not been looked at by its controller"))
+            }
+            Some(_) => Progress::Done,
+            None => Progress::Waiting(format!("{at} does not exist")),
+        })
     }
 }

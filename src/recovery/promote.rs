@@ -2,11 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::canary::{Canary, status};
+use crate::model::effect::{Act, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
+use crate::model::plan::Authority;
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -20,7 +23,7 @@ budget: 2m
 ///
 /// Cannot: keep the other side from writing; `fence` does, or its loss. Writes that the other side took and did not ship are lost.
 ///
-/// Effects: runs `drillmaster ledger promote` in the workload's first pod, unless it is primary already. The point of no return.
+/// Effects: runs `drillmaster ledger promote` in the workload's first pod. The point of no return.
 ///
 /// Undo: runs `drillmaster ledger demote`; only where the point of no return is not passed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,20 +37,44 @@ pub struct Promote {
     pub region: Option<Region>,
 }
 
+impl Promote {
+    fn canary<'a>(&'a self, scene: &Scene<'a>) -> Canary<'a> {
+        let region = self.region.as_ref().unwrap_or(scene.region);
+        Canary { workload: &self.workload, namespace: &self.namespace, region }
+    }
+}
+
+fn promoted() -> Status {
+    status("role", json!("primary"))
+}
+
 impl Recovery for Promote {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).reads()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let canary = self.canary(scene);
+        canary.is_there(scene, facts)?;
+        Ok(vec![Act::Exec(canary.exec(&["promote"], promoted(), Some(&["demote"])))])
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).watches()
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        self.canary(scene).shows(facts, &promoted())
+    }
+
+    fn authority(&self, scene: &Scene) -> Option<Authority> {
+        let canary = self.canary(scene);
+        let others = scene.regions.iter().filter(|region| *region != canary.region);
+        Some(Authority {
+            workload: format!("{} in {}", self.workload, self.namespace),
+            takeover: canary.pod(),
+            promoted: promoted(),
+            others: others.map(|region| Canary { region, ..canary }.fence()).collect(),
+        })
     }
 }

@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
+use crate::model::rollout;
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -32,20 +33,27 @@ pub struct Restart {
     pub region: Option<Region>,
 }
 
+impl Restart {
+    fn at(&self, scene: &Scene) -> Ref {
+        self.workload.at(self.region.as_ref().unwrap_or(scene.region), &self.namespace)
+    }
+}
+
 impl Recovery for Restart {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        let at = self.at(scene);
+        vec![Read::in_namespace(&at.region, at.resource, &self.namespace)]
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        Ok(rollout::restart(scene, facts, self.at(scene))?.into_iter().collect())
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.reads(scene)
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        rollout::is_done(facts, &self.at(scene))
     }
 }

@@ -2,9 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::canary::{Canary, status};
+use crate::model::effect::{Act, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -34,20 +36,33 @@ pub struct RestoreFromCopy {
     pub region: Option<Region>,
 }
 
+impl RestoreFromCopy {
+    fn canary<'a>(&'a self, scene: &Scene<'a>) -> Canary<'a> {
+        let region = self.region.as_ref().unwrap_or(scene.region);
+        Canary { workload: &self.workload, namespace: &self.namespace, region }
+    }
+}
+
+fn undamaged() -> Status {
+    status("corrupted", json!(0))
+}
+
 impl Recovery for RestoreFromCopy {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).reads()
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let canary = self.canary(scene);
+        canary.is_there(scene, facts)?;
+        Ok(vec![Act::Exec(canary.exec(&["snapshot-restore"], undamaged(), None))])
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.canary(scene).watches()
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        self.canary(scene).shows(facts, &undamaged())
     }
 }

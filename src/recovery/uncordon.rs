@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Recovery;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Region;
 use crate::model::scene::{Progress, Refusal, Scene};
-use crate::model::workload::Nodes;
+use crate::model::workload::{Nodes, is_cordoned};
 
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: nodes-back
@@ -31,20 +32,38 @@ pub struct Uncordon {
     pub region: Option<Region>,
 }
 
+impl Uncordon {
+    fn region<'a>(&'a self, scene: &Scene<'a>) -> &'a Region {
+        self.region.as_ref().unwrap_or(scene.region)
+    }
+}
+
 impl Recovery for Uncordon {
-    fn reads(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn reads(&self, scene: &Scene) -> Vec<Read> {
+        vec![Nodes::reads(self.region(scene))]
     }
 
-    fn acts(&self, _scene: &Scene, _facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Err(Refusal::NoTarget("not planned yet".to_owned()))
+    fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
+        let region = self.region(scene);
+        let nodes = self.nodes.select(region, facts)?;
+        let cordoned = nodes.into_iter().filter(|(_, node)| is_cordoned(node));
+        let at = |name: &str| Ref::new(region, Resource::nodes(), None, name);
+        let merge = json!({"spec": {"unschedulable": null}});
+        Ok(cordoned.map(|(name, _)| Act::Patch { at: at(name.as_str()), merge: merge.clone() }).collect())
     }
 
-    fn watches(&self, _scene: &Scene) -> Vec<Read> {
-        Vec::new()
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.reads(scene)
     }
 
-    fn settled(&self, _scene: &Scene, _facts: &Facts) -> Result<Progress, Unread> {
-        Ok(Progress::Waiting("not planned yet".to_owned()))
+    fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
+        let nodes = match self.nodes.select(self.region(scene), facts) {
+            Ok(nodes) => nodes,
+            Err(refusal) => return refusal.or_waiting(),
+        };
+        Ok(match nodes.into_iter().find(|(_, node)| is_cordoned(node)) {
+            None => Progress::Done,
+            Some((name, _)) => Progress::Waiting(format!("the node {name} is still cordoned")),
+        })
     }
 }

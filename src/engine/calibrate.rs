@@ -99,7 +99,7 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
         }
         samples
     };
-    let ((), (), mut samples) = tokio::join!(probing, stopping, collecting);
+    let (_, (), mut samples) = tokio::join!(probing, stopping, collecting);
     samples.sort_by_key(|sample| sample.sent);
     let clause = RestoredClause { lasting: Duration::from_millis(100), ..RestoredClause::default() };
     let found = outages(&samples, &clause);

@@ -313,13 +313,15 @@ impl Engine {
         let Some(net) = self.world.vantages.get(&Vantage::from(from.as_str())) else {
             return Outcome::failed(format!("there is no vantage {from}"));
         };
-        let exchange = crate::http::exchange(net.as_ref(), self.world.clock.as_ref(), request);
-        match tokio::time::timeout(EXEC_ENDS_WITHIN.std(), exchange).await {
-            Ok(Ok(answer)) if answer.status < 400 => Outcome::Ok,
-            Ok(Ok(answer)) => Outcome::failed(format!("status {}", answer.status)),
-            Ok(Err(broken)) if broken.sent => Outcome::unknown(broken.failure),
-            Ok(Err(broken)) => Outcome::failed(broken.failure),
-            Err(_) => Outcome::unknown(format!("no answer within {EXEC_ENDS_WITHIN}")),
+        let ask = match crate::http::Ask::new(request) {
+            Ok(ask) => ask,
+            Err(error) => return Outcome::failed(error),
+        };
+        match crate::http::exchange(net.as_ref(), self.world.clock.as_ref(), &ask, Some(EXEC_ENDS_WITHIN)).await {
+            Ok(answer) if answer.status < 400 => Outcome::Ok,
+            Ok(answer) => Outcome::failed(format!("status {}", answer.status)),
+            Err(broken) if broken.sent => Outcome::unknown(broken.failure),
+            Err(broken) => Outcome::failed(broken.failure),
         }
     }
 

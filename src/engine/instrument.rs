@@ -60,7 +60,9 @@ impl Instrument {
                     ranges: ranges.clone(),
                     start,
                 };
-                tasks.spawn(prober::run(probe_run, out.clone(), stopped.clone()));
+                let probing = prober::run(probe_run, out.clone(), stopped.clone());
+                // A probe that cannot ask never answers: the steady state is refused, and names it.
+                tasks.spawn(async { drop(probing.await) });
             }
         }
         for ledger in &plan.ledgers {
@@ -72,7 +74,9 @@ impl Instrument {
                 run: run.clone(),
                 start,
             };
-            tasks.spawn(ledger::client::run(ledger_run, out.clone(), stopped.clone()));
+            let writing = ledger::client::run(ledger_run, out.clone(), stopped.clone());
+            // A client that cannot write leaves no acknowledged write: its objective is inconclusive.
+            tasks.spawn(async { drop(writing.await) });
         }
         Self { observations, stop, tasks, live, recorder }
     }

@@ -206,9 +206,9 @@ impl Engine {
         if let Err(Stop::Sink(_)) = how {
             self.recorder.heal_whatever_happens();
         }
-        let ended = instrument.alongside(self.aftermath(&how)).await;
+        instrument.alongside(self.aftermath(&how)).await??;
         instrument.finish().await?;
-        ended??;
+        self.remove_writes().await?;
         how
     }
 
@@ -372,39 +372,41 @@ impl Engine {
             let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
             let began = self.world.clock.now();
             let up_to = self.live.highest_write(&ledger.store);
-            let read = ledger::client::read_back(
-                net.as_ref(),
-                self.world.clock.as_ref(),
-                ledger,
-                &self.run,
-                up_to,
-                began.plus(READ_WITHIN),
-            )
-            .await;
-            let file = RowFile::Read(ledger.store.clone(), pass);
-            for found in &read.found {
-                self.recorder.row(&file, found)?;
-            }
-            self.recorder.bind()?;
+            let deadline = began.plus(READ_WITHIN);
+            let clock = self.world.clock.as_ref();
+            let read = ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
+            let (answered_by, stable, outcome) = match read {
+                Ok(read) => {
+                    let file = RowFile::Read(ledger.store.clone(), pass);
+                    for found in &read.found {
+                        self.recorder.row(&file, found)?;
+                    }
+                    self.recorder.bind()?;
+                    let region = self.world.region_of(read.answered_by);
+                    let answered_by = region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
+                    (answered_by, read.stable, Outcome::Ok)
+                }
+                Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),
+            };
             self.recorder.append(What::ReadBack {
                 store: ledger.store.clone(),
                 pass,
                 began,
-                answered_by: read.answered_by,
-                stable: read.stable,
-                outcome: read.outcome.clone(),
+                answered_by: answered_by.into(),
+                stable,
+                outcome: outcome.clone(),
             })?;
             self.passes.borrow_mut().insert(ledger.store.clone(), pass);
-            if !read.outcome.is_ok() {
-                worst = read.outcome;
-            } else if !read.stable {
+            if !outcome.is_ok() {
+                worst = outcome;
+            } else if !stable {
                 worst = Outcome::failed("it still changed when time was up");
             }
         }
         Ok(worst)
     }
 
-    /// What follows the script, however it ended: healing, then the ledger's own writes are removed.
+    /// What follows the script, however it ended: the abort is written down, and all is healed.
     async fn aftermath(&self, how: &Result<Ended, Stop>) -> Result<(), SinkError> {
         if let Err(stop) = how {
             let why = match stop {
@@ -421,10 +423,16 @@ impl Engine {
         self.owed.borrow_mut().clear();
         let left = self.healed("engine").await;
         self.left.replace(left);
+        Ok(())
+    }
+
+    /// Removes what the ledgers' clients wrote, and proves it.
+    async fn remove_writes(&self) -> Result<(), SinkError> {
         for ledger in &self.plan.ledgers {
             let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
-            let outcome =
-                ledger::client::remove(net.as_ref(), self.world.clock.as_ref(), ledger, &self.run).await;
+            let clock = self.world.clock.as_ref();
+            let deadline = clock.now().plus(READ_WITHIN);
+            let outcome = ledger::client::remove(net.as_ref(), clock, ledger, &self.run, deadline).await;
             self.recorder.append(What::WritesRemoved { store: ledger.store.clone(), outcome })?;
         }
         Ok(())

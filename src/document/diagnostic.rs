@@ -42,6 +42,39 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// An error; control characters of the user's text are stripped, since messages quote it.
+    pub fn error(message: impl AsRef<str>, place: Option<Place>) -> Diagnostic {
+        Diagnostic { severity: Severity::Error, message: plain(message.as_ref()), place, help: None }
+    }
+
+    /// A warning.
+    pub fn warning(message: impl AsRef<str>, place: Option<Place>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message, place) }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl AsRef<str>) -> Diagnostic {
+        self.help = Some(plain(help.as_ref()));
+        self
+    }
+}
+
+/// Whether a list has an error in it, and not only warnings.
+pub fn refused(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+/// A text without what could steer a terminal: control characters and marks that change the direction of writing.
+pub fn plain(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// A step on the way into a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {

@@ -7,12 +7,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::stand_in::ProbeKind;
+
 use crate::document::Kind;
 use crate::fault::FaultKind;
 use crate::model::name::{Name, ProbeId, Region, Role, StepId, Vantage};
 use crate::model::plan::{AbortWhen, Check, DrillType, OnTimeout, ProofUntil, Stage, Wait};
 use crate::model::time::Duration;
+use crate::probe::ProbeKind;
 use crate::recovery::RecoveryKind;
 
 /// A disaster recovery drill: what is broken, how it is recovered, what is measured meanwhile.
@@ -101,7 +102,8 @@ pub struct Regions {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Probe {
-    /// Its name, which nothing else in the drill has.
+    /// An id has lower-case letters, digits and `-`; no other probe of the drill has it.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub id: ProbeId,
     /// The service whose objectives it measures; several probes may measure one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +120,7 @@ pub struct Probe {
     pub from: Vec<Vantage>,
     /// Reuse the connection, and open a fresh one for each n-th; 1 opens one each time.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub fresh_every: u32,
     /// What is asked: one probe kind.
     #[serde(flatten)]
@@ -258,7 +261,8 @@ impl Kind for Procedure {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Step {
-    /// Its name, which no other step of the drill has.
+    /// An id has lower-case letters, digits and `-`; no other step of the drill has it.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub id: StepId,
     /// What people read in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,6 @@
 //! ```
 
 pub mod drill;
-pub mod stand_in;
 
 use crate::catalogue::ServiceCatalogue;
 use crate::document::Document;

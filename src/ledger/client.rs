@@ -123,7 +123,8 @@ fn read<'a, T: Deserialize<'a>>(answer: &'a Exchange) -> Option<T> {
     serde_json::from_slice(&answer.body).ok()
 }
 
-/// Reads everything back that a run wrote, page by page, again and again until two passes read the same or the deadline is over.
+/// Reads everything back that a run wrote up to a number, page by page, again and again until two passes read the same or the
+/// deadline is over. What was written after it began would never let two passes agree.
 ///
 /// # Errors
 /// Where no pass was read to its end in time.
@@ -132,12 +133,17 @@ pub async fn read_back(
     clock: &dyn Clock,
     ledger: &plan::Ledger,
     run: &RunId,
+    up_to: u64,
     deadline: At,
 ) -> Result<ReadBack, Unread> {
     let ask = asking("GET", &ledger.url)?;
     let mut before: Result<ReadBack, Unread> = Err(Unread::Failed(Failure::Timeout));
     loop {
-        match (pass(net, clock, &ask, ledger.timeout, run).await, &mut before) {
+        let mut now = pass(net, clock, &ask, ledger.timeout, run).await;
+        if let Ok(read) = &mut now {
+            read.found.retain(|found| found.number <= up_to);
+        }
+        match (now, &mut before) {
             (Ok(now), Ok(before)) if now.found == before.found => {
                 return Ok(ReadBack { stable: true, ..now });
             }

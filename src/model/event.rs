@@ -198,9 +198,11 @@ pub enum What {
         sha256: Sha256,
     },
     /// A ledger was read back to its rows; not stable means that it still changed when time was up.
+    /// Writes that were not completed when it began are not judged by it.
     ReadBack {
         store: Name,
         pass: u32,
+        began: At,
         answered_by: Name,
         stable: bool,
         outcome: Outcome,

@@ -74,6 +74,7 @@ impl Recovery for Promote {
             workload: format!("{} in {}", self.workload, self.namespace),
             takeover: canary.pod(),
             promoted: promoted(),
+            unfence: crate::model::canary::argv(&["promote"]),
             others: others.map(|region| Canary { region, ..canary }.fence()).collect(),
         })
     }

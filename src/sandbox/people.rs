@@ -4,11 +4,11 @@
 //! number of the question to it, so that one person's answers do not depend on who else is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::{BoxFuture, pending};
+use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use super::spec::Person;
@@ -44,10 +44,10 @@ impl SimulatedPeople {
     }
 
     fn delay(&self, person: &Person, count: u64) -> std::time::Duration {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, &person.role, count).hash(&mut hasher);
+        let digest = Sha256::digest(format!("{} {} {count}", self.seed, person.role));
+        let drawn = digest.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
         let jitter = u64::try_from(person.answers.jitter.as_millis()).unwrap_or(u64::MAX);
-        let drawn = fastrand::Rng::with_seed(hasher.finish()).u64(0..=jitter);
+        let drawn = fastrand::Rng::with_seed(drawn).u64(0..=jitter);
         person.answers.after.std() + std::time::Duration::from_millis(drawn)
     }
 }

@@ -145,6 +145,9 @@ pub struct Targets {
     /// From where the recovery time counts.
     #[serde(default)]
     pub from: Origin,
+    /// The longest time that the service may run without redundancy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Duration>,
 }
 
 /// How the RTO is shared out.

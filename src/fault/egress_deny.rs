@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Fault, policy};
 use crate::model::dns;
-use crate::model::effect::{Act, Resource};
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -108,6 +108,16 @@ impl Fault for EgressDeny {
             "egress": [{"to": peers}],
         });
         Ok(vec![policy::create(scene, facts, &self.namespace, spec)?])
+    }
+
+    /// The pods that lose the third party.
+    fn hits(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Ref>, Refusal> {
+        let pods = facts.objects(scene.region, &Resource::pods(), Some(&self.namespace))?;
+        let ours = pods.iter().filter(|(_, pod)| self.selector.match_object(pod));
+        let at = |name: &Name| {
+            Ref::new(scene.region, Resource::pods(), Some(self.namespace.as_str()), name.as_str())
+        };
+        Ok(ours.map(|((_, name), _)| at(name)).collect())
     }
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {

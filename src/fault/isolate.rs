@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Fault, policy};
-use crate::model::effect::{Act, Resource};
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -56,6 +56,18 @@ impl Fault for Isolate {
             )
         };
         self.namespaces.iter().map(cut).collect()
+    }
+
+    /// Every pod of the namespaces.
+    fn hits(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Ref>, Refusal> {
+        let mut pods = Vec::new();
+        for namespace in &self.namespaces {
+            let found = facts.objects(scene.region, &Resource::pods(), Some(namespace))?.keys();
+            pods.extend(found.map(|(_, name)| {
+                Ref::new(scene.region, Resource::pods(), Some(namespace.as_str()), name.as_str())
+            }));
+        }
+        Ok(pods)
     }
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {

@@ -13,7 +13,7 @@ mod occupants;
 mod policy;
 
 use crate::kinds;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
 
@@ -27,6 +27,14 @@ pub trait Fault {
     /// # Errors
     /// Where there is no target, or one out of scope.
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal>;
+
+    /// The objects that suffer from it, for the blast radius: those it acts on, unless it says otherwise.
+    ///
+    /// # Errors
+    /// As `acts`.
+    fn hits(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Ref>, Refusal> {
+        Ok(self.acts(scene, facts)?.iter().filter_map(|act| act.at().cloned()).collect())
+    }
 
     /// What `in_effect` must see; may hold [`Read::Output`], since it is asked only during a run.
     fn watches(&self, scene: &Scene) -> Vec<Read> {

@@ -84,6 +84,17 @@ impl Fault for ZoneLoss {
         Ok(nodes.into_iter().map(lose).collect())
     }
 
+    /// The nodes, and the pods that they lose.
+    fn hits(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Ref>, Refusal> {
+        let mut hits = Vec::new();
+        for (name, _) in self.nodes().select(scene.region, facts)? {
+            hits.push(Ref::new(scene.region, Resource::nodes(), None, name.as_str()));
+            let pods = occupants::on_node(scene, facts, name)?;
+            hits.extend(pods.into_iter().filter(|(_, pod)| !tolerates(pod)).map(|(at, _)| at));
+        }
+        Ok(hits)
+    }
+
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         let nodes = match self.nodes().select(scene.region, facts) {
             Ok(nodes) => nodes,

@@ -28,9 +28,9 @@ impl Window {
 
     /// The column of an instant.
     pub fn column(&self, at: At) -> usize {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and COLUMNS")]
-        let column = (self.x(at) / WIDTH * COLUMNS as f64) as usize;
-        column.min(COLUMNS - 1)
+        let (part, whole) = (at.since(self.from).as_nanos(), self.to.since(self.from).as_nanos());
+        let column = part * COLUMNS as u128 / whole.max(1);
+        usize::try_from(column).map_or(COLUMNS - 1, |column| column.min(COLUMNS - 1))
     }
 
     /// An interval as a bar, wide enough to see.
@@ -46,14 +46,21 @@ impl Window {
         let step = STEPS.into_iter().find(|step| length / step <= 6).unwrap_or(length / 6 + 1);
         (0..=length / step)
             .map(|i| Duration::from_secs(i * step))
-            .map(|after| Tick { x: rounded(self.x(self.from.plus(after)) / 10.0), text: super::words::at_least(after) })
+            .map(|after| Tick {
+                x: rounded(self.x(self.from.plus(after)) / 10.0),
+                text: super::words::at_least(after),
+            })
             .collect()
     }
 }
 
 /// A part of a whole in thousandths, within the picture.
 fn share(part: Duration, whole: Duration) -> f64 {
-    if whole == Duration::ZERO { 0.0 } else { (part.as_secs_f64() / whole.as_secs_f64()).clamp(0.0, 1.0) * WIDTH }
+    if whole == Duration::ZERO {
+        0.0
+    } else {
+        (part.as_secs_f64() / whole.as_secs_f64()).clamp(0.0, 1.0) * WIDTH
+    }
 }
 
 /// To two decimals: enough for paper, and short.
@@ -92,10 +99,13 @@ pub struct Gauge {
 /// Draws an interval against a target: the target at half of the width, unless the interval needs more room.
 pub fn gauge(actual: &Span, target: Option<Duration>) -> Gauge {
     let far = actual.most.unwrap_or(actual.least.plus(actual.least));
-    let whole = [target.map_or(Duration::ZERO, |target| target.plus(target)), far.plus(Duration::from(far.std() / 5))]
-        .into_iter()
-        .max()
-        .unwrap_or_default();
+    let whole = [
+        target.map_or(Duration::ZERO, |target| target.plus(target)),
+        far.plus(Duration::from(far.std() / 5)),
+    ]
+    .into_iter()
+    .max()
+    .unwrap_or_default();
     let x = share(actual.least, whole);
     let to = actual.most.map_or(WIDTH, |most| share(most, whole));
     let at = target.map(|target| rounded(share(target, whole)));
@@ -134,7 +144,11 @@ pub fn strip(window: Window, marks: impl Iterator<Item = (At, Mark)>) -> Strip {
         let column = &mut columns[window.column(at)];
         *column = (*column).max(mark);
     }
-    Strip { ok: path(&columns, Mark::Ok, 13), gap: path(&columns, Mark::Gap, 7), failed: path(&columns, Mark::Failed, 0) }
+    Strip {
+        ok: path(&columns, Mark::Ok, 13),
+        gap: path(&columns, Mark::Gap, 7),
+        failed: path(&columns, Mark::Failed, 0),
+    }
 }
 
 /// The bars of one mark in a picture 600 wide and 20 high, from `top` to the bottom.
@@ -158,7 +172,8 @@ mod tests {
 
     #[test]
     fn one_failure_among_a_million_samples_shows_and_the_strip_stays_small() {
-        let marks = (0..1_000_000).map(|i| (At(i * 600_000), if i == 500_000 { Mark::Failed } else { Mark::Ok }));
+        let marks =
+            (0..1_000_000).map(|i| (At(i * 600_000), if i == 500_000 { Mark::Failed } else { Mark::Ok }));
         let strip = strip(WINDOW, marks);
         assert_eq!(strip.failed, ["M300 20V0H301V20Z"]);
         assert_eq!(strip.ok.len(), 2);
@@ -166,7 +181,8 @@ mod tests {
 
     #[test]
     fn the_worst_striped_case_is_bounded_by_the_columns() {
-        let marks = (0..1200_i64).map(|i| (At(i * 500_000_000), if i / 2 % 2 == 0 { Mark::Failed } else { Mark::Ok }));
+        let marks = (0..1200_i64)
+            .map(|i| (At(i * 500_000_000), if i / 2 % 2 == 0 { Mark::Failed } else { Mark::Ok }));
         let strip = strip(WINDOW, marks);
         assert_eq!(strip.ok.len() + strip.failed.len(), COLUMNS);
     }

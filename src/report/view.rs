@@ -88,7 +88,11 @@ impl From<&Interval> for When {
     fn from(interval: &Interval) -> Self {
         let since = |at: crate::model::time::At| at.since(crate::model::time::At(0));
         let span = Span { least: since(interval.earliest), most: Some(since(interval.latest)) };
-        When { earliest_ns: interval.earliest.0, latest_ns: interval.latest.0, text: super::words::span(&span) }
+        When {
+            earliest_ns: interval.earliest.0,
+            latest_ns: interval.latest.0,
+            text: super::words::span(&span),
+        }
     }
 }
 

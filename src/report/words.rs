@@ -106,7 +106,10 @@ pub fn clean(text: &str) -> String {
         match letter {
             '\u{1b}' | '\u{9b}' => {
                 let control_sequence = letter == '\u{9b}' || letters.next_if_eq(&'[').is_some();
-                while control_sequence && letters.next_if(|next| ('\u{20}'..='\u{3f}').contains(next)).is_some() {}
+                while control_sequence
+                    && letters.next_if(|next| ('\u{20}'..='\u{3f}').contains(next)).is_some()
+                {
+                }
                 letters.next_if(|next| next.is_ascii_graphic());
                 continue;
             }

@@ -16,7 +16,8 @@ use std::ops::Range;
 
 use similar::TextDiff;
 
-use crate::measure::Measured;
+use crate::measure::{Measured, StepMeasured};
+use crate::model::event::Outcome;
 use crate::model::evidence::{Evidence, Header};
 use crate::model::plan::{Action, Step};
 use crate::model::time::{Duration, Span};
@@ -79,6 +80,14 @@ fn exercised<'a>(header: Header<'a>, measured: &Measured) -> BTreeMap<String, Ve
         }
     }
     by_anchor
+}
+
+/// How long a step took that was done; both ends of it were written down by one clock.
+fn took(measured: &Measured, step: &Step) -> Option<Span> {
+    let done =
+        |went: &&StepMeasured| went.step == step.id && went.outcome.as_ref().is_some_and(Outcome::is_ok);
+    let took = measured.steps.iter().find(done)?.took?;
+    Some(Span { least: took, most: Some(took) })
 }
 
 /// Whether a runbook ought to say how to do it, even where the scenario names no section.
@@ -152,10 +161,7 @@ fn noted(text: &str, section: &Section, key: Key, value: &str, end_of_line: &str
     let open = if text[..at].ends_with('\n') { "" } else { end_of_line };
     let next = &text[at..line_end(text, at)];
     let close = if next.trim().is_empty() { "" } else { end_of_line };
-    Edit {
-        at: at..at,
-        text: format!("{open}{end_of_line}- {}: {value}{end_of_line}{close}", key.word()),
-    }
+    Edit { at: at..at, text: format!("{open}{end_of_line}- {}: {value}{end_of_line}{close}", key.word()) }
 }
 
 /// What stands between key and value, with a space before the value.
@@ -197,10 +203,15 @@ fn preface(header: &Header<'_>, never: &[&Section]) -> String {
 
 /// A unified diff of lines that end in `\n` only, as git counts them.
 fn diff(path: &str, old: &str, new: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
-    let lines = TextDiff::configure().newline_terminated(true).diff_slices(&old, &new).unified_diff().to_string();
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (old.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
+    let lines =
+        TextDiff::configure().newline_terminated(true).diff_slices(&old, &new).unified_diff().to_string();
     let [from, to] = ["a", "b"].map(|side| quoted(&format!("{side}/{path}")));
-    format!("diff --git {from} {to}\n--- {from}{tab}\n+++ {to}{tab}\n{lines}", tab = if path.contains(' ') { "\t" } else { "" })
+    format!(
+        "diff --git {from} {to}\n--- {from}{tab}\n+++ {to}{tab}\n{lines}",
+        tab = if path.contains(' ') { "\t" } else { "" }
+    )
 }
 
 /// A path as git writes it: in quotes, with escapes, where it holds anything unusual.

@@ -83,7 +83,8 @@ pub fn sections(text: &str) -> Vec<Section> {
     let mut starts = Vec::new();
     let (mut depth, mut heading) = (0_usize, None::<String>);
     let mark = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    let parser = Parser::new_ext(&text[mark..], Options::ENABLE_YAML_STYLE_METADATA_BLOCKS | Options::ENABLE_TABLES);
+    let parser =
+        Parser::new_ext(&text[mark..], Options::ENABLE_YAML_STYLE_METADATA_BLOCKS | Options::ENABLE_TABLES);
     for (event, range) in parser.into_offset_iter() {
         let range = range.start + mark..range.end + mark;
         match event {
@@ -229,7 +230,8 @@ mod tests {
     #[test]
     fn a_byte_order_mark_windows_ends_and_a_missing_last_end_are_read() {
         let sections = sections("\u{feff}# A\r\nTime: 1m\r\n## B\r\n* Time: 2m");
-        let stated: Vec<_> = sections.iter().map(|section| (section.anchor.as_str(), section.stated())).collect();
+        let stated: Vec<_> =
+            sections.iter().map(|section| (section.anchor.as_str(), section.stated())).collect();
         let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
         assert_eq!(stated, [("a", minutes(1)), ("b", minutes(2))]);
     }

@@ -6,20 +6,20 @@
 //! What cannot be read is a fact as well, and never an empty list (I7): a region that is dead fails its own reads and holds up
 //! nobody else's. Answers are hostile input, so lists and outputs are bounded (I15).
 
+mod exec;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::AttachParams;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::model::effect::{Ref, Resource};
 use crate::model::facts::{Answer, Facts, Read};
 use crate::model::name::{Name, Region};
 use crate::world::World;
+
+pub use exec::{ExecError, Ran, exec};
 
 /// Each read is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: usize = 500;
 /// Objects a list; more is no drill's scope.
 const MOST_OBJECTS: usize = 50_000;
-/// Bytes that a command may print.
-const MOST_OUTPUT: u64 = 1 << 20;
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +47,10 @@ enum Unreadable {
     TooMany,
     #[error("the answer is no list of objects")]
     NoList,
-    #[error("what it printed could not be read: {0}")]
-    Stream(#[from] std::io::Error),
-    #[error("it printed more than {MOST_OUTPUT} bytes")]
-    TooLong,
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error("it ended with exit status {code}: {stderr}")]
+    Exited { code: i32, stderr: String },
     #[error("it printed no JSON ({source}); on stderr: {stderr}")]
     NoJson { source: serde_json::Error, stderr: String },
 }
@@ -129,23 +127,10 @@ async fn output(
     container: Option<&Name>,
     argv: &[String],
 ) -> Result<Value, Unreadable> {
-    let namespace = at.namespace.as_ref().map_or("default", Name::as_str);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let params = AttachParams { container: container.map(|name| name.0.clone()), ..AttachParams::default() };
-    let mut attached = pods.exec(at.name.as_str(), argv, &params.stderr(true)).await?;
-    let (stdout, stderr) = (attached.stdout(), attached.stderr());
-    let (out, err) = futures::join!(all_of(stdout), all_of(stderr));
-    serde_json::from_slice(&out?).map_err(|source| {
-        let err = err.unwrap_or_default();
-        let stderr = String::from_utf8_lossy(&err).trim().chars().take(200).collect();
-        Unreadable::NoJson { source, stderr }
-    })
-}
-
-async fn all_of(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Unreadable> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(MOST_OUTPUT + 1).read_to_end(&mut bytes).await?;
+    let ran = exec(client, at, container, argv).await?;
+    let said = || ran.stderr.trim().chars().take(200).collect();
+    if ran.code != 0 {
+        return Err(Unreadable::Exited { code: ran.code, stderr: said() });
     }
-    if bytes.len() as u64 > MOST_OUTPUT { Err(Unreadable::TooLong) } else { Ok(bytes) }
+    serde_json::from_str(&ran.stdout).map_err(|source| Unreadable::NoJson { source, stderr: said() })
 }

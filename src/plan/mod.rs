@@ -16,6 +16,7 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::document::{Diagnostic, Path};
@@ -30,7 +31,7 @@ use crate::recovery::RecoveryKind;
 use crate::scenario::Scenario;
 
 /// One act as people read it in a plan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Planned {
     pub act: Act,
     /// What takes it back.
@@ -269,6 +270,6 @@ fn blame(scenario: &Scenario, id: &StepId, message: &str) -> Diagnostic {
 }
 
 /// A kind as it stands in plans.
-fn as_text(kind: &impl serde::Serialize) -> Value {
+fn as_text(kind: &impl Serialize) -> Value {
     serde_json::to_value(kind).unwrap_or_default()
 }

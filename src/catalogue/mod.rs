@@ -4,6 +4,7 @@
 //! days without a time. Left out: prices, since a service credit is a share of a fee that is nobody's business here.
 
 pub mod calendar;
+pub mod checks;
 
 use std::collections::BTreeMap;
 

@@ -55,9 +55,15 @@ pub struct Metadata {
 /// A typed document, and its text.
 #[derive(Debug, Clone)]
 pub struct Document<T> {
-    pub source: Arc<Source>,
+    pub text: Text,
     pub metadata: Metadata,
     pub spec: T,
+}
+
+/// Where a document's values stand.
+#[derive(Debug, Clone)]
+pub struct Text {
+    pub source: Arc<Source>,
     root: Arc<Node>,
 }
 
@@ -152,10 +158,9 @@ impl Untyped {
             match serde_json::from_value::<Envelope<T>>(self.root.value()) {
                 Ok(envelope) => {
                     return Ok(Document {
-                        source: self.source.clone(),
+                        text: Text { source: self.source.clone(), root: self.root.clone() },
                         metadata: envelope.metadata,
                         spec: envelope.spec,
-                        root: self.root.clone(),
                     });
                 }
                 Err(error) => found.push(self.unfit(&error)),
@@ -196,7 +201,7 @@ impl Untyped {
     }
 }
 
-impl<T> Document<T> {
+impl Text {
     /// The place of a path's value.
     pub fn place(&self, path: &Path) -> Place {
         self.source.place(self.root.find(path))

@@ -7,7 +7,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-
 use crate::document::Kind;
 use crate::fault::FaultKind;
 use crate::model::name::{Name, ProbeId, Region, Role, StepId, Vantage};

@@ -13,6 +13,7 @@ use crate::model::scene::{Progress, Refusal, Scene};
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: roll-out-a-missing-image
 fault: {badRollout: {deployment: checkout, namespace: shop}}
+proof: {objectsWithin: 2m}
 "#;
 
 /// Rolls out a version whose image nobody can pull.

@@ -27,7 +27,8 @@ proof: {probe: checkout, failsWithin: 2m}
 ///
 /// Cannot: change what a running container has read already; name the Deployment to restart. A ConfigMap that is immutable is refused.
 ///
-/// Effects: sets the key; then sets the annotation `kubectl.kubernetes.io/restartedAt` on the Deployment's template, as `kubectl rollout restart` does.
+/// Effects: sets the key; then sets the annotation `drillmaster.dev/restarted` on its template,
+/// which restarts the pods.
 ///
 /// Undo: puts the key and the annotation back, which rolls the Deployment out again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,7 +78,12 @@ impl Fault for ConfigCorruption {
         }
         let mut acts = vec![Act::Patch { at, merge: json!({"data": {self.key.as_str(): self.value}}) }];
         if let Some(name) = &self.restart {
-            acts.extend(rollout::restart(scene, facts, self.deployment(scene, name))?);
+            acts.extend(rollout::restart(
+                scene,
+                facts,
+                self.deployment(scene, name),
+                rollout::RESTARTED_BY_FAULT,
+            )?);
         }
         Ok(acts)
     }

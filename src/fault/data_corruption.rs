@@ -17,13 +17,14 @@ use crate::model::workload::Workload;
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: damage-records
 fault: {dataCorruption: {workload: statefulset/ledger, namespace: shop, records: 20}}
+proof: {objectsWithin: 30s}
 "#;
 
 /// Damages records of the canary workload where they are stored, as a bad disk or a bad job does.
 ///
-/// Cannot: damage other workloads than drillmaster's own ledger. The replica receives no damage: it is done to the records of one side.
+/// Cannot: damage other workloads than drillmaster's own ledger. The damage replicates, as that of a bad job does.
 ///
-/// Effects: runs `drillmaster ledger corrupt --records N` in the workload's first pod.
+/// Effects: runs `drillmaster ledger corrupt N` in the workload's first pod.
 ///
 /// Undo: runs `drillmaster ledger restore`, which puts back what was damaged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,8 +51,8 @@ impl Fault for DataCorruption {
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
         let canary = self.canary(scene);
         canary.is_there(scene, facts)?;
-        let words = ["corrupt", "--records", &self.records.to_string()];
-        let shown = status("corrupted", json!(self.records));
+        let words = ["corrupt", &self.records.to_string()];
+        let shown = status("corrupt", json!(self.records));
         Ok(vec![Act::Exec(canary.exec(&words, shown, Some(&["restore"])))])
     }
 
@@ -60,6 +61,6 @@ impl Fault for DataCorruption {
     }
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
-        self.canary(scene).shows(facts, &status("corrupted", json!(self.records)))
+        self.canary(scene).shows(facts, &status("corrupt", json!(self.records)))
     }
 }

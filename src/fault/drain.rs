@@ -13,12 +13,14 @@ use crate::model::workload::{Nodes, controller, is_cordoned, uid};
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: drain-a-node
 fault: {drain: {nodes: {named: [east-a-1]}}}
+proof: {objectsWithin: 5m}
 "#;
 
 /// Drains nodes as maintenance does: cordons them and evicts their pods.
 ///
 /// Cannot: move pods of DaemonSets, mirror pods and pods that have ended; they stay. Where a disruption budget forbids an
-/// eviction, it is tried again until the step's timeout.
+/// eviction, the drain has not taken effect until it goes through. A pod without a
+/// controller would not come back; it is refused.
 ///
 /// Effects: sets `spec.unschedulable` on each node, then evicts each of its pods in the drill's namespaces.
 ///

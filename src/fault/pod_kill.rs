@@ -18,6 +18,7 @@ use crate::model::workload::{Labels, controller, is_ready, uid};
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: kill-half
 fault: {podKill: {namespace: shop, selector: {app: checkout}, pods: {share: 50%}}}
+proof: {objectsWithin: 10s}
 "#;
 
 /// Kills pods at once, without a grace period; their controller makes them again.

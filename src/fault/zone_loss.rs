@@ -14,6 +14,7 @@ use crate::model::workload::{Labels, Nodes, is_cordoned};
 /// A step that uses it.
 pub const EXAMPLE: &str = r#"id: lose-zone-a
 fault: {zoneLoss: {zone: east-a}}
+proof: {objectsWithin: 3m}
 "#;
 
 /// Takes a zone's nodes away: everything that runs there is evicted at once and nothing is scheduled there.

@@ -1,1 +1,82 @@
-//! (being written)
+//! Reasons not to start: pure functions from facts to refusals, one for each guard, all asked at once.
+//!
+//! A guard changes nothing, and each refusal says how to pass it. Steady state is the engine's own guard, since it takes time. Left out
+//! until runs on real clusters come: identity, permissions, change windows, approvals, locks.
+
+use std::collections::BTreeSet;
+
+use crate::model::effect::Ref;
+use crate::model::event::Outcome;
+use crate::model::name::{Name, Region, Vantage};
+use crate::model::plan::Plan;
+
+/// What the world has.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub vantages: BTreeSet<Vantage>,
+    pub regions: BTreeSet<Region>,
+}
+
+/// Asks every guard.
+pub fn check(plan: &Plan, facts: &Facts) -> Vec<(Name, Outcome)> {
+    [("regions", regions(plan, facts)), ("vantages", vantages(plan, facts)), ("scope", scope(plan))]
+        .map(|(guard, why)| (Name::from(guard), why.map_or(Outcome::Ok, Outcome::failed)))
+        .to_vec()
+}
+
+/// Every region of the plan exists.
+fn regions(plan: &Plan, facts: &Facts) -> Option<String> {
+    let missing: BTreeSet<&Region> =
+        plan.regions.iter().filter(|name| !facts.regions.contains(*name)).collect();
+    refusal("region", &missing, &facts.regions)
+}
+
+/// Every place that probes and ledgers send from exists.
+fn vantages(plan: &Plan, facts: &Facts) -> Option<String> {
+    let probes = plan.probes.iter().flat_map(|probe| &probe.from);
+    let named = probes.chain(plan.ledgers.iter().map(|ledger| &ledger.from));
+    let missing: BTreeSet<&Vantage> = named.filter(|name| !facts.vantages.contains(*name)).collect();
+    refusal("vantage", &missing, &facts.vantages)
+}
+
+fn refusal<T: AsRef<str>>(what: &str, missing: &BTreeSet<&T>, all: &BTreeSet<T>) -> Option<String> {
+    let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the environment has no {what} {}: it has {}",
+            listed(missing.iter().map(|name| (*name).as_ref()).collect()),
+            listed(all.iter().map(AsRef::as_ref).collect())
+        )
+    })
+}
+
+/// What the plan touches lies within its limits; of the cluster's own objects only nodes, which faults name.
+fn scope(plan: &Plan) -> Option<String> {
+    let touched =
+        plan.blast_radius.iter().map(|touched| (touched.namespace.as_ref(), touched.plural.as_str()));
+    let fenced = plan.authority.iter().flat_map(|authority| {
+        let others = authority.others.iter().map(|fence| &fence.exec.at);
+        std::iter::once(&authority.takeover)
+            .chain(others)
+            .map(|at: &Ref| (at.namespace.as_ref(), at.resource.plural.as_str()))
+    });
+    let outside = |(namespace, plural): &(Option<&Name>, &str)| match namespace {
+        Some(namespace) => !plan.namespaces.contains(namespace),
+        None => *plural != "nodes",
+    };
+    let outside: BTreeSet<String> = touched
+        .chain(fenced)
+        .filter(outside)
+        .map(|(namespace, plural)| match namespace {
+            Some(namespace) => format!("{plural} in {namespace}"),
+            None => plural.to_owned(),
+        })
+        .collect();
+    (!outside.is_empty()).then(|| {
+        let outside: Vec<String> = outside.into_iter().collect();
+        format!(
+            "the plan touches {}: add the namespace to `limits.namespaces`, or narrow the step",
+            outside.join(", ")
+        )
+    })
+}

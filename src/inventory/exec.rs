@@ -39,7 +39,12 @@ pub enum ExecError {
 ///
 /// # Errors
 /// Where it cannot be run, or its end is not known.
-pub async fn exec(client: &kube::Client, at: &Ref, container: Option<&Name>, argv: &[String]) -> Result<Ran, ExecError> {
+pub async fn exec(
+    client: &kube::Client,
+    at: &Ref,
+    container: Option<&Name>,
+    argv: &[String],
+) -> Result<Ran, ExecError> {
     let namespace = at.namespace.as_ref().map_or("default", Name::as_str);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = AttachParams { container: container.map(|name| name.0.clone()), ..AttachParams::default() };

@@ -49,6 +49,8 @@ enum Unreadable {
     NoList,
     #[error(transparent)]
     Exec(#[from] ExecError),
+    #[error("it ended with exit status {code}: {stderr}")]
+    Exited { code: i32, stderr: String },
     #[error("it printed no JSON ({source}); on stderr: {stderr}")]
     NoJson { source: serde_json::Error, stderr: String },
 }
@@ -126,8 +128,9 @@ async fn output(
     argv: &[String],
 ) -> Result<Value, Unreadable> {
     let ran = exec(client, at, container, argv).await?;
-    serde_json::from_str(&ran.stdout).map_err(|source| {
-        let stderr = ran.stderr.trim().chars().take(200).collect();
-        Unreadable::NoJson { source, stderr }
-    })
+    let said = || ran.stderr.trim().chars().take(200).collect();
+    if ran.code != 0 {
+        return Err(Unreadable::Exited { code: ran.code, stderr: said() });
+    }
+    serde_json::from_str(&ran.stdout).map_err(|source| Unreadable::NoJson { source, stderr: said() })
 }

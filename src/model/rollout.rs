@@ -10,8 +10,10 @@ use super::facts::{Facts, Unread};
 use super::scene::{Progress, Refusal, Scene};
 use super::workload::is_observed;
 
-/// The annotation on a template that `kubectl rollout restart` sets.
-const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+/// The annotation on a template that `kubectl rollout restart` sets; a recovery's.
+pub const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+/// A fault's own, so that it can be taken back after a recovery has restarted the pods as well.
+pub const RESTARTED_BY_FAULT: &str = "drillmaster.dev/restarted";
 
 /// The workload as it was read.
 ///
@@ -29,7 +31,7 @@ pub fn workload<'a>(scene: &Scene, facts: &'a Facts, at: &Ref) -> Result<&'a Val
 ///
 /// # Errors
 /// As [`workload`], and where its strategy restarts no pod.
-pub fn restart(scene: &Scene, facts: &Facts, at: Ref) -> Result<Option<Act>, Refusal> {
+pub fn restart(scene: &Scene, facts: &Facts, at: Ref, annotation: &str) -> Result<Option<Act>, Refusal> {
     let workload = workload(scene, facts, &at)?;
     if workload["spec"]["updateStrategy"]["type"] == "OnDelete" {
         return Err(Refusal::NoTarget(format!(
@@ -37,10 +39,10 @@ pub fn restart(scene: &Scene, facts: &Facts, at: Ref) -> Result<Option<Act>, Ref
         )));
     }
     let mark = format!("{}/{}", scene.run, scene.step);
-    if workload["spec"]["template"]["metadata"]["annotations"][RESTARTED] == *mark {
+    if workload["spec"]["template"]["metadata"]["annotations"][annotation] == *mark {
         return Ok(None);
     }
-    let merge = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED: mark}}}}});
+    let merge = json!({"spec": {"template": {"metadata": {"annotations": {annotation: mark}}}}});
     Ok(Some(Act::Patch { at, merge }))
 }
 

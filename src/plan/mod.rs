@@ -16,6 +16,7 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::document::{Diagnostic, Path};
@@ -30,7 +31,7 @@ use crate::recovery::RecoveryKind;
 use crate::scenario::Scenario;
 
 /// One act as people read it in a plan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Planned {
     pub act: Act,
     /// What takes it back.
@@ -125,12 +126,18 @@ pub fn effects(plan: &Plan, facts: &Facts) -> Effects {
             Acting::Fault(fault, region) => {
                 let fault = fault.behaviour();
                 let acts = fault.acts(&scene(plan, &run, &step.id, region), facts);
-                acts.map(|acts| with_undo(acts, fault.heals_itself(), false))
+                let none = if fault.heals_itself() { HEALS_ITSELF } else { IRREVERSIBLE };
+                acts.map(|acts| with_undo(acts, none))
             }
             Acting::Recovery(recovery, region) => {
                 let recovery = recovery.behaviour();
                 let acts = recovery.acts(&scene(plan, &run, &step.id, region), facts);
-                acts.map(|acts| with_undo(acts, false, recovery.fences()))
+                let none = match (recovery.fences(), recovery.irreversible()) {
+                    (true, _) => "none: lifted by the promotion of this side",
+                    (false, true) => IRREVERSIBLE,
+                    (false, false) => "none needed",
+                };
+                acts.map(|acts| with_undo(acts, none))
             }
         };
         Some((step.id.clone(), planned))
@@ -184,29 +191,25 @@ fn first_authority(plan: &Plan) -> Option<(StepId, Authority)> {
     })
 }
 
-fn with_undo(acts: Vec<Act>, heals_itself: bool, fences: bool) -> Vec<Planned> {
+const HEALS_ITSELF: &str = "none needed: its controller makes it again";
+const IRREVERSIBLE: &str = "none: irreversible";
+
+/// The acts with what takes each back; `none` says why nothing does, where its kind knows no reverse.
+fn with_undo(acts: Vec<Act>, none: &str) -> Vec<Planned> {
+    let run = |argv: &Option<Vec<String>>| argv.as_ref().map(|argv| format!("run `{}`", argv.join(" ")));
     let undo = |act: &Act| match act {
-        Act::Create { .. } => "remove it".to_owned(),
-        Act::Patch { .. } => "put the touched fields back".to_owned(),
-        Act::Evict { .. } => "none needed: its controller makes it again".to_owned(),
-        Act::Delete { .. } if heals_itself => "none needed: its controller makes it again".to_owned(),
-        Act::Delete { .. } => "put it back".to_owned(),
-        Act::Exec(exec) => match &exec.reverse {
-            Some(argv) => format!("exec `{}`", argv.join(" ")),
-            None if fences => "none: lifted by the promotion of this side".to_owned(),
-            None => "none: irreversible".to_owned(),
-        },
-        Act::Http { reverse, .. } => match reverse {
-            Some(request) => format!("{} {}", request.method, request.url),
-            None => "none: irreversible".to_owned(),
-        },
-        Act::Command { reverse, .. } => match reverse {
-            Some(argv) => format!("run `{}`", argv.join(" ")),
-            None => "none: irreversible".to_owned(),
-        },
-        Act::Ask { role, .. } => format!("ask {role} to take it back"),
+        Act::Create { .. } => Some("remove it".to_owned()),
+        Act::Patch { .. } => Some("put the touched fields back".to_owned()),
+        Act::Evict { .. } => Some(HEALS_ITSELF.to_owned()),
+        Act::Delete { .. } => (none != HEALS_ITSELF).then(|| "put it back".to_owned()),
+        Act::Exec(exec) => run(&exec.reverse),
+        Act::Http { reverse, .. } => {
+            reverse.as_ref().map(|request| format!("send {} {}", request.method, request.url))
+        }
+        Act::Command { reverse, .. } => run(reverse),
+        Act::Ask { role, .. } => Some(format!("ask {role} to take it back")),
     };
-    acts.into_iter().map(|act| Planned { undo: undo(&act), act }).collect()
+    acts.into_iter().map(|act| Planned { undo: undo(&act).unwrap_or_else(|| none.to_owned()), act }).collect()
 }
 
 fn blast_radius(plan: &Plan, facts: &Facts) -> Vec<Touched> {
@@ -240,7 +243,7 @@ fn broken_promises(scenario: &Scenario, plan: &Plan) -> Vec<Diagnostic> {
     let over = |what: &str, path: Duration, limit: &str, most: Duration| {
         (path > most).then(|| {
             let message = format!("the longest path of {what} takes {path}, over {limit} of {most}");
-            drill.error(&Path::spec().then("stages"), message)
+            drill.text.error(&Path::spec().then("stages"), message)
         })
     };
     for (service, rto) in objectives::recovery_times(scenario) {
@@ -248,6 +251,18 @@ fn broken_promises(scenario: &Scenario, plan: &Plan) -> Vec<Diagnostic> {
     }
     let most = plan.limits.max_duration;
     broken.extend(over("timeouts", plan.longest.timeouts, "`limits.maxDuration`", most));
+    for step in plan.all_steps().filter(|step| !drill.spec.allow_irreversible.contains(&step.id)) {
+        if let Some(Acting::Recovery(recovery, _)) = kind(step)
+            && recovery.behaviour().irreversible()
+        {
+            let message = format!(
+                "nothing takes back `{}`: name `{}` in `allowIrreversible`",
+                recovery.name(),
+                step.id
+            );
+            broken.push(blame(scenario, &step.id, &message));
+        }
+    }
     broken
 }
 
@@ -257,18 +272,18 @@ fn blame(scenario: &Scenario, id: &StepId, message: &str) -> Diagnostic {
     for stage in Stage::ALL {
         let steps = stages.then(stage.to_string().as_str());
         if let Some(path) = steps::find(scenario.drill.spec.stages.of(stage), id, &steps) {
-            return scenario.drill.error(&path, message);
+            return scenario.drill.text.error(&path, message);
         }
     }
     for procedure in &scenario.procedures {
         if let Some(path) = steps::find(&procedure.spec.steps, id, &Path::spec().then("steps")) {
-            return procedure.error(&path, message);
+            return procedure.text.error(&path, message);
         }
     }
-    scenario.drill.error(&stages, message)
+    scenario.drill.text.error(&stages, message)
 }
 
 /// A kind as it stands in plans.
-fn as_text(kind: &impl serde::Serialize) -> Value {
+fn as_text(kind: &impl Serialize) -> Value {
     serde_json::to_value(kind).unwrap_or_default()
 }

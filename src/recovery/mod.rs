@@ -34,6 +34,11 @@ pub trait Recovery {
         None
     }
 
+    /// Whether nothing takes it back, so that a scenario must allow it by name.
+    fn irreversible(&self) -> bool {
+        false
+    }
+
     /// Whether it keeps a side from writing.
     fn fences(&self) -> bool {
         false

@@ -46,7 +46,7 @@ impl Recovery for Restart {
     }
 
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
-        Ok(rollout::restart(scene, facts, self.at(scene))?.into_iter().collect())
+        Ok(rollout::restart(scene, facts, self.at(scene), rollout::RESTARTED)?.into_iter().collect())
     }
 
     fn watches(&self, scene: &Scene) -> Vec<Read> {

@@ -18,13 +18,14 @@ recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}
 budget: 10m
 "#;
 
-/// Restores the canary workload's records from the copy that the other side holds.
+/// Restores the canary workload's records from its newest intact copy.
 ///
-/// Cannot: bring back writes that the copy has not received; they are the data loss of this recovery.
+/// Cannot: bring back writes that came after the copy; they are the data loss of this recovery. Without copies (`LEDGER_SNAPSHOT_EVERY`)
+/// there is nothing to restore. The replica must be told to `resync`.
 ///
 /// Effects: runs `drillmaster ledger snapshot-restore` in the workload's first pod.
 ///
-/// Undo: none; restoring again gives the same records.
+/// Undo: none, it is irreversible: the scenario must allow it (`allowIrreversible`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RestoreFromCopy {
@@ -44,7 +45,7 @@ impl RestoreFromCopy {
 }
 
 fn undamaged() -> Status {
-    status("corrupted", json!(0))
+    status("corrupt", json!(0))
 }
 
 impl Recovery for RestoreFromCopy {
@@ -60,6 +61,10 @@ impl Recovery for RestoreFromCopy {
 
     fn watches(&self, scene: &Scene) -> Vec<Read> {
         self.canary(scene).watches()
+    }
+
+    fn irreversible(&self) -> bool {
+        true
     }
 
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {

@@ -12,7 +12,7 @@ use crate::sandbox::store::{Key, Store};
 pub(super) enum Asked {
     /// The server itself: versions, groups, resource lists, health.
     About(Vec<String>),
-    Resource(Call),
+    Resource(Box<Call>),
 }
 
 /// A request for objects.
@@ -124,14 +124,14 @@ pub(super) fn read(store: &Store, parts: &Parts) -> Result<Asked, Refusal> {
     }
     let query = Query::read(parts.uri.query().unwrap_or_default());
     let manager = manager(&query, parts);
-    Ok(Asked::Resource(Call {
+    Ok(Asked::Resource(Box::new(Call {
         served,
         namespace,
         name: name.map(|text| (*text).to_owned()),
         sub: sub.map(|text| (*text).to_owned()),
         query,
         manager,
-    }))
+    })))
 }
 
 fn manager(query: &Query, parts: &Parts) -> String {

@@ -6,7 +6,7 @@ use super::answer::{Answer, Refusal, json_response, success};
 use super::path::Call;
 use super::select::Selector;
 use crate::sandbox::state::RegionState;
-use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store, StoreError};
+use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
 
 /// Makes an object.
 pub(super) fn create(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
@@ -19,12 +19,13 @@ pub(super) fn create(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
     }
     let dry = call.query.dry_run()?;
     let created = state.write(|store| {
-        let mut draft = store.draft_create(&call.served.resource, object)?;
+        let refuse = |error| Refusal::store(error, &call.served.resource);
+        let mut draft = store.draft_create(&call.served.resource, object).map_err(refuse)?;
         check(call, draft.object())?;
         sign(call, store, &mut draft, "Update");
-        Ok::<_, Failure>(finish(store, draft, dry))
+        Ok::<_, Refusal>(finish(store, draft, dry))
     });
-    Ok(json_response(201, &created.map_err(|failure| failure.refusal(call))?))
+    Ok(json_response(201, &created?))
 }
 
 /// Replaces an object, or its status.
@@ -96,33 +97,6 @@ pub(super) fn delete_collection(state: &RegionState, call: &Call, body: &[u8]) -
         Ok::<_, Refusal>(())
     })?;
     Ok(success(200, json!({"group": resource.group, "kind": resource.plural})))
-}
-
-/// Why a new object was refused.
-enum Failure {
-    Store(StoreError),
-    Refused(Refusal),
-}
-
-impl Failure {
-    fn refusal(self, call: &Call) -> Refusal {
-        match self {
-            Failure::Store(error) => Refusal::store(error, &call.served.resource),
-            Failure::Refused(refusal) => refusal,
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::Store(error)
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Failure::Refused(refusal)
-    }
 }
 
 /// Stores a draft, unless the run is dry.

@@ -7,6 +7,8 @@
 
 mod defaults;
 mod draft;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;

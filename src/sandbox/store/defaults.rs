@@ -32,8 +32,7 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
         }
         ("", "namespaces") => {
             let name = object["metadata"]["name"].clone();
-            default(object, &[], json!({"spec": {}, "status": {"phase": "Active"}}));
-            default(object, &["spec"], json!({"finalizers": ["kubernetes"]}));
+            default(object, &[], json!({"status": {"phase": "Active"}}));
             default(object, &["metadata"], json!({"labels": {}}));
             default(object, &["metadata", "labels"], json!({"kubernetes.io/metadata.name": name}));
         }
@@ -57,6 +56,11 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
 /// Kubernetes' defaults for a kind.
 pub(super) fn fill(key: &Key, object: &mut Value) {
     match (key.group.as_str(), key.plural.as_str()) {
+        // Only an empty list, as the namespace's controller writes it at the end, lets a namespace go.
+        ("", "namespaces") => {
+            default(object, &[], json!({"spec": {}}));
+            default(object, &["spec"], json!({"finalizers": ["kubernetes"]}));
+        }
         ("", "pods") => fill_pod(object.get_mut("spec")),
         ("", "services") => fill_service(object),
         ("", "secrets") => fill_secret(object),

@@ -67,6 +67,11 @@ impl Draft {
         }
     }
 
+    /// Whether the object would be gone.
+    pub fn removes(&self) -> bool {
+        matches!(self.next, Next::Remove(_))
+    }
+
     /// Notes in `managedFields` who wrote, unless nothing changes. Which fields they own is not kept.
     pub fn managed_by(&mut self, manager: &str, operation: &str, time: &str) {
         let Next::Store(object) = &mut self.next else { return };
@@ -182,14 +187,16 @@ impl Store {
         }
         let before = current["metadata"].get("deletionTimestamp").is_some();
         let left = current["metadata"]["deletionGracePeriodSeconds"].as_u64();
-        if before && left.is_some_and(|left| left <= grace) && next == **current {
-            return Ok(Draft { key: key.clone(), next: Next::Same(current.clone()) });
+        // Time to end is only ever shortened.
+        if !before || left.is_none_or(|left| grace < left) {
+            let due = self.clock.now().plus(Duration::from_secs(grace));
+            if let Some(metadata) = next.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("deletionTimestamp".into(), self.clock.time(due).into());
+                metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+            }
         }
-        let grace = left.map_or(grace, |left| left.min(grace));
-        let due = self.clock.now().plus(Duration::from_secs(grace));
-        if let Some(metadata) = next.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("deletionTimestamp".into(), self.clock.time(due).into());
-            metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+        if next == **current {
+            return Ok(Draft { key: key.clone(), next: Next::Same(current.clone()) });
         }
         if !before {
             count_generation(&mut next);

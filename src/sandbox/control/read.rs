@@ -86,7 +86,14 @@ pub fn holds(object: &Value, kind: &str) -> bool {
 }
 
 /// The conditions of an object with one of them set; its transition time moves only when its status changes.
-pub fn with_condition(object: &Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) -> Vec<Value> {
+pub fn with_condition(
+    object: &Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) -> Vec<Value> {
     let mut all = list(object, "/status/conditions").to_vec();
     set_condition(&mut all, kind, status, reason, message, now);
     all
@@ -128,7 +135,8 @@ pub fn contains(labels: &Value, wanted: &Value) -> bool {
 /// One rule of a label selector or of a node selector.
 pub fn expression(operator: &str, found: Option<&str>, values: &[Value]) -> bool {
     let listed = |found: &str| values.iter().any(|value| value.as_str() == Some(found));
-    let compared = |found: &str, value: &Value| Some((found.parse::<i64>().ok()?, value.as_str()?.parse::<i64>().ok()?));
+    let compared =
+        |found: &str, value: &Value| Some((found.parse::<i64>().ok()?, value.as_str()?.parse::<i64>().ok()?));
     let pair = found.zip(values.first()).and_then(|(found, value)| compared(found, value));
     match operator {
         "In" => found.is_some_and(listed),
@@ -170,15 +178,20 @@ pub fn share(value: Option<&Value>, default: &str, whole: i64, up: bool) -> i64 
     }
 }
 
-/// A short digest in Kubernetes' own alphabet for generated names: FNV-1a, the same on every machine.
-pub fn digest(text: &str, letters: usize) -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// A number that a text always gives: FNV-1a, the same on every machine.
+pub fn hash(text: &str) -> u64 {
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     // FNV mixes its last bytes into the low bits only; one round of a finaliser spreads them.
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
+    hash ^ (hash >> 33)
+}
+
+/// A short digest in Kubernetes' own alphabet for generated names.
+pub fn digest(text: &str, letters: usize) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut hash = hash(text);
     let base = ALPHABET.len() as u64;
     (0..letters)
         .map(|_| {

@@ -1,7 +1,6 @@
 //! The scheduler: binds pods without a node, all that wait in one go, so that a thousand pods are counted once.
 //!
-//! It also adds the tolerations that Kubernetes' admission adds (300 seconds on a node that is not ready or unreachable), and binds the
-//! pod's claims, since a volume is made in the zone of its first pod and stays there.
+//! It also binds the pod's claims, since a volume is made in the zone of its first pod and stays there.
 
 use serde_json::{Value, json};
 
@@ -10,9 +9,6 @@ use super::placement::{Board, ZONE};
 use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;
-
-/// How long a pod stays on a node that is not ready or unreachable, in seconds, unless it says otherwise.
-pub const TOLERATION_SECONDS: i64 = 300;
 
 /// The scheduler.
 pub struct Scheduler;
@@ -29,10 +25,11 @@ impl Controller for Scheduler {
 
     fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
         let pod = change.key.is(&Resource::pods())
-            && (waits(&change.object) || change.kind == ChangeKind::Deleted || read::terminating(&change.object));
-        let place = |node: &Value| (node.get("spec").cloned(), read::labels(node).clone());
+            && (waits(&change.object)
+                || change.kind == ChangeKind::Deleted
+                || read::terminating(&change.object));
         let node = change.key.is(&Resource::nodes())
-            && change.before.as_ref().map(|before| place(before)) != Some(place(&change.object));
+            && change.before.as_deref().map(offer) != Some(offer(&change.object));
         if pod || node { vec![waiting()] } else { vec![] }
     }
 
@@ -43,7 +40,10 @@ impl Controller for Scheduler {
             return Reconciled::nothing();
         }
         queue.sort_by_key(|pod| {
-            (-read::number(pod, "/spec/priority").unwrap_or(0), read::text(pod, "/metadata/creationTimestamp"))
+            (
+                -read::number(pod, "/spec/priority").unwrap_or(0),
+                read::text(pod, "/metadata/creationTimestamp"),
+            )
         });
         let mut board = Board::new(every(store, &Resource::nodes(), None).collect(), pods.into_iter());
         let mut writes = vec![];
@@ -59,7 +59,8 @@ impl Controller for Scheduler {
                 },
                 Err(why) => ("False", "Unschedulable", why),
             };
-            let conditions = read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
+            let conditions =
+                read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
             let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
             status["conditions"] = Value::Array(conditions);
             if status.get("phase").is_none() {
@@ -69,6 +70,11 @@ impl Controller for Scheduler {
         }
         writes.into()
     }
+}
+
+/// What of a node decides about who may run there.
+fn offer(node: &Value) -> (Option<&Value>, &Value) {
+    (node.get("spec"), read::labels(node))
 }
 
 /// Whether a pod waits for a node.
@@ -81,22 +87,11 @@ fn waits(pod: &Value) -> bool {
 
 /// Writes that bind a pod and its claims to a node.
 fn bound(store: &Store, pod: &Value, node: &str) -> Vec<Write> {
-    let zone = one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
+    let zone =
+        one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
     let mut writes = volumes::bound(store, pod, zone);
     let mut object = pod.clone();
     object["spec"]["nodeName"] = json!(node);
-    let mut tolerations = read::list(pod, "/spec/tolerations").to_vec();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let said = tolerations.iter().any(|each| {
-            let own = read::text(each, "/key");
-            (own == key || own.is_empty()) && matches!(read::text(each, "/effect"), "" | "NoExecute")
-        });
-        if !said {
-            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
-                "tolerationSeconds": TOLERATION_SECONDS}));
-        }
-    }
-    object["spec"]["tolerations"] = json!(tolerations);
     writes.push(Write::Update { key: Key::of(&Resource::pods(), pod), object });
     writes
 }

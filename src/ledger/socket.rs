@@ -2,7 +2,6 @@
 //!
 //! Left out: TLS; the traffic stays inside a cluster's network.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -93,12 +92,10 @@ pub async fn serve(service: Arc<Service>, listener: TcpListener) {
     tokio::join!(accepting, service.replicate());
 }
 
-fn one(service: Arc<Service>, stream: Stream, local: bool) -> impl Future<Output = ()> + Send {
-    async move {
-        if local {
-            serve_local(service, stream).await;
-        } else {
-            serve_connection(service, stream).await;
-        }
+async fn one(service: Arc<Service>, stream: Stream, local: bool) {
+    if local {
+        serve_local(service, stream).await;
+    } else {
+        serve_connection(service, stream).await;
     }
 }

@@ -28,6 +28,8 @@ pub struct Connection {
     driver: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
     address: IpAddr,
     opening: Stages,
+    /// A fresh connection takes its first request unasked; later it must be ready first.
+    used: bool,
 }
 
 impl Connection {
@@ -97,7 +99,13 @@ impl Connection {
                     let (sender, driver) =
                         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
                     course.leave();
-                    return Ok(Connection { sender, driver: Some(driver), address, opening: course.stages });
+                    return Ok(Connection {
+                        sender,
+                        driver: Some(driver),
+                        address,
+                        opening: course.stages,
+                        used: false,
+                    });
                 }
                 Err(error) => failure = refused(&error),
             }
@@ -107,8 +115,10 @@ impl Connection {
 
     pub(super) async fn asked(&mut self, ask: &Ask, course: &mut Course<'_>) -> Result<Exchange, Failure> {
         course.enter(Stage::FirstByte);
-        let Connection { sender, driver, address, opening: _ } = self;
-        driven(driver, sender.ready()).await.map_err(|error| failure_of(&error))?;
+        let Connection { sender, driver, address, opening: _, used } = self;
+        if std::mem::replace(used, true) {
+            driven(driver, sender.ready()).await.map_err(|error| failure_of(&error))?;
+        }
         let mut request = hyper::Request::new(Full::new(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = ask.target.clone();

@@ -60,13 +60,15 @@ pub async fn open_loop<T, F: Future<Output = T>>(
 ) {
     let mut in_flight = FuturesUnordered::new();
     let mut number = 0;
-    let mut stopping = *stop.borrow();
+    let mut stopping = false;
+    // Also where whoever could say so has gone.
+    let mut told = pin!(stop.wait_for(|stop| *stop));
     let mut timer = pin!(sleep_until(pace.instant(number)));
     loop {
         let seen = tokio::select! {
             biased;
-            changed = stop.changed(), if !stopping => {
-                stopping = changed.is_err() || *stop.borrow();
+            _ = &mut told, if !stopping => {
+                stopping = true;
                 continue;
             }
             Some(done) = in_flight.next(), if !in_flight.is_empty() => done,

@@ -1,11 +1,11 @@
 //! A world in memory: a Kubernetes API per region, the controllers behind it, the network between them.
 //!
 //! ```text
-//! kube::Client ─► api ─► state (store, clock, availability) ◄── control ◄─► stand_in: what runs in the pods
-//!                 │ one file per group of verbs              one file per controller
-//! Net ─► net: who reaches whom, DNS with its caches           assembly: all of it from a SandboxSpec
+//! kube::Client ─► api ─► state (store, clock, availability) ◄── control ◄─► stand_in (what runs in the pods)
+//!                 │ one file per group of verbs         └─► net (who reaches whom) ◄──┘
 //! ```
-//! `store` is a plain struct with one version per change; `state` is what a region's parts share; `api` speaks HTTP.
+//! `store` is a plain struct with one version per change; `state` is what a region's parts share; `api` speaks HTTP;
+//! `assembly` puts all of it together, with the people and the alerting around it.
 
 pub mod alerting;
 pub mod api;
@@ -14,6 +14,7 @@ pub mod clock;
 pub mod commands;
 pub mod control;
 pub mod happenings;
+pub mod manifests;
 pub mod net;
 pub mod people;
 pub mod spec;

@@ -1,9 +1,23 @@
-//! (being written)
+//! A world in memory: a Kubernetes API per region, the controllers behind it, the network between them.
+//!
+//! ```text
+//! kube::Client ─► api ─► state (store, clock, availability) ◄── control ◄─► stand_in (what runs in the pods)
+//!                 │ one file per group of verbs         └─► net (who reaches whom) ◄──┘
+//! ```
+//! `store` is a plain struct with one version per change; `state` is what a region's parts share; `api` speaks HTTP;
+//! `assembly` puts all of it together, with the people and the alerting around it.
 
+pub mod alerting;
+pub mod api;
 pub mod assembly;
 pub mod clock;
+pub mod commands;
 pub mod net;
+pub mod people;
 pub mod spec;
+pub mod stand_in;
+pub mod state;
+pub mod store;
 #[doc(hidden)]
 pub mod truth;
 

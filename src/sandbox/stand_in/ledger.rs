@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
-use crate::ledger::{Change, Service, Storage, StorageError, serve_connection};
+use crate::ledger::{Change, Role, Service, Storage, StorageError, serve_connection};
 use crate::model::name::Region;
 use crate::model::time::At;
 use crate::sandbox::clock::Clock;
@@ -19,7 +19,7 @@ pub struct Storages(Arc<Mutex<BTreeMap<(Region, String, String), Kept>>>);
 
 impl Storages {
     /// The storage of a pod; a pod that nothing outlives gets a new one.
-    pub fn of(&self, region: &Region, pod: &Value, clock: Clock) -> Kept {
+    pub fn of(&self, region: &Region, pod: &Value, side: Role, clock: Clock) -> Kept {
         let text = |path: &str| pod.pointer(path).and_then(Value::as_str);
         let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
         let claim = volumes
@@ -30,7 +30,7 @@ impl Storages {
         let name = if owned { text("/metadata/name") } else { text("/metadata/uid") };
         let identity = claim.or(name).unwrap_or_default().to_owned();
         let namespace = text("/metadata/namespace").unwrap_or_default().to_owned();
-        let kept = || Kept { clock, changes: Arc::default() };
+        let kept = || Kept { side, clock, changes: Arc::default() };
         self.lock().entry((region.clone(), namespace, identity)).or_insert_with(kept).clone()
     }
 
@@ -47,11 +47,18 @@ impl Storages {
 /// One node's changes, each with its instant.
 #[derive(Clone)]
 pub struct Kept {
+    /// The role that the node began with.
+    side: Role,
     clock: Clock,
     changes: Arc<Mutex<Vec<(At, Change)>>>,
 }
 
 impl Kept {
+    /// The role that the node began with.
+    pub fn side(&self) -> Role {
+        self.side
+    }
+
     /// All changes so far.
     pub fn changes(&self) -> Vec<(At, Change)> {
         self.lock().clone()

@@ -165,9 +165,9 @@ impl Pods {
     }
 
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
-        let storage = self.storages.of(&self.region, start.pod, self.clock);
         let made = Config::from_env(&start.env).map_err(|bad| bad.to_string()).and_then(|config| {
             let port = config.port;
+            let storage = self.storages.of(&self.region, start.pod, config.role, self.clock);
             let net = self.network.view(source);
             let service = Service::new(config, Box::new(storage), net, Arc::new(self.clock));
             service.map(|service| (service, port)).map_err(|error| error.to_string())

@@ -55,6 +55,10 @@ impl Ask {
         if host.is_empty() {
             return Err(bad_url());
         }
+        let port = match authority.as_str().trim_start_matches(authority.host()).strip_prefix(':') {
+            Some(port) => port.parse().map_err(|_| bad_url())?,
+            None => 80,
+        };
         let target = url.path_and_query().map_or("/", |target| target.as_str());
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(authority.as_str()).map_err(|_| bad_url())?);
@@ -67,7 +71,7 @@ impl Ask {
         }
         Ok(Ask {
             literal: host.parse().ok(),
-            port: authority.port_u16().unwrap_or(80),
+            port,
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| BadRequest::Method(request.method.chars().take(20).collect()))?,
             target: target.parse().map_err(|_| bad_url())?,

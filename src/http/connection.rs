@@ -254,7 +254,7 @@ fn failure_of(error: &hyper::Error) -> Failure {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             return match io.kind() {
                 io::ErrorKind::TimedOut => Failure::Timeout,
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Protocol,
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Failure::Protocol,
                 _ => Failure::Reset,
             };
         }

@@ -68,3 +68,8 @@ pub async fn exchange(
     });
     done.await.map_err(|failure| course.broken(failure))
 }
+
+#[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
+mod tests;

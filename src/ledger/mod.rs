@@ -15,6 +15,7 @@ mod control;
 mod node;
 mod replicate;
 mod service;
+pub mod socket;
 mod storage;
 pub mod wire;
 

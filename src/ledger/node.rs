@@ -348,11 +348,12 @@ impl Node {
                 self.may_drop = true;
             }
             Change::Drop { after } => {
-                let tail = self
-                    .log
-                    .split_off(usize::try_from(after).map_or(self.log.len(), |n| n.min(self.log.len())));
-                self.aside.extend(tail);
-                self.corrupt.retain(|position| *position <= after);
+                let kept = usize::try_from(after).unwrap_or(usize::MAX).min(self.log.len());
+                self.aside.extend(self.log.split_off(kept));
+                self.corrupt.clear();
+                for logged in std::mem::take(&mut self.log) {
+                    self.append(logged);
+                }
             }
             Change::Copy => {
                 if self.copies.len() == COPIES {
@@ -383,29 +384,12 @@ impl Node {
                 }
             }
             Entry::Corrupt { from, to } => {
-                for position in *from..=(*to).min(self.last()) {
-                    if !self.corrupt.contains(&position) && self.flip(position) {
-                        self.corrupt.insert(position);
-                    }
-                }
+                let records = self.records(from.saturating_sub(1)).map(|(position, ..)| position);
+                self.corrupt.extend(records.take_while(|position| position <= to).collect::<Vec<_>>());
             }
-            Entry::Repair => {
-                for position in std::mem::take(&mut self.corrupt) {
-                    self.flip(position);
-                }
-            }
+            Entry::Repair => self.corrupt.clear(),
         }
         self.log.push(logged);
-    }
-
-    /// Changes the payload at a position; doing it twice changes nothing. Says whether there is a record.
-    fn flip(&mut self, position: u64) -> bool {
-        let index = usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX);
-        let Some(Logged { entry: Entry::Record(record), .. }) = self.log.get_mut(index) else { return false };
-        let payload = &mut Arc::make_mut(record).payload;
-        let flipped = |character: char| char::from_u32(u32::from(character) ^ 1).unwrap_or(character);
-        *payload = payload.chars().map(flipped).collect();
-        true
     }
 
     fn records(&self, after: u64) -> impl Iterator<Item = (u64, u64, &Arc<Record>)> {
@@ -419,9 +403,14 @@ impl Node {
     /// A page of a run's records.
     pub fn page(&self, run: &str, after: u64, limit: usize) -> Page {
         let limit = limit.clamp(1, PAGE);
-        let records = self.records(after).filter(|(_, _, record)| record.run == run).take(limit);
-        let records: Vec<Read> = records
-            .map(|(position, epoch, record)| Read { position, epoch, record: record.clone() })
+        let shown = |position, record: &Arc<Record>| {
+            if self.corrupt.contains(&position) { Arc::new(damaged(record)) } else { record.clone() }
+        };
+        let records: Vec<Read> = self
+            .records(after)
+            .filter(|(_, _, record)| record.run == run)
+            .take(limit)
+            .map(|(position, epoch, record)| Read { position, epoch, record: shown(position, record) })
             .collect();
         let next = records.last().filter(|_| records.len() == limit).map(|read| read.position);
         Page { records, next }
@@ -444,8 +433,17 @@ impl Node {
         epochs
     }
 
+    /// The position to follow another log from: the last up to which both are the same; or the beginning, where this one
+    /// removed records after it, which it then must get again.
+    pub fn follow_from(&self, epochs: &[(u64, u64)], last: u64) -> u64 {
+        let common = self.common(epochs, last);
+        let skip = usize::try_from(common).unwrap_or(usize::MAX);
+        let removed = self.log.iter().skip(skip).any(|logged| matches!(logged.entry, Entry::Remove { .. }));
+        if removed { 0 } else { common }
+    }
+
     /// The last position up to which this log and another are the same.
-    pub fn common(&self, epochs: &[(u64, u64)], last: u64) -> u64 {
+    fn common(&self, epochs: &[(u64, u64)], last: u64) -> u64 {
         let theirs = |position: u64| {
             epochs.iter().rev().find(|(_, first)| *first <= position).map(|(epoch, _)| *epoch)
         };
@@ -455,3 +453,12 @@ impl Node {
             .unwrap_or(0)
     }
 }
+
+/// A record with each character of its payload changed.
+fn damaged(record: &Record) -> Record {
+    let flipped = |character: char| char::from_u32(u32::from(character) ^ 1).unwrap_or(character);
+    Record { payload: record.payload.chars().map(flipped).collect(), ..record.clone() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ impl Service {
             },
             409 => match serde_json::from_slice::<Diverged>(&answer.body) {
                 Ok(Diverged { diverged, last }) if state.node.may_drop() => {
-                    (vec![Change::Drop { after: state.node.common(&diverged, last) }], last)
+                    (vec![Change::Drop { after: state.node.follow_from(&diverged, last) }], last)
                 }
                 Ok(_) => {
                     state.diverged = true;

@@ -1,0 +1,202 @@
+//! What a probe and a write cost in CPU, in units of one bare hyper exchange over an in-memory stream, measured in the same run.
+//!
+//! `cargo bench --bench cost`. Virtual time, one thread; CPU time is the kernel's own account of it (Linux), so that a busy
+//! machine does not count. Prints; asserts nothing.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration as Std;
+
+use bytes::Bytes;
+use drillmaster::ledger::client::{LedgerRun, run as write};
+use drillmaster::ledger::{Config, Memory, Service, serve_connection};
+use drillmaster::model::plan;
+use drillmaster::model::time::{At, Duration};
+use drillmaster::prober::{ProbeRun, run as probe};
+use drillmaster::world::{Clock, Net, Stream};
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full};
+use hyper::server::conn::http1 as server;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::duplex;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+const EXCHANGES: u32 = 40_000;
+
+fn main() -> io::Result<()> {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    for round in 1..=3 {
+        let unit = cost(|| runtime()?.block_on(bare()))? / f64::from(EXCHANGES);
+        let probe = cost(|| runtime()?.block_on(probes()))? / f64::from(EXCHANGES);
+        let write = cost(|| runtime()?.block_on(writes(EXCHANGES)))? / f64::from(EXCHANGES);
+        let idle = cost(|| runtime()?.block_on(writes(0)))?;
+        println!(
+            "round {round}: bare exchange {:.1} µs, probe {:.2} units, write with its replication {:.2} units, idle virtual hour of a pair {:.1} ms",
+            unit / 1e3,
+            probe / unit,
+            write / unit,
+            idle / 1e6,
+        );
+    }
+    Ok(())
+}
+
+/// The CPU time of something, in nanoseconds.
+fn cost(what: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
+    let now = || -> io::Result<f64> {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+        stat.split(' ').next().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+    };
+    // The kernel brings the account up to date when the thread gives way.
+    std::thread::yield_now();
+    let before = now()?;
+    what()?;
+    std::thread::yield_now();
+    Ok(now()? - before)
+}
+
+async fn hello(stream: Stream) {
+    let answer =
+        service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello")))) });
+    let _ =
+        server::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).await;
+}
+
+async fn bare() -> io::Result<()> {
+    for _ in 0..EXCHANGES {
+        let (ours, theirs) = duplex(16 * 1024);
+        tokio::spawn(hello(Box::new(theirs)));
+        let exchanged = async {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
+            tokio::spawn(connection);
+            let request = Request::get("/").header("host", "a").body(Full::<Bytes>::default());
+            let response = sender.send_request(request.unwrap_or_default()).await?;
+            response.into_body().collect().await
+        };
+        exchanged.await.map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+type Serve = Box<dyn Fn(Stream) + Send + Sync>;
+
+/// Two hosts: 10.0.0.1 and 10.0.0.2, named `east` and `west`.
+#[derive(Default)]
+struct Hosts(std::sync::OnceLock<[Serve; 2]>);
+
+impl Net for Hosts {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        let last = if host == "east" { 1 } else { 2 };
+        Box::pin(async move { Ok(vec![IpAddr::from([10, 0, 0, last])]) })
+    }
+
+    fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.resolve(host)
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            let [east, west] = self.0.get().ok_or(io::ErrorKind::ConnectionRefused)?;
+            let (ours, theirs) = duplex(16 * 1024);
+            let serve = if to.ip() == IpAddr::from([10, 0, 0, 1]) { east } else { west };
+            serve(Box::new(theirs));
+            Ok(Box::new(ours) as Stream)
+        })
+    }
+}
+
+struct Virtual(Instant);
+
+impl Clock for Virtual {
+    fn now(&self) -> At {
+        At(Duration::from(self.0.elapsed()).nanos())
+    }
+
+    fn wall_unix_ns(&self) -> i64 {
+        self.now().0
+    }
+}
+
+async fn probes() -> io::Result<()> {
+    let net = Arc::new(Hosts::default());
+    let serve = || -> Serve {
+        Box::new(|stream| {
+            tokio::spawn(hello(stream));
+        })
+    };
+    let _ = net.0.set([serve(), serve()]);
+    let run = ProbeRun {
+        probe: plan::Probe {
+            id: "checkout".into(),
+            service: None,
+            control: false,
+            every: Duration::from_millis(100),
+            timeout: Duration::from_secs(1),
+            from: vec!["outside".into()],
+            fresh_every: 1,
+            ask: serde_json::json!({"http": {"url": "http://east/"}}),
+        },
+        vantage: "outside".into(),
+        net,
+        clock: Arc::new(Virtual(Instant::now())),
+        ranges: Arc::new([]),
+        start: At(0),
+    };
+    let (out, mut seen) = mpsc::channel(1000);
+    let (_stop, stopped) = watch::channel(false);
+    let probing = tokio::spawn(probe(run, out, stopped));
+    for _ in 0..EXCHANGES {
+        seen.recv().await;
+    }
+    probing.abort();
+    Ok(())
+}
+
+/// So many writes, 50 a second, to a replicating pair; or an idle hour.
+async fn writes(count: u32) -> io::Result<()> {
+    let net = Arc::new(Hosts::default());
+    let clock = Arc::new(Virtual(Instant::now()));
+    let node = |role: &str, peer: &str| {
+        let env = [("LEDGER_ROLE", role), ("LEDGER_PEER", peer), ("LEDGER_SHIP_EVERY", "500ms")];
+        let env: BTreeMap<String, String> =
+            env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let config = Config::from_env(&env).map_err(io::Error::other)?;
+        Service::new(config, Box::new(Memory::default()), net.clone(), clock.clone())
+            .map_err(io::Error::other)
+    };
+    let serve = |service: Arc<Service>| -> Serve {
+        let following = service.clone();
+        tokio::spawn(async move { following.replicate().await });
+        Box::new(move |stream| {
+            tokio::spawn(serve_connection(service.clone(), stream));
+        })
+    };
+    let _ = net.0.set([serve(node("primary", "http://west")?), serve(node("replica", "http://east")?)]);
+    if count == 0 {
+        sleep(Std::from_secs(3600)).await;
+        return Ok(());
+    }
+    let plan = plan::Ledger {
+        service: "checkout".into(),
+        store: "orders".into(),
+        url: "http://east/ledger".into(),
+        writes_per_second: 50,
+        timeout: Duration::from_secs(1),
+        from: "outside".into(),
+    };
+    let run = LedgerRun { plan, net: net.clone(), clock: clock.clone(), run: "run".into(), start: At(0) };
+    let (out, mut seen) = mpsc::channel(1000);
+    let (_stop, stopped) = watch::channel(false);
+    let writing = tokio::spawn(write(run, out, stopped));
+    for _ in 0..count {
+        seen.recv().await;
+    }
+    writing.abort();
+    Ok(())
+}

@@ -67,6 +67,11 @@ impl Draft {
         }
     }
 
+    /// Whether the object would be gone.
+    pub fn removes(&self) -> bool {
+        matches!(self.next, Next::Remove(_))
+    }
+
     /// Notes in `managedFields` who wrote, unless nothing changes. Which fields they own is not kept.
     pub fn managed_by(&mut self, manager: &str, operation: &str, time: &str) {
         let Next::Store(object) = &mut self.next else { return };

@@ -1,0 +1,151 @@
+//! What an API server sends back: objects, and refusals in Kubernetes' own words.
+
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::model::effect::Resource;
+use crate::sandbox::store::StoreError;
+
+/// A response, or why there is none but a `Status`.
+pub(super) type Answer = Result<Response<Body>, Refusal>;
+
+/// A refusal: becomes a `Status` object.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub code: u16,
+    pub reason: &'static str,
+    pub message: String,
+    pub details: Value,
+}
+
+/// A JSON response.
+pub(super) fn json_response(code: u16, body: &impl Serialize) -> Response<Body> {
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    response(code, "application/json", Body::from(bytes))
+}
+
+/// A response of any type.
+pub(super) fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
+
+/// A `Status` of success.
+pub(super) fn success(code: u16, details: Value) -> Response<Body> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "details": details});
+    json_response(code, &status)
+}
+
+/// `deployments.apps`, `pods`.
+fn full_name(group: &str, plural: &str) -> String {
+    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+}
+
+impl Refusal {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: json!({}) }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// The whole path is unknown.
+    pub fn no_such_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message)
+    }
+
+    pub fn unsupported(content_type: &str) -> Self {
+        let known = "application/json, application/json-patch+json, application/merge-patch+json, \
+                     application/strategic-merge-patch+json, application/apply-patch+yaml";
+        let message = format!(
+            "the body of the request was in an unknown format ({}) - accepted media types include: {known}",
+            content_type.chars().take(80).collect::<String>()
+        );
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("Request entity is too large: limit is {limit}");
+        Self::new(413, "RequestEntityTooLarge", message)
+    }
+
+    pub fn failing(code: u16) -> Self {
+        let reason = if code == 503 { "ServiceUnavailable" } else { "InternalError" };
+        Self::new(code, reason, "the server is currently unable to handle the request")
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "InternalError", message)
+    }
+
+    pub fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(422, "Invalid", message)
+    }
+
+    pub fn too_many_requests(message: &str, cause: String) -> Self {
+        let causes = json!([{"reason": "DisruptionBudget", "message": cause}]);
+        Self { details: json!({"causes": causes}), ..Self::new(429, "TooManyRequests", message) }
+    }
+
+    /// A field that does not hold what it must.
+    pub fn invalid(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("{} \"{name}\" is invalid: {why}", full_name(&resource.group, &resource.kind));
+        let (field, text) = why.split_once(": ").unwrap_or(("", why));
+        let details = json!({"name": name, "group": resource.group, "kind": resource.kind,
+            "causes": [{"reason": "FieldValueInvalid", "message": text, "field": field}]});
+        Self { details, ..Self::new(422, "Invalid", message) }
+    }
+
+    /// What the store refused, in the words of an API server.
+    pub fn store(error: StoreError, resource: &Resource) -> Self {
+        match error {
+            StoreError::NotFound(key) => {
+                let message = format!("{} \"{}\" not found", full_name(&key.group, &key.plural), key.name);
+                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                Self { details, ..Self::new(404, "NotFound", message) }
+            }
+            StoreError::AlreadyExists(key) => {
+                let message =
+                    format!("{} \"{}\" already exists", full_name(&key.group, &key.plural), key.name);
+                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                Self { details, ..Self::new(409, "AlreadyExists", message) }
+            }
+            StoreError::Conflict(key, why) => {
+                let message = format!(
+                    "Operation cannot be fulfilled on {} \"{}\": {why}; please apply your changes to the latest \
+                     version and try again",
+                    full_name(&key.group, &key.plural),
+                    key.name
+                );
+                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                Self { details, ..Self::new(409, "Conflict", message) }
+            }
+            StoreError::Invalid(key, why) => Self::invalid(resource, &key.name, &why),
+            StoreError::Gone { asked, oldest } => {
+                Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
+            }
+        }
+    }
+
+    /// The `Status` object.
+    pub fn status(&self) -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "details": self.details, "code": self.code})
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        json_response(self.code, &self.status())
+    }
+}

@@ -1,0 +1,95 @@
+//! Patches: JSON (RFC 6902), merge (RFC 7396), strategic merge, and a simple server-side apply.
+//!
+//! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts. Server-side apply
+//! creates or merges, but keeps no ownership of fields: it never conflicts and never removes what an applier stopped naming.
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use serde_json::Value;
+
+use super::answer::{Answer, Refusal, json_response};
+use super::path::Call;
+use super::{strategic, write};
+use crate::sandbox::state::RegionState;
+use crate::sandbox::store::StoreError;
+
+/// How a patch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+/// A patch, read.
+pub(super) struct Patch {
+    kind: Kind,
+    body: Value,
+}
+
+impl Patch {
+    /// Reads a request's patch.
+    pub fn read(call: &Call, parts: &Parts, body: &[u8]) -> Result<Self, Refusal> {
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let kind = match content_type {
+            "application/json-patch+json" => Kind::Json,
+            "application/merge-patch+json" => Kind::Merge,
+            "application/strategic-merge-patch+json" if call.served.built_in => Kind::Strategic,
+            "application/apply-patch+yaml" => Kind::Apply,
+            other => return Err(Refusal::unsupported(other)),
+        };
+        let json = serde_json::from_slice(body);
+        let body = match kind {
+            Kind::Apply => json.or_else(|_| serde_yaml::from_slice(body)).map_err(|error| error.to_string()),
+            Kind::Json | Kind::Merge | Kind::Strategic => json.map_err(|error| error.to_string()),
+        };
+        let body = body.map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
+        Ok(Self { kind, body })
+    }
+
+    /// Changes an object.
+    pub fn apply(&self, call: &Call, object: &mut Value) -> Result<(), Refusal> {
+        match self.kind {
+            Kind::Json => {
+                let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
+                    .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
+                json_patch::patch(object, &patch).map_err(|error| {
+                    let why = "the server rejected our request due to an error in our request";
+                    Refusal::unprocessable(format!("{why}: {error}"))
+                })?;
+            }
+            Kind::Merge => json_patch::merge(object, &self.body),
+            Kind::Apply if !call.served.built_in => json_patch::merge(object, &self.body),
+            Kind::Strategic | Kind::Apply => strategic::merge(object, &self.body),
+        }
+        if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
+    }
+
+    fn operation(&self) -> &'static str {
+        if self.kind == Kind::Apply { "Apply" } else { "Update" }
+    }
+}
+
+/// Patches an object or its status; an apply makes what is not there.
+pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
+    let mut patch = Patch::read(call, parts, body)?;
+    let dry = call.query.dry_run()?;
+    let key = call.key();
+    let missing = state.read(|store| store.get(&key).is_none());
+    if missing && patch.kind == Kind::Apply && call.sub.is_none() {
+        write::place(call, &mut patch.body)?;
+        let object = serde_json::to_vec(&patch.body).unwrap_or_default();
+        return write::create(state, call, &object);
+    }
+    let patched = state.write(|store| {
+        let refuse = |error| Refusal::store(error, &call.served.resource);
+        let current = store.get(&key).ok_or_else(|| refuse(StoreError::NotFound(key.clone())))?;
+        let mut object = (**current).clone();
+        patch.apply(call, &mut object)?;
+        write::place(call, &mut object)?;
+        write::store_update(call, store, object, patch.operation(), dry)
+    });
+    Ok(json_response(200, &patched?))
+}

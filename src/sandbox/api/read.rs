@@ -1,0 +1,92 @@
+//! Getting and listing.
+//!
+//! A page's continue token holds the version of the first page and the last key. Later pages read the objects as they are then, and
+//! keep the first version: a watch from it tells whatever changed meanwhile. Once that version is forgotten the token is expired.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal, json_response};
+use super::path::Call;
+use super::select::Selector;
+use crate::sandbox::state::RegionState;
+use crate::sandbox::store::{Key, Store, StoreError};
+
+/// One object.
+pub(super) fn get(state: &RegionState, call: &Call) -> Answer {
+    let key = call.key();
+    let object = state.read(|store| store.get(&key).cloned());
+    let object = object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
+    Ok(json_response(200, &*object))
+}
+
+/// The objects of a kind that the selectors mean, a page at a time if asked.
+pub(super) fn list(state: &RegionState, call: &Call) -> Answer {
+    let selector = Selector::read(&call.query)?;
+    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let (version, items, more) = state.read(|store| page(store, call, &selector, limit))?;
+    let mut metadata = json!({"resourceVersion": version.to_string()});
+    if let Some(last) = more {
+        metadata["continue"] = token(version, &last).into();
+    }
+    let resource = &call.served.resource;
+    // Objects go out as they stand in the store, without a copy into a tree.
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List<'a> {
+        kind: String,
+        api_version: String,
+        metadata: Value,
+        items: Vec<&'a Value>,
+    }
+    let list = List {
+        kind: format!("{}List", resource.kind),
+        api_version: resource.api_version(),
+        metadata,
+        items: items.iter().map(|item| &**item).collect(),
+    };
+    Ok(json_response(200, &list))
+}
+
+/// A page, its version, and its last key where there is more.
+type Page = (u64, Vec<Arc<Value>>, Option<Key>);
+
+fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result<Page, Refusal> {
+    let first = Key { namespace: call.namespace.clone(), name: String::new(), ..call.key() };
+    let (version, after) = match call.query.get("continue") {
+        None => (store.version(), first),
+        Some(text) => {
+            let (version, namespace, name) =
+                read_token(text).ok_or_else(|| Refusal::bad_request("continue key is not valid"))?;
+            let gone = |error| Refusal::store(error, &call.served.resource);
+            drop(store.changes_after(version).map_err(gone)?);
+            (version, Key { namespace: call.namespace.clone().or(namespace), name, ..first })
+        }
+    };
+    let mut found = store
+        .list_after(after, call.namespace.is_some())
+        .filter(|(_, object)| selector.matches(object))
+        .take(limit.saturating_add(1));
+    let mut items = Vec::new();
+    let mut last = None;
+    for (key, object) in found.by_ref().take(limit) {
+        items.push(object.clone());
+        last = Some(key);
+    }
+    let more = if found.next().is_some() { last.cloned() } else { None };
+    Ok((version, items, more))
+}
+
+/// Names hold no slash, so that a slash parts them.
+fn token(version: u64, last: &Key) -> String {
+    format!("{version}/{}/{}", last.namespace.as_deref().unwrap_or_default(), last.name)
+}
+
+fn read_token(text: &str) -> Option<(u64, Option<String>, String)> {
+    let (version, rest) = text.split_once('/')?;
+    let (namespace, name) = rest.split_once('/')?;
+    let namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());
+    Some((version.parse().ok()?, namespace, name.to_owned()))
+}

@@ -1,0 +1,122 @@
+//! What a region serves: a line per built-in kind, and whatever a CustomResourceDefinition in its store declares.
+
+use serde_json::Value;
+
+use crate::model::effect::Resource;
+use crate::sandbox::store::{Key, Store};
+
+/// A kind that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    pub resource: Resource,
+    pub namespaced: bool,
+    /// Whether its status is a subresource, which users' writes leave alone.
+    pub status: bool,
+    pub scale: bool,
+    /// Only asked, never stored.
+    pub review: bool,
+    /// Whether its lists have merge keys, which a custom resource's do not.
+    pub built_in: bool,
+    pub short: Vec<String>,
+}
+
+/// Group, version, plural, kind, short names, and the letters of: `n`amespaced, `s`tatus, s`c`ale, `r`eview.
+type Line = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], &'static str);
+
+const BUILT_IN: &[Line] = &[
+    ("", "v1", "configmaps", "ConfigMap", &["cm"], "n"),
+    ("", "v1", "endpoints", "Endpoints", &["ep"], "n"),
+    ("", "v1", "events", "Event", &["ev"], "n"),
+    ("", "v1", "namespaces", "Namespace", &["ns"], "s"),
+    ("", "v1", "nodes", "Node", &["no"], "s"),
+    ("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", &["pvc"], "ns"),
+    ("", "v1", "persistentvolumes", "PersistentVolume", &["pv"], "s"),
+    ("", "v1", "pods", "Pod", &["po"], "ns"),
+    ("", "v1", "secrets", "Secret", &[], "n"),
+    ("", "v1", "serviceaccounts", "ServiceAccount", &["sa"], "n"),
+    ("", "v1", "services", "Service", &["svc"], "ns"),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        &["crd", "crds"],
+        "s",
+    ),
+    ("apps", "v1", "daemonsets", "DaemonSet", &["ds"], "ns"),
+    ("apps", "v1", "deployments", "Deployment", &["deploy"], "nsc"),
+    ("apps", "v1", "replicasets", "ReplicaSet", &["rs"], "nsc"),
+    ("apps", "v1", "statefulsets", "StatefulSet", &["sts"], "nsc"),
+    ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", &[], "r"),
+    ("batch", "v1", "jobs", "Job", &[], "ns"),
+    ("coordination.k8s.io", "v1", "leases", "Lease", &[], "n"),
+    ("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", &[], "n"),
+    ("events.k8s.io", "v1", "events", "Event", &["ev"], "n"),
+    ("externaldns.k8s.io", "v1alpha1", "dnsendpoints", "DNSEndpoint", &[], "ns"),
+    ("networking.k8s.io", "v1", "ingresses", "Ingress", &["ing"], "ns"),
+    ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", &["netpol"], "n"),
+    ("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "ns"),
+    ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", &[], ""),
+    ("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", &[], ""),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", &[], "n"),
+    ("rbac.authorization.k8s.io", "v1", "roles", "Role", &[], "n"),
+    ("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", &["pc"], ""),
+    ("storage.k8s.io", "v1", "storageclasses", "StorageClass", &["sc"], ""),
+];
+
+fn of_line((group, version, plural, kind, short, letters): &Line) -> Served {
+    Served {
+        resource: Resource::new(group, version, plural, kind),
+        namespaced: letters.contains('n'),
+        status: letters.contains('s'),
+        scale: letters.contains('c'),
+        review: letters.contains('r'),
+        built_in: *group != "externaldns.k8s.io",
+        short: short.iter().map(|&text| text.to_owned()).collect(),
+    }
+}
+
+/// The kind of a path; none where it is not served.
+pub(super) fn served(store: &Store, group: &str, version: &str, plural: &str) -> Option<Served> {
+    let line = BUILT_IN.iter().find(|line| (line.0, line.1, line.2) == (group, version, plural));
+    if let Some(line) = line {
+        return Some(of_line(line));
+    }
+    let definition = store.get(&Key::new(&definitions(), None, &format!("{plural}.{group}")))?;
+    declared(definition).find(|served| served.resource.version == version)
+}
+
+/// Everything that is served, by group, version and plural.
+pub(super) fn all(store: &Store) -> Vec<Served> {
+    let definitions = definitions();
+    let declared =
+        store.list(&definitions.group, &definitions.plural, None).flat_map(|(_, each)| declared(each));
+    let mut all: Vec<Served> = BUILT_IN.iter().map(of_line).chain(declared).collect();
+    all.sort_by(|a, b| a.resource.cmp(&b.resource));
+    all.dedup_by(|a, b| a.resource == b.resource);
+    all
+}
+
+fn definitions() -> Resource {
+    Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+}
+
+/// The versions that a definition serves.
+fn declared(definition: &Value) -> impl Iterator<Item = Served> {
+    let spec = &definition["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, plural) = (text(&spec["group"]), text(&spec["names"]["plural"]));
+    let kind = text(&spec["names"]["kind"]);
+    let short: Vec<String> = spec["names"]["shortNames"].as_array().into_iter().flatten().map(text).collect();
+    let namespaced = spec["scope"] != "Cluster";
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    versions.filter(|version| version["served"] == true).map(move |version| Served {
+        resource: Resource::new(&group, version["name"].as_str().unwrap_or_default(), &plural, &kind),
+        namespaced,
+        status: version["subresources"].get("status").is_some(),
+        scale: false,
+        review: false,
+        built_in: false,
+        short: short.clone(),
+    })
+}

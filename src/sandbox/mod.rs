@@ -8,5 +8,6 @@
 
 pub mod api;
 pub mod clock;
+pub mod control;
 pub mod state;
 pub mod store;

@@ -188,6 +188,11 @@ impl Store {
         })
     }
 
+    /// Every object, by kind, namespace and name.
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.iter()
+    }
+
     /// The changes after a version, oldest first.
     ///
     /// # Errors

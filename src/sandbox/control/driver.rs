@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::super::state::RegionState;
 use super::super::store::{Change, ChangeKind, Key, Store};
-use super::{Addresses, Controller, Processes, Reconciled, all, watched};
+use super::{Addresses, Controller, Processes, Reconciled, all};
 use crate::model::time::{At, Duration};
 
 /// How often one key may be reconciled within one instant.
@@ -176,10 +177,8 @@ impl Driver {
     }
 }
 
-/// Every watched object as if it were new: for a start, and where the changes since the last look are forgotten.
+/// Every object as if it were new: for a start, and where the changes since the last look are forgotten.
 fn everything(store: &Store) -> Vec<Change> {
-    let kinds = watched();
-    let objects = kinds.iter().flat_map(|kind| store.list(&kind.group, &kind.plural, None));
     let added = |(key, object): (&Key, &Arc<Value>)| Change {
         version: store.version(),
         key: key.clone(),
@@ -187,7 +186,7 @@ fn everything(store: &Store) -> Vec<Change> {
         object: object.clone(),
         before: None,
     };
-    objects.map(added).collect()
+    store.all().map(added).collect()
 }
 
 /// Runs a region's controllers until the task ends. `wakes` carries the keys of pods and nodes whose health changed.

@@ -157,37 +157,14 @@ pub(crate) fn volumes() -> Resource {
     Resource::new("", "v1", "persistentvolumes", "PersistentVolume")
 }
 
-/// The kinds that controllers look at.
-pub(crate) fn watched() -> Vec<Resource> {
-    vec![
-        Resource::namespaces(),
-        Resource::nodes(),
-        Resource::config_maps(),
-        secrets(),
-        volumes(),
-        Resource::claims(),
-        Resource::services(),
-        Resource::deployments(),
-        Resource::replica_sets(),
-        Resource::stateful_sets(),
-        daemon_sets(),
-        jobs(),
-        Resource::pods(),
-        Resource::endpoint_slices(),
-        Resource::disruption_budgets(),
-        Resource::leases(),
-    ]
-}
-
 /// All objects of a kind, in a namespace or everywhere.
 pub(crate) fn every<'a>(
     store: &'a Store,
     resource: &Resource,
     namespace: Option<&str>,
 ) -> impl Iterator<Item = &'a Value> + use<'a> {
-    let mut start = Key::new(resource, namespace, "");
-    start.name.clear();
-    store.list_after(start, namespace.is_some()).map(|(_, object)| Arc::as_ref(object)).collect::<Vec<_>>().into_iter()
+    let start = Key::new(resource, namespace, "");
+    store.list_after(start, namespace.is_some()).map(|(_, object)| Arc::as_ref(object))
 }
 
 /// One object.

@@ -170,15 +170,20 @@ pub fn share(value: Option<&Value>, default: &str, whole: i64, up: bool) -> i64 
     }
 }
 
-/// A short digest in Kubernetes' own alphabet for generated names: FNV-1a, the same on every machine.
-pub fn digest(text: &str, letters: usize) -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// A number that a text always gives: FNV-1a, the same on every machine.
+pub fn hash(text: &str) -> u64 {
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     // FNV mixes its last bytes into the low bits only; one round of a finaliser spreads them.
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
+    hash ^ (hash >> 33)
+}
+
+/// A short digest in Kubernetes' own alphabet for generated names.
+pub fn digest(text: &str, letters: usize) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut hash = hash(text);
     let base = ALPHABET.len() as u64;
     (0..letters)
         .map(|_| {

@@ -1,7 +1,6 @@
 //! The scheduler: binds pods without a node, all that wait in one go, so that a thousand pods are counted once.
 //!
-//! It also adds the tolerations that Kubernetes' admission adds (300 seconds on a node that is not ready or unreachable), and binds the
-//! pod's claims, since a volume is made in the zone of its first pod and stays there.
+//! It also binds the pod's claims, since a volume is made in the zone of its first pod and stays there.
 
 use serde_json::{Value, json};
 
@@ -10,9 +9,6 @@ use super::placement::{Board, ZONE};
 use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;
-
-/// How long a pod stays on a node that is not ready or unreachable, in seconds, unless it says otherwise.
-pub const TOLERATION_SECONDS: i64 = 300;
 
 /// The scheduler.
 pub struct Scheduler;
@@ -85,18 +81,6 @@ fn bound(store: &Store, pod: &Value, node: &str) -> Vec<Write> {
     let mut writes = volumes::bound(store, pod, zone);
     let mut object = pod.clone();
     object["spec"]["nodeName"] = json!(node);
-    let mut tolerations = read::list(pod, "/spec/tolerations").to_vec();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let said = tolerations.iter().any(|each| {
-            let own = read::text(each, "/key");
-            (own == key || own.is_empty()) && matches!(read::text(each, "/effect"), "" | "NoExecute")
-        });
-        if !said {
-            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
-                "tolerationSeconds": TOLERATION_SECONDS}));
-        }
-    }
-    object["spec"]["tolerations"] = json!(tolerations);
     writes.push(Write::Update { key: Key::of(&Resource::pods(), pod), object });
     writes
 }

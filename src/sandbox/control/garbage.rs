@@ -1,0 +1,121 @@
+//! Garbage collection: what becomes of objects whose owner goes away.
+//!
+//! Background: the owner is gone, then its dependents go. Foreground: the owner waits, with a finalizer, for the dependents that
+//! block it. Orphan: the dependents forget the owner first. The finalizers are the API server's to set. Pods and endpoint slices own nothing here, so that a thousand
+//! deleted pods are not a thousand searches.
+
+use serde_json::{Value, json};
+
+use super::super::store::{Change, ChangeKind, Key, Store, Write};
+use super::{Controller, Processes, Reconciled, at, read};
+use crate::model::effect::Resource;
+use crate::model::time::At;
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// The garbage collector.
+pub struct Garbage;
+
+impl Controller for Garbage {
+    fn name(&self) -> &'static str {
+        "garbage"
+    }
+
+    fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
+        let mut keys = vec![];
+        // A dependent that is gone may let its owner go.
+        if change.kind == ChangeKind::Deleted {
+            let owners = read::list(&change.object, "/metadata/ownerReferences").iter();
+            let found = owners.filter_map(|owner| named(store, &change.key, owner));
+            keys.extend(found.filter(|(_, owner)| holds(owner, FOREGROUND)).map(|(key, _)| key));
+            let leaf = [Resource::pods(), Resource::endpoint_slices()].iter().any(|leaf| change.key.is(leaf));
+            if !leaf {
+                keys.extend(dependents(store, read::uid(&change.object)).map(|(key, _)| key.clone()));
+            }
+            return keys;
+        }
+        let owner = read::terminating(&change.object) && (holds(&change.object, FOREGROUND) || holds(&change.object, ORPHAN));
+        let owned = change.kind == ChangeKind::Added && !read::list(&change.object, "/metadata/ownerReferences").is_empty();
+        if owner || owned { vec![change.key.clone()] } else { vec![] }
+    }
+
+    fn reconcile(&self, store: &Store, key: &Key, _: At, _: &dyn Processes) -> Reconciled {
+        let Some(object) = at(store, key) else { return Reconciled::nothing() };
+        if read::terminating(object) && holds(object, ORPHAN) {
+            let mut writes: Vec<Write> = dependents(store, read::uid(object))
+                .map(|(key, dependent)| Write::Update { key: key.clone(), object: orphaned(dependent, read::uid(object)) })
+                .collect();
+            writes.push(released(key, object, ORPHAN));
+            return writes.into();
+        }
+        if read::terminating(object) && holds(object, FOREGROUND) {
+            let owned: Vec<_> = dependents(store, read::uid(object)).collect();
+            if !owned.iter().any(|(_, dependent)| blocks(dependent, read::uid(object))) {
+                return vec![released(key, object, FOREGROUND)].into();
+            }
+            let doomed = owned.into_iter().filter(|(_, dependent)| !read::terminating(dependent));
+            return doomed.map(|(key, _)| Write::Delete { key: key.clone() }).collect::<Vec<_>>().into();
+        }
+        let owners = read::list(object, "/metadata/ownerReferences");
+        let lost = !owners.is_empty() && !owners.iter().any(|owner| exists(store, key, owner));
+        if lost && !read::terminating(object) { vec![Write::Delete { key: key.clone() }].into() } else { Reconciled::nothing() }
+    }
+}
+
+fn holds(object: &Value, finalizer: &str) -> bool {
+    read::list(object, "/metadata/finalizers").iter().any(|each| each == finalizer)
+}
+
+fn dependents<'a>(store: &'a Store, owner: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+    let owned = move |object: &Value| {
+        read::list(object, "/metadata/ownerReferences").iter().any(|reference| read::text(reference, "/uid") == owner)
+    };
+    store.all().map(|(key, object)| (key, object.as_ref())).filter(move |(_, object)| owned(object))
+}
+
+fn blocks(dependent: &Value, owner: &str) -> bool {
+    let mut owners = read::list(dependent, "/metadata/ownerReferences").iter();
+    owners.any(|reference| read::text(reference, "/uid") == owner && read::flag(reference, "/blockOwnerDeletion"))
+}
+
+/// Whether an owner is still there.
+fn exists(store: &Store, dependent: &Key, owner: &Value) -> bool {
+    named(store, dependent, owner).is_some() || store.all().any(|(_, object)| read::uid(object) == read::text(owner, "/uid"))
+}
+
+/// An owner by its name, in the dependent's namespace or of the whole cluster. Its plural is a guess that fits every kind of
+/// Kubernetes' own; an owner of another kind is not found here.
+fn named<'a>(store: &'a Store, dependent: &Key, owner: &Value) -> Option<(Key, &'a Value)> {
+    let kind = read::text(owner, "/kind").to_lowercase();
+    let group = read::text(owner, "/apiVersion").rsplit_once('/').map(|(group, _)| group).unwrap_or_default();
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    };
+    [dependent.namespace.clone(), None].into_iter().find_map(|namespace| {
+        let name = read::name_field(owner).to_owned();
+        let key = Key { group: group.to_owned(), plural: plural.clone(), namespace, name };
+        let found = at(store, &key).filter(|found| read::uid(found) == read::text(owner, "/uid"))?;
+        Some((key, found))
+    })
+}
+
+fn released(key: &Key, object: &Value, finalizer: &str) -> Write {
+    let mut object = object.clone();
+    let left: Vec<&Value> =
+        read::list(&object, "/metadata/finalizers").iter().filter(|each| *each != finalizer).collect();
+    object["metadata"]["finalizers"] = json!(left);
+    Write::Update { key: key.clone(), object }
+}
+
+fn orphaned(dependent: &Value, owner: &str) -> Value {
+    let mut object = dependent.clone();
+    let left: Vec<&Value> = read::list(dependent, "/metadata/ownerReferences")
+        .iter()
+        .filter(|reference| read::text(reference, "/uid") != owner)
+        .collect();
+    object["metadata"]["ownerReferences"] = json!(left);
+    object
+}

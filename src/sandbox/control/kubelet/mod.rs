@@ -1,0 +1,220 @@
+//! The kubelets of all nodes: they start pods, probe them, restart what ends, and stop what is deleted.
+//!
+//! ```text
+//! bound ─2 s─► started ─probe ticks─► ready ─deleted─► ended, or grace over ─► removed
+//!                 ▲  └─exit, liveness─► back-off ─┐
+//!                 └───────────────────────────────┘
+//! ```
+//! A kubelet on a node without a heartbeat does nothing. What a real one keeps on its node and not in the API stands in its memory:
+//! the addresses that are taken, rows of probe results, back-offs. Left out: init containers' work (they take a second each),
+//! sidecars, ephemeral containers, preStop hooks.
+
+pub mod container;
+pub mod environment;
+pub mod probes;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::super::store::{Change, Key, Store, Write};
+use super::{Controller, Processes, Reconciled, at, every, instant, one, read, secrets, stamp};
+use crate::model::effect::Resource;
+use crate::model::time::{At, Duration};
+pub use container::resolve;
+
+/// From a pod's binding to the start of its containers: sandbox, image, create.
+pub const STARTS_IN: Duration = Duration::from_secs(2);
+/// What each init container adds.
+const INIT: Duration = Duration::from_secs(1);
+
+/// The kubelets.
+#[derive(Default)]
+pub struct Kubelet {
+    memory: Mutex<Memory>,
+}
+
+/// What the nodes keep for themselves.
+#[derive(Default)]
+struct Memory {
+    pods: BTreeMap<Key, Remembered>,
+    taken: BTreeMap<Ipv4Addr, Key>,
+    /// The address given last on each node: the next one follows it, so that none is used again at once.
+    last: BTreeMap<String, u32>,
+}
+
+/// What is remembered of one pod.
+#[derive(Default)]
+struct Remembered {
+    uid: String,
+    address: Option<Ipv4Addr>,
+    containers: BTreeMap<String, container::Memory>,
+}
+
+impl Controller for Kubelet {
+    fn name(&self) -> &'static str {
+        "kubelet"
+    }
+
+    fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
+        let pods = Resource::pods();
+        if change.key.is(&pods) {
+            return vec![change.key.clone()];
+        }
+        if change.key.is(&Resource::config_maps()) || change.key.is(&secrets()) {
+            let stuck = |pod: &&Value| {
+                let mut statuses = read::list(pod, "/status/containerStatuses").iter();
+                statuses.any(|each| read::text(each, "/state/waiting/reason") == "CreateContainerConfigError")
+            };
+            let within = every(store, &pods, change.key.namespace.as_deref());
+            return within.filter(stuck).map(|pod| Key::of(&pods, pod)).collect();
+        }
+        vec![]
+    }
+
+    fn woken(&self, store: &Store, signal: &Key) -> Vec<Key> {
+        let pods = Resource::pods();
+        if signal.is(&Resource::nodes()) {
+            let here = |pod: &&Value| read::text(pod, "/spec/nodeName") == signal.name;
+            return every(store, &pods, None).filter(here).map(|pod| Key::of(&pods, pod)).collect();
+        }
+        if signal.is(&pods) { vec![signal.clone()] } else { vec![] }
+    }
+
+    fn reconcile(&self, store: &Store, key: &Key, now: At, processes: &dyn Processes) -> Reconciled {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pod) = at(store, key) else {
+            memory.forget(key);
+            return Reconciled::nothing();
+        };
+        let name = read::text(pod, "/spec/nodeName");
+        let Some(node) = one(store, &Resource::nodes(), None, name).filter(|_| processes.heartbeat(name)) else {
+            return Reconciled::nothing();
+        };
+        if read::terminating(pod) {
+            return stop(store, key, pod, now, processes);
+        }
+        if read::ended(pod) {
+            return Reconciled::nothing();
+        }
+        let started = instant(store, pod, "/status/startTime").unwrap_or(now);
+        let mut status = pod.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
+        status["startTime"] = json!(stamp(store, started));
+        if let Some(address) = memory.address(key, pod, node) {
+            status["podIP"] = json!(address.to_string());
+            status["podIPs"] = json!([{"ip": address.to_string()}]);
+        }
+        if let Some(host) = internal(node) {
+            status["hostIP"] = json!(host);
+        }
+        let init = u64::try_from(read::list(pod, "/spec/initContainers").len()).unwrap_or_default();
+        let startable = started.plus(STARTS_IN).plus(Duration::from_secs(init.saturating_mul(INIT.as_secs())));
+        // The environment may name the pod's own address.
+        let mut seen = pod.clone();
+        seen["status"] = status.clone();
+        let remembered = memory.of(key, read::uid(pod));
+        let mut statuses = vec![];
+        let mut wakes = vec![];
+        for spec in read::list(pod, "/spec/containers") {
+            let name = read::name_field(spec);
+            let olds = read::list(pod, "/status/containerStatuses");
+            let before = olds.iter().find(|each| read::name_field(each) == name).unwrap_or(&Value::Null);
+            let look = container::Look { store, pod: &seen, spec, before, startable, now, processes };
+            let (next, wake) = look.next(remembered.containers.entry(name.to_owned()).or_default());
+            statuses.push(next);
+            wakes.extend(wake);
+        }
+        summarise(&mut status, pod, &statuses, &stamp(store, now));
+        status["containerStatuses"] = json!(statuses);
+        let writes = super::status(key, pod, status).into_iter().collect();
+        Reconciled { writes, wake: wakes.into_iter().min() }
+    }
+}
+
+/// The pod's phase and conditions, as its containers' statuses have them.
+fn summarise(status: &mut Value, pod: &Value, containers: &[Value], now: &str) {
+    let states = |state: &str| containers.iter().filter(|each| each["state"].get(state).is_some()).count();
+    let clean = containers.iter().all(|each| read::number(each, "/state/terminated/exitCode") == Some(0));
+    let ran = |each: &Value| each["state"].get("running").is_some() || each.pointer("/lastState/terminated").is_some();
+    let phase = match states("terminated") {
+        ended if ended == containers.len() && ended > 0 => if clean { "Succeeded" } else { "Failed" },
+        ended if ended > 0 || containers.iter().any(ran) => "Running",
+        _ => "Pending",
+    };
+    let unready: Vec<&str> =
+        containers.iter().filter(|each| !read::flag(each, "/ready")).map(read::name_field).collect();
+    let mut conditions = read::list(pod, "/status/conditions").to_vec();
+    let (holds, reason, message) = match (unready.is_empty(), phase) {
+        (true, _) => ("True", "", String::new()),
+        (false, "Succeeded") => ("False", "PodCompleted", String::new()),
+        (false, _) => ("False", "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
+    };
+    for kind in ["PodReadyToStartContainers", "Initialized", "PodScheduled"] {
+        read::set_condition(&mut conditions, kind, "True", "", "", now);
+    }
+    for kind in ["ContainersReady", "Ready"] {
+        read::set_condition(&mut conditions, kind, holds, reason, &message, now);
+    }
+    status["phase"] = json!(phase);
+    status["conditions"] = json!(conditions);
+}
+
+/// A pod that is being deleted goes when its processes have ended, at the latest when its grace is over.
+fn stop(store: &Store, key: &Key, pod: &Value, now: At, processes: &dyn Processes) -> Reconciled {
+    let statuses = read::list(pod, "/status/containerStatuses");
+    let runs = |each: &&Value| each.pointer("/state/running").is_some();
+    let left = statuses.iter().filter(runs);
+    let ended = left.map(read::name_field).all(|name| processes.exited(read::uid(pod), name).is_some());
+    let deadline = instant(store, pod, "/metadata/deletionTimestamp").unwrap_or(now);
+    if ended || now >= deadline {
+        return vec![Write::Remove { key: key.clone() }].into();
+    }
+    Reconciled { writes: vec![], wake: Some(deadline) }
+}
+
+/// The address of a node within its cluster.
+fn internal(node: &Value) -> Option<&str> {
+    let mut addresses = read::list(node, "/status/addresses").iter();
+    addresses.find(|each| read::text(each, "/type") == "InternalIP").map(|each| read::text(each, "/address"))
+}
+
+impl Memory {
+    /// What is remembered of a pod; nothing of another pod that had its name.
+    fn of(&mut self, key: &Key, uid: &str) -> &mut Remembered {
+        if self.pods.get(key).is_some_and(|pod| pod.uid != uid) {
+            self.forget(key);
+        }
+        self.pods.entry(key.clone()).or_insert_with(|| Remembered { uid: uid.to_owned(), ..Remembered::default() })
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let address = self.pods.remove(key).and_then(|pod| pod.address);
+        if let Some(address) = address {
+            self.taken.remove(&address);
+        }
+    }
+
+    /// The pod's address: its node's, the one that it has, or the next free one of its node's range.
+    fn address(&mut self, key: &Key, pod: &Value, node: &Value) -> Option<Ipv4Addr> {
+        if read::flag(pod, "/spec/hostNetwork") {
+            return internal(node)?.parse().ok();
+        }
+        if let Some(address) = self.of(key, read::uid(pod)).address {
+            return Some(address);
+        }
+        let (network, prefix) = read::text(node, "/spec/podCIDR").split_once('/')?;
+        let network = u32::from(network.parse::<Ipv4Addr>().ok()?);
+        // Without the network's own address, the bridge's, and the broadcast.
+        let hosts = (1_u32 << 32_u8.checked_sub(prefix.parse().ok()?)?.min(16)).saturating_sub(3);
+        let last = self.last.get(read::name(node)).copied().unwrap_or_default();
+        let held = read::text(pod, "/status/podIP").parse::<Ipv4Addr>().ok();
+        let next = (0..hosts).map(|step| Ipv4Addr::from(network.wrapping_add(2 + (last + step) % hosts)));
+        let address = held.into_iter().chain(next).find(|address| !self.taken.contains_key(address))?;
+        self.last.insert(read::name(node).to_owned(), u32::from(address).wrapping_sub(network).saturating_sub(1));
+        self.taken.insert(address, key.clone());
+        self.of(key, read::uid(pod)).address = Some(address);
+        Some(address)
+    }
+}

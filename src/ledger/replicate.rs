@@ -81,6 +81,7 @@ impl Service {
                 }
                 Ok(_) => {
                     state.diverged = true;
+                    self.tell();
                     return false;
                 }
                 Err(_) => return false,

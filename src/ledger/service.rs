@@ -166,6 +166,16 @@ impl Service {
         }
     }
 
+    /// Whether it can serve readers.
+    pub fn is_readable(&self) -> bool {
+        self.state().is_readable()
+    }
+
+    /// Waits until it can serve readers, or no longer can.
+    pub async fn until_readable(&self, readable: bool) {
+        self.until(|state| state.is_readable() == readable).await;
+    }
+
     pub(super) fn tell(&self) {
         self.changed.send_replace(());
     }

@@ -1,10 +1,46 @@
 //! Puts a sandbox together: regions, their controllers, the network between them, the people and the alerting around them.
+//!
+//! The regions come up before the run starts: instant 0 of the clock is when their workloads have had time to get ready, so that
+//! a run finds regions that have been there for a while.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use super::spec::SandboxSpec;
-use crate::model::name::Role;
-use crate::world::World;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::alerting::Alerting;
+use super::clock::Clock;
+use super::commands::NoCommands;
+use super::control::{Addresses, drive};
+use super::happenings::Stage;
+use super::net::{Network, Source};
+use super::people::SimulatedPeople;
+use super::spec::{Network as Range, OUTSIDE, RegionSpec, SandboxSpec};
+use super::stand_in::{HttpStandIn, Pods, Storages, follow};
+use super::state::{Pool, RegionState, Settings};
+use super::store::Store;
+use super::truth::Truth;
+use super::{api, manifests};
+use crate::model::effect::Resource;
+use crate::model::name::{Region, Role, Vantage};
+use crate::model::time::{At, Duration};
+use crate::world::{AddressRange, Net, World};
+
+/// How long the regions have before the run starts.
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// How many changes a watch, or the network, can be behind.
+const REMEMBERED: usize = 10_000;
+
+/// The longest prefix of a region's range: below it there are too few addresses for pods, services and nodes.
+const SMALLEST: u8 = 20;
+
+/// Where the vantage outside sends from (TEST-NET-2, RFC 5737).
+const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// Why a sandbox cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,12 +53,18 @@ pub enum SandboxError {
     Manifest { path: String, why: String },
     /// Workloads that did not get ready.
     #[error("the sandbox did not settle within {0}: {1}")]
-    NotReady(crate::model::time::Duration, String),
+    NotReady(Duration, String),
 }
 
 /// Simulated regions that run; they end when this is dropped.
 pub struct Sandbox {
     world: World,
+    network: Arc<Network>,
+    storages: Storages,
+    regions: BTreeMap<Region, (Arc<RegionState>, Arc<Pods>)>,
+    sources: BTreeMap<Vantage, Source>,
+    not_simulated: Vec<String>,
+    _tasks: JoinSet<()>,
 }
 
 impl Sandbox {
@@ -33,13 +75,63 @@ impl Sandbox {
     /// # Errors
     /// Where the spec or a manifest is wrong, or a workload does not get ready; each says which.
     pub async fn start(
-        _spec: &SandboxSpec,
-        _manifests: &BTreeMap<String, String>,
-        _seed: u64,
-        _wall_unix_ns: i64,
-        _absent: &[Role],
+        spec: &SandboxSpec,
+        manifests: &BTreeMap<String, String>,
+        seed: u64,
+        wall_unix_ns: i64,
+        absent: &[Role],
     ) -> Result<Sandbox, SandboxError> {
-        Err(SandboxError::Spec("being assembled".into()))
+        check(spec).map_err(SandboxError::Spec)?;
+        fastrand::seed(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let clock = Clock::new(Instant::now() + SETTLE.std(), wall_unix_ns);
+        let ranges = spec.regions.iter().map(|region| (region.name.as_str().into(), region.addresses)).collect();
+        let network = Network::new(clock, ranges, &spec.links, &spec.hosts, random.fork());
+        for host in &spec.hosts {
+            network.listen(host.address, 80, Arc::new(HttpStandIn::third_party(OUTSIDE, host.status)));
+        }
+        let mut tasks = JoinSet::new();
+        let mut not_simulated = Vec::new();
+        let storages = Storages::default();
+        let mut regions = BTreeMap::new();
+        for region in &spec.regions {
+            let state = raise(region, manifests, clock, random.u64(..), &mut not_simulated)?;
+            let pods = run(&state, region, &network, &storages, &mut tasks);
+            regions.insert(region.name.clone(), (state, pods));
+        }
+        let sources = sources(spec);
+        let vantages: BTreeMap<Vantage, Arc<dyn Net>> = sources
+            .iter()
+            .map(|(vantage, source)| (vantage.clone(), network.view(source.clone()) as Arc<dyn Net>))
+            .collect();
+        tokio::time::sleep_until(clock.instant(At::default())).await;
+        let unready: Vec<String> =
+            regions.iter().flat_map(|(name, (state, _))| state.read(|store| unready(name, store))).collect();
+        if !unready.is_empty() {
+            return Err(SandboxError::NotReady(SETTLE, unready.join("; ")));
+        }
+        let stage = Stage {
+            clock,
+            network: Arc::clone(&network),
+            regions: regions.clone(),
+            vantages: sources.iter().map(|(vantage, source)| (vantage.clone(), source.address)).collect(),
+            hosts: spec.hosts.iter().map(|host| (host.host.clone(), host.address)).collect(),
+        };
+        if let Some(missing) = stage.missing(&spec.happenings) {
+            return Err(SandboxError::Spec(format!("a happening names {missing}, which there is not")));
+        }
+        stage.play(&spec.happenings, &mut tasks);
+        let alerts = Alerting::start(&spec.alerts, &vantages, clock).map_err(SandboxError::Spec)?;
+        let world = World {
+            regions: regions.iter().map(|(name, (state, _))| (name.clone(), api::client(Arc::clone(state)))).collect(),
+            vantages,
+            addresses: spec.regions.iter().map(address_range).collect(),
+            clock: Arc::new(clock),
+            people: Arc::new(SimulatedPeople::new(&spec.people, absent, seed)),
+            alerts: Arc::new(alerts),
+            commands: Arc::new(NoCommands),
+        };
+        Ok(Sandbox { world, network, storages, regions, sources, not_simulated, _tasks: tasks })
     }
 
     /// What a drill acts on.
@@ -49,6 +141,169 @@ impl Sandbox {
 
     /// What the documents ask for that the sandbox does not simulate, a line each.
     pub fn not_simulated(&self) -> &[String] {
-        &[]
+        &self.not_simulated
     }
+
+    /// The truth from now on, for tests.
+    #[doc(hidden)]
+    pub fn truth(&self) -> Truth {
+        Truth::begin(&self.network, &self.storages, self.sources.clone())
+    }
+
+    /// The state of each region, for tests and for serving the regions.
+    #[doc(hidden)]
+    pub fn regions(&self) -> impl Iterator<Item = (&Region, &Arc<RegionState>)> {
+        self.regions.iter().map(|(name, (state, _))| (name, state))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        for (_, pods) in self.regions.values() {
+            pods.crash(|_| true);
+        }
+    }
+}
+
+/// What no type can say about a spec.
+fn check(spec: &SandboxSpec) -> Result<(), String> {
+    for (index, region) in spec.regions.iter().enumerate() {
+        if region.name.as_str() == OUTSIDE {
+            return Err("no region can be called outside".into());
+        }
+        if region.addresses.prefix > SMALLEST {
+            return Err(format!("region {}: a prefix longer than /{SMALLEST} holds too few addresses", region.name));
+        }
+        if region.nodes.is_empty() {
+            return Err(format!("region {} has no nodes", region.name));
+        }
+        for other in &spec.regions[..index] {
+            if other.name == region.name {
+                return Err(format!("two regions are called {}", region.name));
+            }
+            if other.addresses.overlaps(&region.addresses) {
+                return Err(format!("regions {} and {} share addresses", other.name, region.name));
+            }
+        }
+    }
+    let is_place =
+        |place: &str| place == OUTSIDE || spec.regions.iter().any(|region| region.name.as_str() == place);
+    for place in spec.links.iter().flat_map(|link| &link.between) {
+        if !is_place(place.as_str()) {
+            return Err(format!("a link names {place}, which is neither a region nor {OUTSIDE}"));
+        }
+    }
+    for host in &spec.hosts {
+        if spec.regions.iter().any(|region| region.addresses.holds(host.address.into())) {
+            return Err(format!("host {} has an address of a region", host.host));
+        }
+    }
+    let times = spec.links.iter().map(|link| link.latency);
+    let times = times.chain(spec.people.iter().flat_map(|person| [person.answers.after, person.answers.jitter]));
+    let rules = spec.alerts.iter().flat_map(|rule| [rule.every, rule.fails_for, rule.notifies_after]);
+    if times.chain(rules).any(|time| time.subsec_nanos() % 1_000_000 != 0) {
+        return Err("a duration has a part smaller than a millisecond".into());
+    }
+    Ok(())
+}
+
+/// A region's range: half for pods, a quarter for services inside, an eighth for services outside, the rest for machines.
+fn part(range: Range, eighth: u32, longer: u8) -> Pool {
+    let first = range.nth(eighth << (32 - u32::from(range.prefix) - 3)).unwrap_or(range.address);
+    Pool { network: first, prefix: range.prefix + longer }
+}
+
+/// A region with its nodes and objects, before anything runs.
+fn raise(
+    region: &RegionSpec,
+    texts: &BTreeMap<String, String>,
+    clock: Clock,
+    seed: u64,
+    not_simulated: &mut Vec<String>,
+) -> Result<Arc<RegionState>, SandboxError> {
+    let state = RegionState::new(Settings {
+        name: region.name.clone(),
+        seed,
+        clock,
+        services: part(region.addresses, 4, 2),
+        remembered_changes: REMEMBERED,
+    });
+    for node in &region.nodes {
+        let labels = json!({
+            "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
+            "topology.kubernetes.io/zone": node.zone, "topology.kubernetes.io/region": region.name,
+        });
+        let object = json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}});
+        state
+            .write(|store| store.create(&Resource::nodes(), object))
+            .map_err(|error| SandboxError::Spec(format!("region {}: {error}", region.name)))?;
+    }
+    for path in &region.manifests {
+        let wrong = |why: String| SandboxError::Manifest { path: path.clone(), why };
+        let text = texts.get(path).ok_or_else(|| wrong("it was not given".into()))?;
+        let objects = manifests::read(text).map_err(wrong)?;
+        let notes = state.write(|store| manifests::load(store, objects)).map_err(wrong)?;
+        not_simulated.extend(notes.into_iter().map(|note| format!("{}: {note}", region.name)));
+    }
+    Ok(state)
+}
+
+/// Starts what moves in a region.
+fn run(
+    state: &Arc<RegionState>,
+    region: &RegionSpec,
+    network: &Arc<Network>,
+    storages: &Storages,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Pods> {
+    let (wakes, woken) = unbounded_channel();
+    let pods = Pods::new(region.name.clone(), state.clock, Arc::clone(network), storages.clone(), wakes);
+    state.set_containers(Arc::clone(&pods) as _);
+    tasks.spawn(follow(Arc::clone(state), Arc::clone(&pods)));
+    let addresses =
+        Addresses { pods: part(region.addresses, 0, 1), load_balancers: part(region.addresses, 6, 3) };
+    tasks.spawn(drive(Arc::clone(state), Arc::clone(&pods) as _, woken, addresses));
+    pods
+}
+
+/// Who sends from each vantage: an agent on a machine of each region, and the orchestrator outside.
+fn sources(spec: &SandboxSpec) -> BTreeMap<Vantage, Source> {
+    let outside = Source { place: OUTSIDE.into(), address: OUTSIDE_ADDRESS, pod: None };
+    let agents = spec.regions.iter().map(|region| {
+        let Pool { network, .. } = part(region.addresses, 7, 3);
+        let address = Ipv4Addr::from(u32::from(network) + 1);
+        (region.name.as_str().into(), Source { place: region.name.as_str().into(), address, pod: None })
+    });
+    agents.chain([(OUTSIDE.into(), outside)]).collect()
+}
+
+fn address_range(region: &RegionSpec) -> AddressRange {
+    AddressRange {
+        region: region.name.clone(),
+        network: region.addresses.address.into(),
+        prefix: region.addresses.prefix,
+    }
+}
+
+/// The workloads of a region that are not ready, each with how far it is.
+fn unready(region: &Region, store: &Store) -> Vec<String> {
+    let number = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_u64);
+    let mut missing = Vec::new();
+    for resource in [Resource::deployments(), Resource::stateful_sets()] {
+        for (key, object) in store.list(&resource.group, &resource.plural, None) {
+            let wanted = number(object, "/spec/replicas").unwrap_or(1);
+            let ready = number(object, "/status/readyReplicas").unwrap_or(0);
+            if ready < wanted {
+                missing.push(format!("{region}: {key} has {ready} of {wanted} replicas ready"));
+            }
+        }
+    }
+    let services = Resource::services();
+    for (key, object) in store.list(&services.group, &services.plural, None) {
+        let balanced = object.pointer("/spec/type").and_then(Value::as_str) == Some("LoadBalancer");
+        if balanced && object.pointer("/status/loadBalancer/ingress/0/ip").is_none() {
+            missing.push(format!("{region}: {key} has no address"));
+        }
+    }
+    missing
 }

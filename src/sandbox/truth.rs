@@ -11,7 +11,9 @@ use super::clock::Clock;
 use super::net::names::{Answer, Records, lookup};
 use super::net::network::State;
 use super::net::{Network, Source};
-use crate::model::name::{Name, Vantage};
+use super::stand_in::Storages;
+use crate::ledger::{Change, Entry, Logged, Node, Role};
+use crate::model::name::{Name, Region, Vantage};
 use crate::model::time::At;
 
 /// The port that [`Truth::served`] speaks of.
@@ -108,17 +110,55 @@ fn value(way: &[(At, bool)], at: At) -> bool {
 /// The truth from the instant on at which a test asked for it.
 pub struct Truth {
     network: Arc<Network>,
+    storages: Storages,
+}
+
+/// A record that a ledger node took or holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Taken {
+    pub at: At,
+    pub run: String,
+    pub number: u64,
+    /// Of the primary that took it.
+    pub epoch: u64,
+}
+
+/// What one ledger node really did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerTruth {
+    pub region: Region,
+    pub namespace: String,
+    /// Its claim, or its pod.
+    pub name: String,
+    /// Every record that it took as primary, ever, in order.
+    pub accepted: Vec<Taken>,
+    /// The records that it holds now, in the order of its store, each with the instant at which this node got it.
+    pub present: Vec<Taken>,
 }
 
 impl Truth {
-    pub(super) fn begin(network: &Arc<Network>, vantages: BTreeMap<Vantage, Source>) -> Truth {
+    pub(super) fn begin(
+        network: &Arc<Network>,
+        storages: &Storages,
+        vantages: BTreeMap<Vantage, Source>,
+    ) -> Truth {
         let mut state = network.lock();
         let authority = vec![(At(i64::MIN), state.records.clone())];
         let recorder = Recorder { vantages, ways: BTreeMap::new(), answers: BTreeMap::new(), authority };
         state.recorder = Some(recorder);
         Recorder::record(&mut state, &network.clock);
         drop(state);
-        Truth { network: Arc::clone(network) }
+        Truth { network: Arc::clone(network), storages: storages.clone() }
+    }
+
+    /// What each ledger node took and holds, from its storage alone.
+    pub fn ledgers(&self) -> Vec<LedgerTruth> {
+        let all = self.storages.all().into_iter();
+        all.map(|((region, namespace, name), kept)| {
+            let (accepted, present) = replayed(kept.side(), kept.changes());
+            LedgerTruth { region, namespace, name, accepted, present }
+        })
+        .collect()
     }
 
     /// From when on a GET of `http://host/` sent by a vantage would have been answered well or not: by the address that its
@@ -149,4 +189,33 @@ impl Truth {
         }
         served
     }
+}
+
+/// What was taken as primary, and what is there in the end.
+fn replayed(side: Role, changes: Vec<(At, Change)>) -> (Vec<Taken>, Vec<Taken>) {
+    let mut node = Node::new(side);
+    let (mut accepted, mut arrived) = (Vec::new(), BTreeMap::new());
+    for (at, change) in changes {
+        if let Change::Append(Logged { epoch, entry: Entry::Record(record) }) = &change {
+            arrived.insert((*epoch, record.run.clone(), record.number), at);
+            if node.role() == Role::Primary {
+                accepted.push(Taken { at, run: record.run.clone(), number: record.number, epoch: *epoch });
+            }
+        }
+        node.apply(change);
+    }
+    let mut present = Vec::new();
+    let mut after = 0;
+    while after < node.last() {
+        let entries = node.entries(after);
+        after += entries.len() as u64;
+        for Logged { epoch, entry } in entries {
+            if let Entry::Record(record) = entry {
+                let (run, number, epoch) = (record.run.clone(), record.number, *epoch);
+                let at = arrived.get(&(epoch, run.clone(), number)).copied().unwrap_or_default();
+                present.push(Taken { at, run, number, epoch });
+            }
+        }
+    }
+    (accepted, present)
 }

@@ -97,6 +97,19 @@ pub(super) fn all(store: &Store) -> Vec<Served> {
     all
 }
 
+/// A kind by the words of an object, and whether its objects stand in namespaces.
+pub struct Kind {
+    pub resource: Resource,
+    pub namespaced: bool,
+}
+
+/// The kind that an object says it is; none where it is not served.
+pub fn kind_of(store: &Store, api_version: &str, kind: &str) -> Option<Kind> {
+    let meant = |served: &Served| served.resource.api_version() == api_version && served.resource.kind == kind;
+    let served = all(store).into_iter().filter(|served| !served.review).find(meant)?;
+    Some(Kind { resource: served.resource, namespaced: served.namespaced })
+}
+
 fn definitions() -> Resource {
     Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 }

@@ -176,12 +176,12 @@ impl Network {
         self.changed(&mut state);
     }
 
-    /// The processes at an address are gone: their connections break.
-    pub fn silence(&self, address: Ipv4Addr) {
+    /// The process at an address and a port is gone: its connections break.
+    pub fn silence(&self, address: Ipv4Addr, port: u16) {
         let mut state = self.lock();
-        state.listeners.retain(|(at, _), _| *at != address);
+        state.listeners.remove(&(address, port));
         state.open.retain(|open| {
-            let ends = *open.hop.to.ip() == address;
+            let ends = open.hop.to == SocketAddrV4::new(address, port);
             if ends {
                 open.server.abort();
             }

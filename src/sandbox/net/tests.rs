@@ -251,7 +251,7 @@ async fn an_open_connection_hangs_when_it_is_cut_and_breaks_when_its_process_end
         ),
         (|network| network.darken(&region("east"), "n1", true), true),
         (|network| network.vanish([198, 51, 100, 1].into(), true), true),
-        (|network| network.silence([10, 1, 0, 1].into()), false),
+        (|network| network.silence([10, 1, 0, 1].into(), 8080), false),
     ];
     for (index, (breaks, hangs)) in cuts.into_iter().enumerate() {
         let network = world(0);

@@ -1,0 +1,95 @@
+//! The project's own ledger in a pod: the same code as on a socket, over the simulated network; its storage outlives the pod.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use crate::ledger::{Change, Role, Service, Storage, StorageError, serve_connection};
+use crate::model::name::Region;
+use crate::model::time::At;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::net::Listener;
+use crate::sandbox::net::pipe::End;
+
+/// The storages of all ledger nodes, by region, namespace and what outlives the pod: its claim, or its name in its StatefulSet.
+#[derive(Clone, Default)]
+pub struct Storages(Arc<Mutex<BTreeMap<(Region, String, String), Kept>>>);
+
+impl Storages {
+    /// The storage of a pod; a pod that nothing outlives gets a new one.
+    pub fn of(&self, region: &Region, pod: &Value, side: Role, clock: Clock) -> Kept {
+        let text = |path: &str| pod.pointer(path).and_then(Value::as_str);
+        let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+        let claim = volumes
+            .into_iter()
+            .flatten()
+            .find_map(|volume| volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str));
+        let owned = text("/metadata/ownerReferences/0/kind") == Some("StatefulSet");
+        let name = if owned { text("/metadata/name") } else { text("/metadata/uid") };
+        let identity = claim.or(name).unwrap_or_default().to_owned();
+        let namespace = text("/metadata/namespace").unwrap_or_default().to_owned();
+        let kept = || Kept { side, clock, changes: Arc::default() };
+        self.lock().entry((region.clone(), namespace, identity)).or_insert_with(kept).clone()
+    }
+
+    /// Every storage there is.
+    pub fn all(&self) -> Vec<((Region, String, String), Kept)> {
+        self.lock().iter().map(|(key, kept)| (key.clone(), kept.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Region, String, String), Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One node's changes, each with its instant.
+#[derive(Clone)]
+pub struct Kept {
+    /// The role that the node began with.
+    side: Role,
+    clock: Clock,
+    changes: Arc<Mutex<Vec<(At, Change)>>>,
+}
+
+impl Kept {
+    /// The role that the node began with.
+    pub fn side(&self) -> Role {
+        self.side
+    }
+
+    /// All changes so far.
+    pub fn changes(&self) -> Vec<(At, Change)> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(At, Change)>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Storage for Kept {
+    fn load(&mut self) -> Result<Vec<Change>, StorageError> {
+        Ok(self.lock().iter().map(|(_, change)| change.clone()).collect())
+    }
+
+    fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        let now = self.clock.now();
+        self.lock().extend(changes.iter().map(|change| (now, change.clone())));
+        Ok(())
+    }
+}
+
+/// A node that takes connections.
+pub(super) struct LedgerListener(pub(super) Arc<Service>);
+
+impl Listener for LedgerListener {
+    fn accept(&self, stream: End) -> AbortHandle {
+        tokio::spawn(serve_connection(Arc::clone(&self.0), Box::new(stream))).abort_handle()
+    }
+
+    fn serves(&self, _: &dyn Fn(&str) -> bool) -> bool {
+        self.0.is_readable()
+    }
+}

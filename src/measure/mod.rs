@@ -133,6 +133,7 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
         let mut loss = loss(evidence, ledger, *pass, *began, earlier);
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();
+        loss.is_read_whole = trouble.is_none();
         loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
         loss.rpa = match trouble {
             Some(why) => Actual::unseen(why),
@@ -163,6 +164,7 @@ fn loss(evidence: &Evidence, ledger: &Ledger, pass: u32, begun: At, earlier: Opt
         store: store.clone(),
         pass,
         answered_by: Name::default(),
+        is_read_whole: false,
         acknowledged: 0,
         refused: 0,
         unknown: 0,

@@ -3,9 +3,11 @@
 //! The hash covers the bytes of the line as they stand, not what they mean: a reader of any version checks the chain without
 //! understanding the events (I11). It follows the line's other fields, so that it is cut off and checked without parsing.
 
+use std::io::{self, BufRead, Read};
+
 use sha2::{Digest, Sha256 as Hasher};
 
-use crate::model::event::Event;
+use crate::model::event::{Event, What};
 use crate::model::name::Sha256;
 
 /// What the first line is chained to.
@@ -66,8 +68,6 @@ pub enum BadLine {
     NotAnEvent(String),
     #[error("it is longer than {LONGEST_LINE} bytes")]
     TooLong,
-    #[error("its time goes backwards")]
-    Backwards,
     #[error("the first event of a journal, and no other, is `runStarted`")]
     First,
 }
@@ -92,5 +92,84 @@ pub fn check(previous: &Sha256, seq: u64, line: &[u8]) -> Result<(Event, Sha256)
     if event.seq != seq {
         return Err(BadLine::Sequence { expected: seq, found: event.seq });
     }
+    if (seq == 0) != matches!(event.what, What::RunStarted { .. }) {
+        return Err(BadLine::First);
+    }
     Ok((event, head))
+}
+
+/// Reads a journal line by line and holds one line at a time.
+#[derive(Debug)]
+pub struct Chain<R> {
+    from: R,
+    line: Vec<u8>,
+    /// Lines that hold so far.
+    pub read: u64,
+    /// Bytes of those lines.
+    pub bytes: u64,
+    /// The last good hash.
+    pub head: Sha256,
+}
+
+/// What stands next in a journal.
+#[derive(Debug)]
+pub enum Next {
+    Event(Box<Event>),
+    Bad(BadLine),
+    /// Bytes without an end of line: the writer was cut off while it wrote.
+    Torn(Vec<u8>),
+    End,
+}
+
+impl<R: BufRead> Chain<R> {
+    /// A journal from its first byte.
+    pub fn new(from: R) -> Self {
+        Self { from, line: Vec::new(), read: 0, bytes: 0, head: GENESIS.into() }
+    }
+
+    /// The next event; after anything else there is no next one.
+    ///
+    /// # Errors
+    /// Where the bytes cannot be read.
+    pub fn next_event(&mut self) -> io::Result<Next> {
+        let length = match bounded_line(&mut self.from, &mut self.line, LONGEST_LINE)? {
+            Line::End => return Ok(Next::End),
+            Line::Torn => return Ok(Next::Torn(std::mem::take(&mut self.line))),
+            Line::TooLong => return Ok(Next::Bad(BadLine::TooLong)),
+            Line::Whole => self.line.len() as u64 + 1,
+        };
+        Ok(match check(&self.head, self.read, &self.line) {
+            Err(bad) => Next::Bad(bad),
+            Ok((event, head)) => {
+                self.head = head;
+                self.read += 1;
+                self.bytes += length;
+                Next::Event(Box::new(event))
+            }
+        })
+    }
+}
+
+/// How a line was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Whole,
+    Torn,
+    TooLong,
+    End,
+}
+
+/// Reads one line, without its end, into `line`; never more than `longest` bytes.
+pub(super) fn bounded_line(from: &mut impl BufRead, line: &mut Vec<u8>, longest: usize) -> io::Result<Line> {
+    line.clear();
+    from.by_ref().take(longest as u64 + 1).read_until(b'\n', line)?;
+    Ok(match line.last() {
+        None => Line::End,
+        Some(b'\n') => {
+            line.pop();
+            Line::Whole
+        }
+        Some(_) if line.len() > longest => Line::TooLong,
+        Some(_) => Line::Torn,
+    })
 }

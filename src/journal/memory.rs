@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256 as Hasher};
-
-use super::chain::{GENESIS, hex, line};
-use super::rows::Gathered;
+use super::chain::{GENESIS, line};
+use super::rows::{Block, Gathered};
 use super::writer::BLOCK;
-use crate::model::event::{Event, RowFilePath, Sink, SinkError, What};
+use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Sha256;
 use crate::model::sample::RowFile;
@@ -20,32 +18,6 @@ pub struct Memory {
     head: Sha256,
     gathered: Gathered,
     blocks: BTreeMap<RowFile, Block>,
-}
-
-/// The rows of a file that no event binds yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Block {
-    pub from: u64,
-    pub count: u64,
-    pub hasher: Hasher,
-}
-
-impl Block {
-    /// Takes a row into the block, as it stands in the file.
-    pub fn take(&mut self, row: &str) {
-        self.hasher.update(row);
-        self.hasher.update("\n");
-        self.count += 1;
-    }
-
-    /// The event that binds the block; the next block begins.
-    pub fn close(&mut self, file: &RowFile) -> What {
-        let hasher = std::mem::take(&mut self.hasher);
-        let (from, count) = (self.from, self.count);
-        self.from += count;
-        self.count = 0;
-        What::Rows { file: RowFilePath(file.clone()), from, count, sha256: hex(&hasher.finalize()) }
-    }
 }
 
 impl Default for Memory {
@@ -90,10 +62,7 @@ impl Sink for Memory {
 
     fn row(&mut self, at: At, file: &RowFile, row: &str) -> Result<(), SinkError> {
         self.gathered.add(file, row).map_err(|why| SinkError { why })?;
-        if !self.blocks.contains_key(file) {
-            self.blocks.insert(file.clone(), Block::default());
-        }
-        let Some(block) = self.blocks.get_mut(file) else { return Ok(()) };
+        let block = self.blocks.entry(file.clone()).or_default();
         block.take(row);
         if block.count >= BLOCK {
             let bound = block.close(file);

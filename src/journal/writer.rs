@@ -1,25 +1,53 @@
 //! Writes the evidence folder: an event is on disk when `append` returns.
-use std::path::{Path, PathBuf};
+//!
+//! Rows are buffered, and on disk before the event that binds their block. A write that fails part of the way is taken back, so
+//! that a journal never holds half a line that its writer knows of. A resumed journal takes events only: nobody probes in `heal`.
 
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Component, Path, PathBuf};
+
+use super::chain::{BadLine, Chain, GENESIS, Next, line, sha256};
+use super::rows::{Block, open};
+use super::{JOURNAL, TORN};
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::name::Sha256;
 use crate::model::sample::RowFile;
 use crate::model::time::At;
 
-/// At most this many rows stand in a block that no event binds.
+/// At most this many rows of a file stand in a block.
 pub const BLOCK: u64 = 512;
 
 /// Why a folder could not be opened for writing.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("{path}: {why}")]
-    File { path: PathBuf, why: std::io::Error },
+    #[error("{path}: {why}: name a folder that can be written, and that holds no other run")]
+    File { path: PathBuf, why: io::Error },
+    #[error("journal.jsonl, line {line}: {bad}; it is not continued, `drillmaster verify` says more")]
+    Broken { line: u64, bad: BadLine },
+    #[error("`{0}` is no path under inputs/")]
+    InputPath(String),
 }
 
 /// A folder that is being written.
 #[derive(Debug)]
 pub struct Writer {
+    folder: PathBuf,
+    journal: File,
+    /// Bytes of the lines that are on disk.
+    bytes: u64,
+    seq: u64,
     head: Sha256,
+    files: BTreeMap<RowFile, Rows>,
+    resumed: bool,
+}
+
+/// A file of rows that is being written.
+#[derive(Debug)]
+struct Rows {
+    file: BufWriter<File>,
+    block: Block,
 }
 
 impl Writer {
@@ -27,32 +55,156 @@ impl Writer {
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub fn create(_folder: &Path) -> Result<Writer, JournalError> {
-        Ok(Writer { head: "".into() })
+    pub fn create(folder: &Path) -> Result<Writer, JournalError> {
+        let path = folder.join(JOURNAL);
+        let failed = |why| JournalError::File { path: path.clone(), why };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let journal = new_file(&path).map_err(failed)?;
+        Ok(Writer {
+            folder: folder.to_owned(),
+            journal,
+            bytes: 0,
+            seq: 0,
+            head: GENESIS.into(),
+            files: BTreeMap::new(),
+            resumed: false,
+        })
     }
 
-    /// Goes on with a folder, as `heal` does.
+    /// Goes on with a folder, as `heal` does. A torn last line is moved to `journal.torn`.
     ///
     /// # Errors
-    /// Where it cannot be read, or a record does not hold.
-    pub fn resume(_folder: &Path) -> Result<Writer, JournalError> {
-        Ok(Writer { head: "".into() })
+    /// Where it cannot be read, or a record before the last does not hold.
+    pub fn resume(folder: &Path) -> Result<Writer, JournalError> {
+        let path = folder.join(JOURNAL);
+        let failed = |why| JournalError::File { path: path.clone(), why };
+        let mut chain = Chain::new(BufReader::new(open(&path).map_err(failed)?));
+        let torn = loop {
+            match chain.next_event().map_err(failed)? {
+                Next::Event(_) => {}
+                Next::Bad(bad) => return Err(JournalError::Broken { line: chain.read + 1, bad }),
+                Next::Torn(bytes) => break Some(bytes),
+                Next::End => break None,
+            }
+        };
+        let journal = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        if let Some(bytes) = torn {
+            keep_torn(folder, &bytes).map_err(failed)?;
+            journal.set_len(chain.bytes).and_then(|()| journal.sync_all()).map_err(failed)?;
+        }
+        Ok(Writer {
+            folder: folder.to_owned(),
+            journal,
+            bytes: chain.bytes,
+            seq: chain.read,
+            head: chain.head,
+            files: BTreeMap::new(),
+            resumed: true,
+        })
+    }
+
+    /// Keeps the exact bytes of an input under `inputs/`, and gives the digest that `runStarted` names.
+    ///
+    /// # Errors
+    /// Where the path leaves the folder, or the file cannot be written.
+    pub fn input(&mut self, path: &str, bytes: &[u8]) -> Result<Sha256, JournalError> {
+        if !is_inside(path) {
+            return Err(JournalError::InputPath(path.to_owned()));
+        }
+        let path = self.folder.join("inputs").join(path);
+        let written = new_file(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.map_err(|why| JournalError::File { path, why })?;
+        Ok(sha256(bytes))
     }
 
     /// The head of the chain: known from elsewhere, it proves that nothing was cut off.
     pub fn head(&self) -> &Sha256 {
         &self.head
     }
+
+    fn put(&mut self, line: &str) -> io::Result<()> {
+        let written = self.journal.write_all(line.as_bytes()).and_then(|()| self.journal.sync_data());
+        if written.is_err() {
+            self.journal.set_len(self.bytes)?;
+        }
+        written
+    }
+
+    fn close(&mut self, at: At, file: &RowFile) -> Result<(), SinkError> {
+        let Some(rows) = self.files.get_mut(file).filter(|rows| rows.block.count > 0) else {
+            return Ok(());
+        };
+        rows.file.flush().and_then(|()| rows.file.get_ref().sync_data()).map_err(refused)?;
+        let bound = rows.block.close(file);
+        self.append(at, bound).map(drop)
+    }
 }
 
 impl Sink for Writer {
-    fn append(&mut self, _at: At, _what: What) -> Result<Event, SinkError> {
-        Err(SinkError { why: String::new() })
+    fn append(&mut self, at: At, what: What) -> Result<Event, SinkError> {
+        let event = Event { seq: self.seq, at, what };
+        let (mut text, head) = line(&self.head, &event).map_err(refused)?;
+        text.push('\n');
+        self.put(&text).map_err(refused)?;
+        self.bytes += text.len() as u64;
+        self.seq += 1;
+        self.head = head;
+        Ok(event)
     }
-    fn row(&mut self, _at: At, _file: &RowFile, _row: &str) -> Result<(), SinkError> {
+
+    fn row(&mut self, at: At, file: &RowFile, row: &str) -> Result<(), SinkError> {
+        if self.resumed || row.contains('\n') {
+            let why = if self.resumed { "a resumed journal takes no rows" } else { "a row is one line" };
+            return Err(SinkError { why: why.to_owned() });
+        }
+        if !self.files.contains_key(file) {
+            let mut opened = BufWriter::new(new_file(&self.folder.join(file.path())).map_err(refused)?);
+            writeln!(opened, "{}", file.header()).map_err(refused)?;
+            self.files.insert(file.clone(), Rows { file: opened, block: Block::default() });
+        }
+        let Some(rows) = self.files.get_mut(file) else { return Ok(()) };
+        writeln!(rows.file, "{row}").map_err(refused)?;
+        rows.block.take(row);
+        if rows.block.count >= BLOCK {
+            self.close(at, file)?;
+        }
         Ok(())
     }
-    fn bind(&mut self, _at: At) -> Result<(), SinkError> {
-        Ok(())
+
+    fn bind(&mut self, at: At) -> Result<(), SinkError> {
+        let files: Vec<RowFile> = self.files.keys().cloned().collect();
+        files.iter().try_for_each(|file| self.close(at, file))
     }
+}
+
+fn refused(why: impl ToString) -> SinkError {
+    SinkError { why: why.to_string() }
+}
+
+/// Whether a path from elsewhere stays inside the folder that it is put under.
+pub(super) fn is_inside(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Makes a file that is still there after a power cut: its folder is on disk as well.
+fn new_file(path: &Path) -> io::Result<File> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()?;
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        File::open(above)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+fn keep_torn(folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(folder.join(TORN))?;
+    file.write_all(bytes)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }

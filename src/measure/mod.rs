@@ -1,17 +1,239 @@
-//! Events and rows → measurements: a pure function of the evidence (I1).
+//! Events and rows → measurements: a pure function of the evidence (I1), linear in it up to sorting.
 //!
 //! ```text
-//! samples ─► outage (model) ─► service ──┐
-//! events ──► story ─► timeline, phases ──┼─► Measured
-//! rows ────► ledger (checkers) ──────────┘
+//! samples ─► view ─► outage (model) ─► service ─► phases ──┐
+//! events ──► story ────────────────────┘   └─► proof ──────┼─► Measured
+//! rows ────► ledger (checkers) ────────────────────────────┘
 //! ```
+//! Left out: load. The share of the peak under which a service must hold is not in the evidence of a drill; the report says so.
+
+pub mod ledger;
 pub mod measured;
+pub mod phases;
+mod proof;
+mod service;
+mod story;
+mod view;
+
+use std::collections::BTreeMap;
 
 pub use measured::*;
 
+use crate::model::event::{Outcome, What};
 use crate::model::evidence::Evidence;
+use crate::model::name::Name;
+use crate::model::plan::{Check, Ledger, Plan};
+use crate::model::sample::WriteSeen;
+use crate::model::time::{At, Interval};
+use service::{Impact, Windows};
+use story::Story;
+use view::{View, views};
 
-/// Everything that a run's evidence says in numbers.
-pub fn measure(_evidence: &Evidence) -> Measured {
-    Measured::default()
+/// Everything that a run's evidence says in numbers; of a journal without a beginning, only that.
+pub fn measure(evidence: &Evidence) -> Measured {
+    let Some(header) = evidence.header() else {
+        let finding = finding("", "the journal has no beginning: nothing can be measured");
+        return Measured { findings: vec![finding], elapsed: evidence.end(), ..Measured::default() };
+    };
+    let plan = header.plan;
+    let story = Story::of(plan, evidence);
+    let since = steady_since(&story);
+    let windows = Windows::of(&story, since.0);
+    let (views, excluded) = views(plan, evidence, windows.failback);
+    let of = |service: &Name| -> Vec<&View<'_>> {
+        views.iter().filter(|view| !view.excluded && view.probe.service.as_ref() == Some(service)).collect()
+    };
+    let impacts: BTreeMap<&Name, Impact> =
+        plan.services.iter().map(|one| (&one.name, service::impact(&of(&one.name), windows))).collect();
+    let restored = impacts.values().filter_map(Impact::restored_at).reduce(|a, b| a.max(&b));
+    let faults = proof::faults(&story, &views, restored);
+    let effective = faults
+        .iter()
+        .filter_map(|fault| fault.effective.map(|at| (at, fault.source.clone())))
+        .min_by_key(|(at, _)| at.earliest);
+    let mut services: BTreeMap<Name, ServiceMeasured> = plan
+        .services
+        .iter()
+        .filter_map(|one| {
+            let impact = impacts.get(&one.name)?;
+            let measured = service::service(&story, one, &of(&one.name), impact, windows, effective.clone());
+            Some((one.name.clone(), measured))
+        })
+        .collect();
+    let losses = losses(&story, evidence, &services);
+    for loss in losses.iter().filter(|loss| loss.pass > 1) {
+        if let Some(measured) = services.get_mut(&loss.service) {
+            measured.failback.lost = Some(loss.records);
+        }
+    }
+    let impacted = impacts.values().filter_map(|impact| impact.impacted.as_ref()).map(|(at, _)| *at);
+    let responses = story.responses(impacted.min_by_key(|at| at.latest));
+    Measured {
+        steady: steady(since, &views, windows),
+        findings: findings(evidence, &views, windows, plan),
+        series: views.iter().map(View::series).collect(),
+        stages: story.stages(),
+        steps: story.steps(),
+        announced: plan.announced,
+        ended: story.ended.cloned(),
+        elapsed: story.end,
+        services,
+        losses,
+        faults,
+        responses,
+        excluded,
+    }
+}
+
+/// Since when the services were steady, or why they were not.
+fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
+    let told = story.first(|what| match what {
+        What::Steady { since, outcome } => Some((*since, outcome)),
+        _ => None,
+    });
+    match told {
+        Some((_, (since, outcome))) => (Some(since), outcome.why().map(str::to_owned)),
+        None => (None, None),
+    }
+}
+
+/// Steady state was lost where a service failed after it was reached and surely before the first fault.
+fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], windows: Windows) -> Steady {
+    let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
+    let lost = measuring.filter_map(|view| {
+        let outage = view.outages.iter().find(|outage| {
+            let over = outage.end.is_some_and(|end| since.is_some_and(|since| end.latest <= since));
+            outage.begin.latest < windows.from && !over
+        })?;
+        Some(format!("{} failed at {} before the first fault", view.name(), outage.begin.latest))
+    });
+    Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
+}
+
+/// Every reading of every store.
+fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, ServiceMeasured>) -> Vec<Loss> {
+    let mut losses: Vec<Loss> = Vec::new();
+    let mut begun = At(i64::MIN);
+    let removed: BTreeMap<&Name, &Outcome> = evidence
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::WritesRemoved { store, outcome } => Some((store, outcome)),
+            _ => None,
+        })
+        .collect();
+    for event in &evidence.events {
+        if let What::StepStarted { step } = &event.what
+            && story.plan.step(step).is_some_and(|step| {
+                matches!(step.action, crate::model::plan::Action::Check(Check::Ledger(_)))
+            })
+        {
+            begun = event.at;
+        }
+        let What::ReadBack { store, pass, answered_by, stable, outcome } = &event.what else { continue };
+        let Some(ledger) = story.plan.ledgers.iter().find(|ledger| ledger.store == *store) else { continue };
+        let trouble = match outcome.why() {
+            Some(why) => Some(format!("the store could not be read back: {why}")),
+            None if !stable => Some("the store still changed when it was read back".to_owned()),
+            None => None,
+        };
+        let earlier = losses.iter().filter(|loss| loss.store == *store && loss.pass < *pass).next_back();
+        let mut loss = loss(evidence, ledger, *pass, begun, earlier);
+        let timeline = services.get(&ledger.service).map(|service| &service.timeline);
+        loss.answered_by = answered_by.clone();
+        loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
+        loss.rpa = match trouble {
+            Some(why) => Actual::unseen(why),
+            None => rpa(evidence, &loss, timeline),
+        };
+        losses.retain(|loss| loss.store != *store || loss.pass != *pass);
+        losses.push(loss);
+    }
+    losses
+}
+
+fn loss(evidence: &Evidence, ledger: &Ledger, pass: u32, begun: At, earlier: Option<&Loss>) -> Loss {
+    let store = &ledger.store;
+    let writes = evidence.writes.get(store).map_or(&[][..], Vec::as_slice);
+    let found = evidence.reads.get(&(store.clone(), pass)).map_or(&[][..], Vec::as_slice);
+    let mut checked = ledger::check(writes, found, begun);
+    if let Some(earlier) = earlier {
+        checked.resurrected = ledger::resurrected(&earlier.found, found);
+        let before = |number: &u64| {
+            earlier.found.lost.binary_search(number).is_ok()
+                || earlier.found.unknown_missing.binary_search(number).is_ok()
+        };
+        checked.lost.retain(|number| !before(number));
+        checked.unknown_missing.retain(|number| !before(number));
+    }
+    let mut loss = Loss {
+        service: ledger.service.clone(),
+        store: store.clone(),
+        pass,
+        answered_by: Name::default(),
+        acknowledged: 0,
+        refused: 0,
+        unknown: 0,
+        records: ledger::records(&checked),
+        found: checked,
+        rpa: Actual::Took(crate::model::time::Span::ZERO),
+        removed: None,
+    };
+    for write in writes {
+        match write.seen {
+            WriteSeen::Ok { .. } => loss.acknowledged += 1,
+            WriteSeen::Failed(_) => loss.refused += 1,
+            WriteSeen::Unknown(_) => loss.unknown += 1,
+        }
+    }
+    loss
+}
+
+/// The data loss in time. What is lost on the way back counts from its start, everything else from the disruption.
+fn rpa(evidence: &Evidence, loss: &Loss, timeline: Option<&BTreeMap<Moment, Mark>>) -> Actual {
+    let writes = evidence.writes.get(&loss.store).map_or(&[][..], Vec::as_slice);
+    let at = |moment| timeline.and_then(|timeline| timeline.get(&moment)).map(|mark: &Mark| mark.at);
+    let origins: &[Moment] = if loss.pass > 1 {
+        &[Moment::FailbackStarted]
+    } else {
+        &[Moment::FaultEffective, Moment::Impacted, Moment::FailoverStarted]
+    };
+    let Some(disruption) = origins.iter().find_map(|moment| at(*moment)) else {
+        return Actual::unseen("nothing shows when the disruption was");
+    };
+    let before = |write: &&crate::model::sample::Write| {
+        matches!(write.seen, WriteSeen::Ok { .. }) && write.completed < disruption.latest
+    };
+    if !writes.iter().any(|write| before(&write)) {
+        return Actual::unseen("no write was acknowledged before the disruption");
+    }
+    Actual::Took(ledger::lost_time(writes, &loss.found.lost, disruption))
+}
+
+fn findings(evidence: &Evidence, views: &[View<'_>], windows: Windows, plan: &Plan) -> Vec<Finding> {
+    let mut found: Vec<Finding> = evidence.gaps.iter().map(|gap| finding("", gap)).collect();
+    if !evidence.is_complete() {
+        found.push(finding("", "the journal ends before the run does"));
+    }
+    for view in views.iter().filter(|view| view.probe.service.is_some()) {
+        let relapse = |outage: &&crate::model::outage::Outage| {
+            Interval::between(windows.operate, windows.failback).contains(outage.begin.latest)
+        };
+        for outage in
+            view.outages.iter().filter(relapse).filter(|outage| outage.begin.latest < windows.failback)
+        {
+            let about = view.probe.service.as_ref().map_or("", Name::as_str);
+            let what =
+                format!("{} failed again at {}, on the recovery side", view.name(), outage.begin.latest);
+            found.push(finding(about, what));
+        }
+    }
+    for service in plan.services.iter().filter(|service| service.restored.load.is_some()) {
+        found.push(finding(service.name.as_str(), "the load under which it must hold was not measured"));
+    }
+    found
+}
+
+fn finding(about: &str, what: impl ToString) -> Finding {
+    Finding { about: about.into(), what: what.to_string(), region: None }
 }

@@ -1,10 +1,16 @@
 //! From samples to outages: the arithmetic of bounds (DESIGN section 5), pure and used by `measure` and by the calibration alike.
+//!
+//! An ok proves "up at some instant in [sent, completed]", a failure "down at some instant in it". So an outage began after
+//! the last ok before it was sent, and no later than its earliest failure completed; it ended after the last failure before
+//! the sustained run was sent, and no later than the run's first ok completed. Between two failures in a row the service is
+//! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds.
+//! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
 use serde::{Deserialize, Serialize};
 
-use super::sample::Sample;
-use super::target::RestoredClause;
-use super::time::{Duration, Interval, Span};
+use super::sample::{Sample, Seen};
+use super::target::{RestoredClause, Share};
+use super::time::{At, Duration, Interval, Span};
 
 /// A time during which a service did not serve, as one vantage saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +33,11 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// How long it lasted.
-    pub fn span(&self) -> Span {
+    /// How long it lasted; without an end, at least until `now`.
+    pub fn span(&self, now: At) -> Span {
         match self.end {
             Some(end) => self.begin.until(&end),
-            None => Span::at_least(Duration::ZERO),
+            None => Span::at_least(now.since(self.begin.latest)),
         }
     }
 }
@@ -41,11 +47,211 @@ pub fn outages(samples: &[Sample], clause: &RestoredClause) -> Vec<Outage> {
     outages_where(samples, clause, |_| true)
 }
 
-/// As [`outages`], where only the successes that `counts` accepts can begin the run that restores.
+/// As [`outages`], where only a success that `counts` accepts can begin the run that restores.
 pub fn outages_where(
-    _samples: &[Sample],
-    _clause: &RestoredClause,
-    _counts: impl Fn(&Sample) -> bool,
+    samples: &[Sample],
+    clause: &RestoredClause,
+    counts: impl Fn(&Sample) -> bool,
 ) -> Vec<Outage> {
-    Vec::new()
+    let series = Series::new(samples, clause);
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some((first, after)) = series.next_streak(from) {
+        let (restored, unconfirmed) = series.restored(after, &counts);
+        let until = restored.or(unconfirmed).unwrap_or(series.seen.len());
+        found.push(series.outage(first, after, (restored, unconfirmed), until));
+        from = match restored {
+            Some(run) => series.after_run(run),
+            None => series.seen.len(),
+        };
+    }
+    found
+}
+
+/// The single failures between successes, each as the longest outage that it could have been.
+pub fn strays(samples: &[Sample]) -> Vec<Interval> {
+    let clause = RestoredClause { success: Share::ALL, lasting: Duration::ZERO, load: None, p99: None };
+    let series = Series::new(samples, &clause);
+    let alone = |trio: &&[&Sample]| match trio {
+        [before, it, after] => is_ok(before) && !is_ok(it) && is_ok(after),
+        _ => false,
+    };
+    let bounds = |trio: &[&Sample]| match trio {
+        [before, _, after] => Some(Interval { earliest: before.sent, latest: after.completed }),
+        _ => None,
+    };
+    series.seen.windows(3).filter(alone).filter_map(bounds).collect()
+}
+
+fn is_ok(sample: &Sample) -> bool {
+    sample.seen == Seen::Ok
+}
+
+/// Samples by sent, with counts up to each of them, so that any run is judged in constant time.
+struct Series<'a> {
+    /// Without the gaps.
+    seen: Vec<&'a Sample>,
+    /// When a sample should have been sent and was not.
+    gaps: Vec<At>,
+    clause: &'a RestoredClause,
+    /// Before the n-th sample: successes, and answers too slow for the clause.
+    ok: Vec<u64>,
+    slow: Vec<u64>,
+}
+
+impl<'a> Series<'a> {
+    fn new(samples: &'a [Sample], clause: &'a RestoredClause) -> Self {
+        let mut seen: Vec<&Sample> = samples.iter().filter(|sample| sample.seen != Seen::Gap).collect();
+        seen.sort_by_key(|sample| (sample.sent, sample.scheduled, sample.completed));
+        let mut gaps: Vec<At> =
+            samples.iter().filter(|sample| sample.seen == Seen::Gap).map(|sample| sample.sent).collect();
+        gaps.sort();
+        let sums = |counted: &dyn Fn(&Sample) -> bool| {
+            let mut sum = 0;
+            let mut sums = vec![0];
+            sums.extend(seen.iter().map(|sample| {
+                sum += u64::from(counted(sample));
+                sum
+            }));
+            sums
+        };
+        let slow = |sample: &Sample| {
+            is_ok(sample) && clause.p99.is_some_and(|p99| sample.completed.since(sample.sent) > p99)
+        };
+        let (ok, slow) = (sums(&is_ok), sums(&slow));
+        Self { seen, gaps, clause, ok, slow }
+    }
+
+    fn at(&self, index: usize) -> Option<&'a Sample> {
+        self.seen.get(index).copied()
+    }
+
+    fn is_ok(&self, index: usize) -> bool {
+        self.at(index).is_some_and(is_ok)
+    }
+
+    fn between(sums: &[u64], from: usize, to: usize) -> u64 {
+        let at = |index: usize| sums.get(index).copied().unwrap_or(0);
+        at(to).saturating_sub(at(from))
+    }
+
+    /// The next two or more failures in a row: the first of them, and the first sample after them.
+    fn next_streak(&self, from: usize) -> Option<(usize, usize)> {
+        let mut first = (from..self.seen.len()).find(|index| !self.is_ok(*index))?;
+        loop {
+            let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
+            if after - first >= 2 {
+                return Some((first, after));
+            }
+            first = (after..self.seen.len()).find(|index| !self.is_ok(*index))?;
+        }
+    }
+
+    /// The first sample of the first run that meets the clause; or of one that the samples' end leaves open.
+    fn restored(&self, from: usize, counts: &impl Fn(&Sample) -> bool) -> (Option<usize>, Option<usize>) {
+        let last = self.seen.last().map_or(At(i64::MIN), |sample| sample.sent);
+        for run in from..self.seen.len() {
+            let Some(first) = self.at(run).filter(|sample| is_ok(sample) && counts(sample)) else { continue };
+            let open = first.sent.plus(self.clause.lasting) > last;
+            if self.meets(run) {
+                return if open { (None, Some(run)) } else { (Some(run), None) };
+            }
+        }
+        (None, None)
+    }
+
+    /// Whether the run that begins here meets the clause, as far as it goes.
+    fn meets(&self, run: usize) -> bool {
+        let end = self.end_of(run);
+        let total = (end - run) as u64;
+        self.clause.success.reached(Self::between(&self.ok, run, end), total)
+            && Self::between(&self.slow, run, end) * 100 <= total
+    }
+
+    /// The first sample after the time that a run must last.
+    fn end_of(&self, run: usize) -> usize {
+        let Some(first) = self.at(run) else { return self.seen.len() };
+        let end = first.sent.plus(self.clause.lasting);
+        self.seen.partition_point(|sample| sample.sent <= end)
+    }
+
+    /// Where to look for the next outage: failures within the run are the clause's, unless they go on after it.
+    fn after_run(&self, run: usize) -> usize {
+        let mut next = self.end_of(run).max(run + 1);
+        if !self.is_ok(next) {
+            while next > run + 1 && !self.is_ok(next - 1) {
+                next -= 1;
+            }
+        }
+        next
+    }
+
+    fn outage(
+        &self,
+        first: usize,
+        after: usize,
+        (restored, unconfirmed): (Option<usize>, Option<usize>),
+        until: usize,
+    ) -> Outage {
+        let (begin, gap_at_begin) = self.begin(first, after, until);
+        let (end, gap_at_end) = restored.map_or((None, false), |run| {
+            let end = self.end(run);
+            (Some(end), self.gaps_in(end) > 0 || self.is_run_full_of_gaps(run))
+        });
+        let successes = (after..until).filter(|index| self.is_ok(*index));
+        let flaps = successes.filter(|index| !self.is_ok(index.saturating_sub(1))).count();
+        Outage {
+            begin,
+            end,
+            first_success: self.at(after).map(|_| self.end(after)),
+            unconfirmed: unconfirmed.map(|run| self.end(run)),
+            failures: (until - first) as u64 - Self::between(&self.ok, first, until),
+            flaps: u32::try_from(flaps).unwrap_or(u32::MAX),
+            gap_at_begin,
+            gap_at_end,
+        }
+    }
+
+    /// An ok sent before the first failure bounds the begin only if it surely saw the time before the outage: it had completed
+    /// when the last of the failures in a row was sent. (A slow one may have been answered after a short outage.)
+    fn begin(&self, first: usize, after: usize, until: usize) -> (Interval, bool) {
+        let last_sent = self.at(after.saturating_sub(1)).map_or(At(i64::MAX), |sample| sample.sent);
+        let before = (0..first).rev().find(|index| {
+            self.at(*index).is_some_and(|sample| is_ok(sample) && sample.completed <= last_sent)
+        });
+        let failed = (first..until).filter(|index| !self.is_ok(*index));
+        let latest = failed.filter_map(|index| self.at(index)).map(|sample| sample.completed).min();
+        let latest = latest.unwrap_or(At(0));
+        let earliest = before
+            .and_then(|index| self.at(index))
+            .or(self.at(first))
+            .map_or(latest, |sample| sample.sent)
+            .min(latest);
+        let begin = Interval { earliest, latest };
+        let first_sent = self.at(first).map_or(latest, |sample| sample.sent);
+        let bracket = Interval { earliest, latest: first_sent.max(earliest) };
+        (begin, before.is_none() || self.gaps_in(bracket) > 0)
+    }
+
+    /// When the run that begins here began: after the last sample before it that was no proper answer.
+    fn end(&self, run: usize) -> Interval {
+        let Some(first) = self.at(run) else { return Interval::exactly(At(0)) };
+        let improper = |index: &usize| {
+            !self.is_ok(*index) || Self::between(&self.slow, *index, index.saturating_add(1)) > 0
+        };
+        let before = (0..run).rev().find(improper).and_then(|index| self.at(index));
+        Interval { earliest: before.map_or(first.sent, |sample| sample.sent), latest: first.completed }
+    }
+
+    fn gaps_in(&self, interval: Interval) -> usize {
+        let after = self.gaps.partition_point(|gap| *gap <= interval.latest);
+        after - self.gaps.partition_point(|gap| *gap < interval.earliest)
+    }
+
+    /// More than one in ten of a run's probes were not sent: too little was seen to call it sustained.
+    fn is_run_full_of_gaps(&self, run: usize) -> bool {
+        let Some(first) = self.at(run) else { return true };
+        let window = Interval { earliest: first.sent, latest: first.sent.plus(self.clause.lasting) };
+        self.gaps_in(window) * 10 > self.end_of(run) - run
+    }
 }

@@ -1,0 +1,127 @@
+//! Whether each fault was shown to take effect, and for as long as it was owed (DESIGN section 5): a drill whose fault did
+//! nothing, or was reverted by somebody, proves nothing.
+
+use super::measured::FaultShown;
+use super::story::Story;
+use super::view::View;
+use crate::model::event::What;
+use crate::model::name::StepId;
+use crate::model::plan::{Action, Proof, ProofBy, ProofUntil, Step};
+use crate::model::time::{At, Interval};
+
+/// What shows a fault.
+struct Shown {
+    effective: Option<Interval>,
+    gone: Option<Interval>,
+    source: String,
+}
+
+/// Every fault of the plan; `restored` is when the last service was.
+pub(super) fn faults(story: &Story<'_>, views: &[View<'_>], restored: Option<Interval>) -> Vec<FaultShown> {
+    let fault = |step: &Step| match &step.action {
+        Action::Fault { proof, .. } => Some(fault(story, views, restored, (&step.id, proof))),
+        Action::Recover { .. }
+        | Action::RemoveFault { .. }
+        | Action::Declare { .. }
+        | Action::Wait(_)
+        | Action::Task { .. }
+        | Action::Notify { .. }
+        | Action::Check(_)
+        | Action::Parallel { .. }
+        | Action::Procedure { .. } => None,
+    };
+    story.plan.all_steps().filter_map(fault).collect()
+}
+
+fn fault(
+    story: &Story<'_>,
+    views: &[View<'_>],
+    restored: Option<Interval>,
+    (step, proof): (&StepId, &Proof),
+) -> FaultShown {
+    let mut told = FaultShown {
+        step: step.clone(),
+        requested: None,
+        effective: None,
+        gone: None,
+        owed_until: None,
+        invalid: None,
+        source: String::new(),
+    };
+    let Some((requested, _)) = story.intent(step) else {
+        told.invalid = Some(format!("the fault {step} was never injected"));
+        return told;
+    };
+    let shown = match &proof.by {
+        ProofBy::Probe(probe) => {
+            by_probe(views.iter().filter(|view| view.probe.id == *probe && !view.excluded), requested)
+        }
+        ProofBy::Objects => by_objects(story, step, requested),
+    };
+    let owed = match proof.until {
+        ProofUntil::Once => None,
+        ProofUntil::Recovery => story.first_recovery().map(|(at, _)| at),
+        ProofUntil::Restored => restored.map(|at| at.latest).or(Some(story.end)),
+    };
+    let removed = story.undo_started(step).into_iter().chain(story.stopped).min();
+    let owed = owed.map(|at| removed.map_or(at, |removed| at.min(removed)));
+    told.invalid = match (shown.effective, shown.gone, owed) {
+        (None, ..) => Some(format!("the fault {step} had no effect that anything showed")),
+        (Some(at), ..) if at.earliest > requested.plus(proof.within) => {
+            Some(format!("the fault {step} took effect only after its {}", proof.within))
+        }
+        (Some(_), Some(gone), Some(owed)) if gone.earliest < owed => {
+            Some(format!("the fault {step} was gone at {} already, and was owed until {owed}", gone.latest))
+        }
+        (Some(_), ..) => None,
+    };
+    FaultShown {
+        requested: Some(Interval::exactly(requested)),
+        effective: shown.effective,
+        gone: shown.gone,
+        owed_until: owed,
+        source: shown.source,
+        ..told
+    }
+}
+
+/// The probe's first outage after the request. A fault cannot work before it is asked for.
+fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At) -> Shown {
+    let first = views
+        .filter_map(|view| {
+            let outage = view.outages.iter().find(|outage| outage.begin.latest >= requested)?;
+            Some((outage, view.name()))
+        })
+        .min_by_key(|(outage, _)| outage.begin.latest);
+    match first {
+        None => Shown { effective: None, gone: None, source: "no failure of its probe".to_owned() },
+        Some((outage, source)) => Shown {
+            effective: Some(after(outage.begin, requested)),
+            gone: outage.end.or(outage.unconfirmed),
+            source,
+        },
+    }
+}
+
+fn by_objects(story: &Story<'_>, of: &StepId, requested: At) -> Shown {
+    let mut shown = Shown { effective: None, gone: None, source: "no proof by its objects".to_owned() };
+    for event in story.events {
+        let What::Proof { step, seen, shown: shows, .. } = &event.what else { continue };
+        if step != of {
+            continue;
+        }
+        match (shown.effective, *shows) {
+            (None, true) => {
+                shown.effective = Some(after(*seen, requested));
+                shown.source = format!("event {}", event.seq);
+            }
+            (Some(_), false) if shown.gone.is_none() => shown.gone = Some(*seen),
+            (None, false) | (Some(_), true | false) => {}
+        }
+    }
+    shown
+}
+
+fn after(seen: Interval, requested: At) -> Interval {
+    Interval { earliest: seen.earliest.max(requested), latest: seen.latest.max(requested) }
+}

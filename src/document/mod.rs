@@ -1,1 +1,253 @@
-//! (being written)
+//! YAML text to typed documents: strict, bounded, every error at its line and column, all at once.
+//!
+//! ```text
+//! text ─► yaml      untyped trees with places, within bounds; what two readers read differently is refused
+//!      ─► envelope  apiVersion, kind, metadata, spec
+//!      ─► schema    the tree against the JSON schema of its type: every unknown field, wrong type, missing field
+//!      ─► Document  the typed value; a path leads from it back to its place in the text
+//!         render    diagnostics in rustc's manner
+//! ```
+//! Why by the schema: serde stops at the first error and loses places inside flattened types; the schema is there anyway, for
+//! editors and for `explain`, so the three can never disagree.
+
+pub mod diagnostic;
+pub mod render;
+pub mod schema;
+pub mod source;
+pub mod yaml;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use diagnostic::{Diagnostic, Part, Path, Place, Severity, refused};
+pub use render::{Look, render};
+pub use schema::unknown;
+pub use source::Source;
+use yaml::Node;
+
+use crate::model::name::Name;
+
+/// The version of every document.
+pub const API_VERSION: &str = "drillmaster.dev/v1alpha1";
+
+/// More than these nobody reads at once.
+const MOST_DIAGNOSTICS: usize = 50;
+
+/// A type that stands under `spec` of a kind of document.
+pub trait Kind: DeserializeOwned + JsonSchema {
+    /// As it stands under `kind`.
+    const KIND: &'static str;
+}
+
+/// Under which name other documents find this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// A name has lower-case letters, digits and `-`, and begins and ends with a letter or a digit.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    pub name: Name,
+}
+
+/// A typed document, and its text.
+#[derive(Debug, Clone)]
+pub struct Document<T> {
+    pub text: Text,
+    pub metadata: Metadata,
+    pub spec: T,
+}
+
+/// Where a document's values stand.
+#[derive(Debug, Clone)]
+pub struct Text {
+    pub source: Arc<Source>,
+    root: Arc<Node>,
+}
+
+/// A document whose kind is known, and nothing else.
+#[derive(Debug, Clone)]
+pub struct Untyped {
+    pub source: Arc<Source>,
+    /// Empty where it is missing.
+    pub kind: String,
+    /// Empty where it is missing.
+    pub name: Name,
+    root: Arc<Node>,
+    found: Vec<Diagnostic>,
+}
+
+/// Every document as it stands in a file, for its JSON schema.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Document")]
+#[schemars(transform = no_title)]
+struct Envelope<T> {
+    /// The version of the language: `drillmaster.dev/v1alpha1`.
+    #[expect(dead_code, reason = "it stands here for the schema, which has compared it")]
+    api_version: String,
+    /// What the document is.
+    #[expect(dead_code, reason = "as above")]
+    kind: String,
+    /// Under which name other documents find this one.
+    metadata: Metadata,
+    /// What it says.
+    spec: T,
+}
+
+fn no_title(schema: &mut schemars::Schema) {
+    schema.remove("title");
+}
+
+/// The JSON schema of a kind of document.
+pub fn schema_of<T: Kind>() -> Value {
+    let mut schema = schemars::schema_for!(Envelope<T>).to_value();
+    schema["title"] = json!(T::KIND);
+    schema["properties"]["apiVersion"]["const"] = json!(API_VERSION);
+    schema["properties"]["kind"]["const"] = json!(T::KIND);
+    schema
+}
+
+/// The documents of a text, by kind and name; not yet their contents.
+///
+/// # Errors
+/// Where it is no YAML, or nothing.
+pub fn documents(source: &Arc<Source>) -> Result<Vec<Untyped>, Diagnostic> {
+    let word = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+    let untyped = |tree: yaml::Tree| {
+        let root = Arc::new(tree.root);
+        let name = word(root.get("metadata").and_then(|metadata| metadata.get("name"))).into();
+        Untyped { source: source.clone(), kind: word(root.get("kind")), name, root, found: tree.found }
+    };
+    let documents: Vec<Untyped> = yaml::read(source)?.into_iter().map(untyped).collect();
+    if documents.is_empty() {
+        let message = format!("`{}` has no document in it", source.path);
+        return Err(Diagnostic::error(message, None).help("`drillmaster new NAME` writes one to start from"));
+    }
+    Ok(documents)
+}
+
+/// The documents of one kind in a text.
+///
+/// # Errors
+/// Everything that is wrong with them, at once.
+pub fn read<T: Kind>(source: &Arc<Source>) -> Result<Vec<Document<T>>, Vec<Diagnostic>> {
+    let (mut read, mut found) = (Vec::new(), Vec::new());
+    for document in documents(source).map_err(|error| vec![error])? {
+        if document.kind == T::KIND {
+            match document.typed() {
+                Ok(document) => read.push(document),
+                Err(errors) => found.extend(errors),
+            }
+        }
+    }
+    if found.is_empty() { Ok(read) } else { Err(found) }
+}
+
+impl Untyped {
+    /// As a document of a kind.
+    ///
+    /// # Errors
+    /// Everything that is wrong with its shape, at once, in the order of the text.
+    pub fn typed<T: Kind>(&self) -> Result<Document<T>, Vec<Diagnostic>> {
+        let mut found = self.found.clone();
+        found.extend(schema::check(&self.source, &self.root, &schema_of::<T>()));
+        if found.is_empty() {
+            match serde_json::from_value::<Envelope<T>>(self.root.value()) {
+                Ok(envelope) => {
+                    return Ok(Document {
+                        text: Text { source: self.source.clone(), root: self.root.clone() },
+                        metadata: envelope.metadata,
+                        spec: envelope.spec,
+                    });
+                }
+                Err(error) => found.push(self.unfit(&error)),
+            }
+        }
+        Err(ordered(found))
+    }
+
+    /// What to say where nothing reads this kind.
+    pub fn unknown_kind(&self, known: &[&str]) -> Vec<Diagnostic> {
+        let mut found = self.found.clone();
+        let at = Path::default();
+        let (message, help, at) = match self.root.get("kind") {
+            Some(_) => {
+                let (message, help) =
+                    unknown("kind of document", &self.kind, known.iter().copied(), known.iter().copied());
+                (message, help, at.then("kind"))
+            }
+            None => {
+                let help = format!("every document begins with `apiVersion: {API_VERSION}` and `kind: …`");
+                ("`kind` is missing".to_owned(), Some(help), at)
+            }
+        };
+        let diagnostic = Diagnostic::error(message, Some(self.source.place(self.root.find(&at))));
+        found.push(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
+        ordered(found)
+    }
+
+    /// What only the type itself refused; it quotes the text, which leads back to the place.
+    fn unfit(&self, error: &serde_json::Error) -> Diagnostic {
+        let message = error.to_string();
+        let quoted = message.split('`').nth(1).unwrap_or_default();
+        let bytes = self.root.scalar(quoted).unwrap_or_else(|| self.root.mark());
+        Diagnostic::error(message, Some(self.source.place(bytes)))
+    }
+}
+
+impl Text {
+    /// The place of a path's value.
+    pub fn place(&self, path: &Path) -> Place {
+        self.source.place(self.root.find(path))
+    }
+
+    /// The place of the key at a path's end.
+    pub fn place_of_key(&self, path: &Path) -> Place {
+        self.source.place(self.root.find_key(path))
+    }
+
+    /// An error at a path.
+    pub fn error(&self, path: &Path, message: impl AsRef<str>) -> Diagnostic {
+        Diagnostic::error(message, Some(self.place(path)))
+    }
+
+    /// A warning at a path.
+    pub fn warning(&self, path: &Path, message: impl AsRef<str>) -> Diagnostic {
+        Diagnostic::warning(message, Some(self.place(path)))
+    }
+
+    /// A name that nothing has, with the one that was meant, if one is near.
+    pub fn unknown<'a>(
+        &self,
+        path: &Path,
+        what: &str,
+        name: &str,
+        all: impl Iterator<Item = &'a str> + Clone,
+    ) -> Diagnostic {
+        let (message, help) = unknown(what, name, all.clone(), all);
+        let diagnostic = self.error(path, message);
+        match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
+}
+
+/// In the order of the text, errors without a place first; not more than anybody reads.
+pub fn ordered(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    found.sort_by_key(|diagnostic| {
+        diagnostic.place.as_ref().map(|place| (place.file.clone(), place.bytes.start, place.bytes.end))
+    });
+    if found.len() > MOST_DIAGNOSTICS {
+        let rest = found.len() - MOST_DIAGNOSTICS;
+        found.truncate(MOST_DIAGNOSTICS);
+        found.push(Diagnostic::error(format!("{rest} more are wrong"), None).help("mend these first"));
+    }
+    found
+}

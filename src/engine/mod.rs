@@ -1,1 +1,483 @@
-//! (being written)
+//! Runs a plan in a world: guards, calibrates, measures, breaks, recovers, heals; every step of it an event on disk first.
+//!
+//! ```text
+//! run ─► guards ─► calibration ─► steady state ─► inject · detect · declare · failover ─► restored? ─► verify · operate · failback
+//!                                                        │ abort, Ctrl-C, a broken journal, Return          │
+//!                                                        └──────────────► heal ◄─────────────────────────────┘
+//! recorder    the pen: an event is on disk before anything else learns of it
+//! instrument  probes and ledger clients, their rows into the evidence
+//! live        what they say right now, for the engine's own waits
+//! calibrate   measures a known pause with the same prober (I13)
+//! steps       what each step does
+//! effects     intent, act, outcome (I3)
+//! api         one request to an API server: done, refused, unknown
+//! heal        putting back, never into a split brain (I4, I5)
+//! ```
+//! The engine decides nothing about results: it emits events, and `measure` reads them.
+
+mod api;
+mod calibrate;
+mod effects;
+mod heal;
+mod instrument;
+mod live;
+mod recorder;
+mod steps;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use recorder::{SharedSink, Shown, Watcher};
+
+use crate::fault::FaultKind;
+use crate::ledger;
+use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
+use crate::model::name::{Name, Region, RunId, Sha256, StepId};
+use crate::model::plan::{Plan, Stage};
+use crate::model::sample::RowFile;
+use crate::model::time::{At, Duration};
+use crate::world::World;
+use instrument::Instrument;
+use live::Live;
+use recorder::Recorder;
+
+/// What the first event says of a run, beside its plan.
+#[derive(Debug, Clone)]
+pub struct Head {
+    pub run: RunId,
+    pub version: String,
+    pub rehearsal: bool,
+    pub seed: Option<u64>,
+    /// Input files with their digests.
+    pub inputs: BTreeMap<String, Sha256>,
+}
+
+/// How a run or a healing came out, as the exit code sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    pub how: Ended,
+    /// What is left as it should not be.
+    pub outstanding: Vec<Outstanding>,
+    /// Why the journal could not be written, if it could not.
+    pub journal: Option<String>,
+}
+
+/// Why the script of a run stops.
+#[derive(Debug)]
+enum Stop {
+    Abort(String),
+    Interrupt,
+    /// A person wants to fail back now.
+    Return,
+    Sink(SinkError),
+}
+
+impl From<SinkError> for Stop {
+    fn from(error: SinkError) -> Self {
+        Stop::Sink(error)
+    }
+}
+
+/// Longest wait for the steady state, in multiples of its own length, and at least a minute.
+const STEADY_TRIES: u32 = 5;
+
+/// Longest wait for the services to be restored once the last recovery step is done: DNS caches may take their time.
+const RESTORED_WITHIN: Duration = Duration::from_secs(900);
+
+/// How long a ledger may take to be read back until stable.
+const READ_WITHIN: Duration = Duration::from_secs(120);
+
+struct Engine {
+    world: World,
+    plan: Arc<Plan>,
+    run: RunId,
+    recorder: Recorder,
+    live: Arc<Live>,
+    /// Faults whose objects must go on showing their effect.
+    owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    /// What healing left.
+    left: RefCell<Vec<Outstanding>>,
+    /// The ledgers' read-backs so far, by store.
+    passes: RefCell<BTreeMap<Name, u32>>,
+}
+
+/// Runs a plan to its end, whatever happens on the way. `interrupted` turns true at Ctrl-C.
+pub async fn run(
+    world: World,
+    plan: Plan,
+    head: Head,
+    sink: SharedSink,
+    watcher: Watcher,
+    interrupted: watch::Receiver<bool>,
+) -> Finished {
+    let recorder = Recorder::new(world.clock.clone(), sink, watcher, Vec::new());
+    let engine = Engine::new(world, plan, head.run.clone(), recorder);
+    let how = engine.run(head, interrupted).await;
+    engine.finish(how).await
+}
+
+/// Heals from a journal's events: in a world that may have gone on without us.
+///
+/// # Errors
+/// Where the journal holds an event of a kind that this version does not know, or has no first event: nobody can say what is
+/// owed then.
+pub async fn heal(
+    world: World,
+    events: Vec<Event>,
+    sink: SharedSink,
+    watcher: Watcher,
+) -> Result<Finished, HealError> {
+    if let Some(event) = events.iter().find(|event| matches!(event.what, What::Unknown(_))) {
+        return Err(HealError::UnknownEvent { seq: event.seq });
+    }
+    let Some(What::RunStarted { run, plan, .. }) = events.first().map(|event| &event.what) else {
+        return Err(HealError::NoStart);
+    };
+    let (run, plan) = (run.clone(), plan.as_ref().clone());
+    let how = events.iter().find_map(|event| match &event.what {
+        What::RunEnded { how } => Some(how.clone()),
+        _ => None,
+    });
+    let recorder = Recorder::new(world.clock.clone(), sink, watcher, events);
+    let engine = Engine::new(world, plan, run, recorder);
+    let outstanding = engine.healed("heal").await;
+    let how = how.unwrap_or(Ended::Aborted { why: "the orchestrator died".to_owned() });
+    Ok(Finished { how, outstanding, journal: engine.recorder.broken().map(|error| error.why) })
+}
+
+/// Why a journal cannot be healed from.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HealError {
+    #[error(
+        "event {seq} is of a kind that this version does not know, so nobody can say what it owes: heal with the version that wrote it"
+    )]
+    UnknownEvent { seq: u64 },
+    #[error("the journal has no start, so nothing was done by it")]
+    NoStart,
+}
+
+impl Engine {
+    fn new(world: World, plan: Plan, run: RunId, recorder: Recorder) -> Self {
+        Self {
+            world,
+            plan: Arc::new(plan),
+            run,
+            recorder,
+            live: Arc::new(Live::default()),
+            owed: RefCell::default(),
+            left: RefCell::default(),
+            passes: RefCell::default(),
+        }
+    }
+
+    async fn run(&self, head: Head, interrupted: watch::Receiver<bool>) -> Result<Ended, Stop> {
+        self.recorder.append(What::RunStarted {
+            journal: JOURNAL_VERSION,
+            version: head.version,
+            run: head.run,
+            rehearsal: head.rehearsal,
+            wall_unix_ns: self.world.clock.wall_unix_ns().saturating_sub(self.world.clock.now().0),
+            seed: head.seed,
+            inputs: head.inputs,
+            plan: Box::new(self.plan.as_ref().clone()),
+        })?;
+        if let Some(refused) = self.guards()? {
+            return Ok(refused);
+        }
+        let measures = !self.plan.probes.is_empty() || !self.plan.ledgers.is_empty();
+        if measures {
+            let calibrated = calibrate::calibrate(self.world.clock.clone()).await;
+            let failed = match &calibrated {
+                What::Calibrated { outcome, .. } => outcome.why().map(str::to_owned),
+                _ => None,
+            };
+            self.recorder.append(calibrated)?;
+            if let Some(why) = failed {
+                return Ok(Ended::Refused { guard: "calibration".into(), why });
+            }
+        }
+        let mut instrument =
+            Instrument::start(&self.world, &self.plan, &self.run, self.live.clone(), self.recorder.clone());
+        let how =
+            instrument.alongside(self.script(interrupted)).await.unwrap_or_else(|error| Err(error.into()));
+        if let Err(Stop::Sink(_)) = how {
+            self.recorder.heal_whatever_happens();
+        }
+        instrument.alongside(self.aftermath(&how)).await??;
+        instrument.finish().await?;
+        self.remove_writes().await?;
+        how
+    }
+
+    fn guards(&self) -> Result<Option<Ended>, SinkError> {
+        let vantages = self.world.vantages.keys().cloned().collect();
+        let regions = self.world.regions.keys().cloned().collect();
+        let mut refused = None;
+        for (guard, outcome) in crate::guard::check(&self.plan, &crate::guard::Facts { vantages, regions }) {
+            if let (None, Some(why)) = (&refused, outcome.why()) {
+                refused = Some(Ended::Refused { guard: guard.clone(), why: why.to_owned() });
+            }
+            self.recorder.append(What::Guarded { guard, outcome, overridden_by: None })?;
+        }
+        Ok(refused)
+    }
+
+    /// All that the plan says, until it is through or something stops it.
+    async fn script(&self, interrupted: watch::Receiver<bool>) -> Result<Ended, Stop> {
+        tokio::select! {
+            biased;
+            () = until_true(interrupted) => Err(Stop::Interrupt),
+            why = self.limits() => Err(Stop::Abort(why)),
+            stop = self.watch_proofs() => Err(stop),
+            ended = self.stages() => ended,
+        }
+    }
+
+    /// Waits until a limit of the plan is passed.
+    async fn limits(&self) -> String {
+        let now = || self.world.clock.now();
+        let conditions = &self.plan.limits.abort_when;
+        let failing =
+            self.live.until(|live| conditions.iter().any(|c| live.failed_for(&c.probe, c.fails_for, now())));
+        match tokio::time::timeout(self.plan.limits.max_duration.std(), failing).await {
+            Err(_) => format!("the run took longer than {}", self.plan.limits.max_duration),
+            Ok(()) => {
+                let passed = conditions.iter().find(|c| self.live.failed_for(&c.probe, c.fails_for, now()));
+                passed.map_or_else(String::new, |c| format!("probe {} failed for {}", c.probe, c.fails_for))
+            }
+        }
+    }
+
+    async fn stages(&self) -> Result<Ended, Stop> {
+        if let Some(refused) = self.steady().await? {
+            return Ok(refused);
+        }
+        for stage in [Stage::Inject, Stage::Detect, Stage::Declare, Stage::Failover] {
+            match self.stage(stage).await {
+                Err(Stop::Return) => return self.fail_back().await,
+                done => done?,
+            }
+        }
+        self.restored().await?;
+        for stage in [Stage::Verify, Stage::Operate] {
+            match self.stage(stage).await {
+                Err(Stop::Return) => return self.fail_back().await,
+                done => done?,
+            }
+        }
+        self.read_back_missing(1).await?;
+        self.fail_back().await
+    }
+
+    async fn fail_back(&self) -> Result<Ended, Stop> {
+        match self.stage(Stage::Failback).await {
+            Err(Stop::Return) => return Err(Stop::Abort("the failback was given up".to_owned())),
+            done => done?,
+        }
+        if self.plan.steps.iter().any(|step| step.stage == Stage::Failback) {
+            self.restored().await?;
+            self.read_back_missing(2).await?;
+        }
+        Ok(Ended::Completed)
+    }
+
+    /// Waits until every probe has succeeded for the plan's time; a run whose services are not healthy does not start.
+    async fn steady(&self) -> Result<Option<Ended>, SinkError> {
+        if self.plan.probes.is_empty() {
+            return Ok(None);
+        }
+        let lasting = self.plan.steady_state;
+        let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
+        let all = async {
+            for probe in &self.plan.probes {
+                self.succeeds(&probe.id, lasting).await;
+            }
+            // The first may have failed while the last was waited for.
+            let now = || self.world.clock.now();
+            let steady = |live: &Live| {
+                self.plan.probes.iter().all(|p| live.succeeded_for(&p.id, p.from.len(), lasting, now()))
+            };
+            self.live.until(steady).await;
+        };
+        let outcome = match tokio::time::timeout(patience.std(), all).await {
+            Ok(()) => Outcome::Ok,
+            Err(_) => {
+                let now = self.world.clock.now();
+                let unsteady = self
+                    .plan
+                    .probes
+                    .iter()
+                    .filter(|p| !self.live.succeeded_for(&p.id, p.from.len(), lasting, now));
+                let names: Vec<&str> = unsteady.map(|p| p.id.as_str()).collect();
+                Outcome::failed(format!("not steady within {patience}: {}", names.join(", ")))
+            }
+        };
+        let since = self.world.clock.now().minus(lasting);
+        let refused =
+            outcome.why().map(|why| Ended::Refused { guard: "steady-state".into(), why: why.to_owned() });
+        self.recorder.append(What::Steady { since, outcome })?;
+        Ok(refused)
+    }
+
+    /// Waits until every service's probes have succeeded for as long as its clause asks, so that the rows hold it.
+    async fn restored(&self) -> Result<(), SinkError> {
+        let sent = self.world.clock.now();
+        let measured = self.plan.probes.iter().filter_map(|probe| {
+            let service =
+                self.plan.services.iter().find(|service| probe.service.as_ref() == Some(&service.name))?;
+            Some((probe, service.restored.lasting.plus(probe.every)))
+        });
+        let measured: Vec<_> = measured.collect();
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let now = || self.world.clock.now();
+        let up = |live: &Live| {
+            measured.iter().all(|(p, lasting)| live.succeeded_for(&p.id, p.from.len(), *lasting, now()))
+        };
+        let outcome = match tokio::time::timeout(RESTORED_WITHIN.std(), self.live.until(up)).await {
+            Ok(()) => Outcome::Ok,
+            Err(_) => Outcome::failed(format!("not all services were restored within {RESTORED_WITHIN}")),
+        };
+        self.observed("restored".to_owned(), sent, outcome)
+    }
+
+    fn observed(&self, what: String, sent: At, outcome: Outcome) -> Result<(), SinkError> {
+        self.recorder.append(What::Observed { what, sent, done: self.world.clock.now(), outcome })
+    }
+
+    /// Reads ledgers back that this pass has not read yet.
+    async fn read_back_missing(&self, pass: u32) -> Result<(), SinkError> {
+        let missing: Vec<Name> = {
+            let passes = self.passes.borrow();
+            let unread =
+                self.plan.ledgers.iter().filter(|l| passes.get(&l.store).is_none_or(|done| *done < pass));
+            unread.map(|ledger| ledger.store.clone()).collect()
+        };
+        for store in missing {
+            self.read_back(Some(&store), pass).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads ledgers back from whatever serves, until stable; pass 1 after the recovery, pass 2 after the failback.
+    async fn read_back(&self, store: Option<&Name>, pass: u32) -> Result<Outcome, SinkError> {
+        let mut worst = Outcome::Ok;
+        for ledger in
+            self.plan.ledgers.iter().filter(|ledger| store.is_none_or(|store| ledger.store == *store))
+        {
+            let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
+            let began = self.world.clock.now();
+            let up_to = self.live.highest_write(&ledger.store);
+            let deadline = began.plus(READ_WITHIN);
+            let clock = self.world.clock.as_ref();
+            let read = ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
+            let (answered_by, stable, outcome) = match read {
+                Ok(read) => {
+                    let file = RowFile::Read(ledger.store.clone(), pass);
+                    for found in &read.found {
+                        self.recorder.row(&file, found)?;
+                    }
+                    self.recorder.bind()?;
+                    let region = self.world.region_of(read.answered_by);
+                    let answered_by = region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
+                    (answered_by, read.stable, Outcome::Ok)
+                }
+                Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),
+            };
+            self.recorder.append(What::ReadBack {
+                store: ledger.store.clone(),
+                pass,
+                began,
+                answered_by: answered_by.into(),
+                stable,
+                outcome: outcome.clone(),
+            })?;
+            self.passes.borrow_mut().insert(ledger.store.clone(), pass);
+            if !outcome.is_ok() {
+                worst = outcome;
+            } else if !stable {
+                worst = Outcome::failed("it still changed when time was up");
+            }
+        }
+        Ok(worst)
+    }
+
+    /// What follows the script, however it ended: the abort is written down, and all is healed.
+    async fn aftermath(&self, how: &Result<Ended, Stop>) -> Result<(), SinkError> {
+        if let Err(stop) = how {
+            let why = match stop {
+                Stop::Abort(why) => Some(why.clone()),
+                Stop::Interrupt => Some("interrupted".to_owned()),
+                Stop::Return => Some("returned".to_owned()),
+                Stop::Sink(_) => None,
+            };
+            if let Some(why) = why {
+                self.recorder.append(What::AbortRequested { why, by: "engine".into() })?;
+            }
+        }
+        self.recorder.heal_whatever_happens();
+        self.owed.borrow_mut().clear();
+        let left = self.healed("engine").await;
+        self.left.replace(left);
+        Ok(())
+    }
+
+    /// Removes what the ledgers' clients wrote, and proves it.
+    async fn remove_writes(&self) -> Result<(), SinkError> {
+        for ledger in &self.plan.ledgers {
+            let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
+            let clock = self.world.clock.as_ref();
+            let deadline = clock.now().plus(READ_WITHIN);
+            let outcome = ledger::client::remove(net.as_ref(), clock, ledger, &self.run, deadline).await;
+            self.recorder.append(What::WritesRemoved { store: ledger.store.clone(), outcome })?;
+        }
+        Ok(())
+    }
+
+    /// Heals, between its two events; a journal that cannot be written stops nothing here.
+    async fn healed(&self, by: &str) -> Vec<Outstanding> {
+        let by = Name::from(by);
+        self.recorder.heal_whatever_happens();
+        let healing = async {
+            self.recorder.append(What::HealStarted { by: by.clone() })?;
+            let outstanding = self.heal(&by).await?;
+            self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;
+            Ok::<_, SinkError>(outstanding)
+        };
+        healing.await.unwrap_or_else(|error| {
+            vec![Outstanding {
+                effect: None,
+                what: error.to_string(),
+                advice: "run `drillmaster heal` on a disk with space".to_owned(),
+            }]
+        })
+    }
+
+    async fn finish(&self, how: Result<Ended, Stop>) -> Finished {
+        let how = match how {
+            Ok(ended) => ended,
+            Err(Stop::Abort(why)) => Ended::Aborted { why },
+            Err(Stop::Interrupt) => Ended::Interrupted,
+            Err(Stop::Return) => Ended::Aborted { why: "returned".to_owned() },
+            Err(Stop::Sink(error)) => Ended::Aborted { why: error.to_string() },
+        };
+        // A failure is in `broken`, and so in what this returns.
+        let _ = self.recorder.append(What::RunEnded { how: how.clone() });
+        Finished {
+            how,
+            outstanding: self.left.take(),
+            journal: self.recorder.broken().map(|error| error.why),
+        }
+    }
+}
+
+async fn until_true(mut value: watch::Receiver<bool>) {
+    // A sender that is gone will never interrupt.
+    if value.wait_for(|value| *value).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

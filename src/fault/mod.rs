@@ -1,21 +1,25 @@
 //! What a drill can break: pure planners from parameters and facts to effects. One file and one line each.
 //!
 //! ```text
-//! reads(scene) ─► the engine's inventory ─► acts(scene, facts) ─► effects, journalled with their undo by the engine
-//!                                           in_effect(scene, facts): do the objects show it?
+//! reads(scene)   ─► the engine's inventory ─► acts(scene, facts) ─► effects, journalled with their undo by the engine
+//! watches(scene) ─► the engine's inventory ─► in_effect(scene, facts): do the objects show it?
 //! ```
 //! A fault never touches the world and never writes its own undo: both are the engine's (I3).
 //!
 //! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
 //! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Fault`]; and its line below.
 
-use crate::model::effect::Act;
+mod occupants;
+mod policy;
+
+use crate::kinds;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
 
 /// What every fault can say about itself.
 pub trait Fault {
-    /// What `acts` and `in_effect` must see.
+    /// What `acts` must see.
     fn reads(&self, scene: &Scene) -> Vec<Read>;
 
     /// What it does to the world as it is.
@@ -23,6 +27,19 @@ pub trait Fault {
     /// # Errors
     /// Where there is no target, or one out of scope.
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal>;
+
+    /// The objects that suffer from it, for the blast radius: those it acts on, unless it says otherwise.
+    ///
+    /// # Errors
+    /// As `acts`.
+    fn hits(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Ref>, Refusal> {
+        Ok(self.acts(scene, facts)?.iter().filter_map(|act| act.at().cloned()).collect())
+    }
+
+    /// What `in_effect` must see; may hold [`Read::Output`], since it is asked only during a run.
+    fn watches(&self, scene: &Scene) -> Vec<Read> {
+        self.reads(scene)
+    }
 
     /// Whether the objects show its effect.
     ///
@@ -33,5 +50,21 @@ pub trait Fault {
     /// Whether the cluster undoes it by itself (a killed pod comes back).
     fn heals_itself(&self) -> bool {
         false
+    }
+}
+
+kinds! {
+    /// What a drill can break.
+    pub enum FaultKind: Fault {
+        isolate::Isolate as "isolate",
+        drain::Drain as "drain",
+        zone_loss::ZoneLoss as "zoneLoss",
+        dns_failure::DnsFailure as "dnsFailure",
+        egress_deny::EgressDeny as "egressDeny",
+        config_corruption::ConfigCorruption as "configCorruption",
+        data_corruption::DataCorruption as "dataCorruption",
+        bad_rollout::BadRollout as "badRollout",
+        scale::Scale as "scale",
+        pod_kill::PodKill as "podKill",
     }
 }

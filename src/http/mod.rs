@@ -1,1 +1,75 @@
-//! (being written)
+//! One HTTP client over a net: the connection is our own, so that each of its stages has its own time.
+//!
+//! ```text
+//! Ask ─► resolve ─► connect ─► request ─► first byte ─► body ─► Exchange
+//!           └──────────┴───────────┴───────────┴─────────┴────► Broken { failure, sent }
+//! ```
+//! `sent` says whether the request may have reached the server: a write is then unknown, not failed. Nothing is retried and nothing
+//! is spawned: whoever awaits an exchange also drives its connection. Rejected: a pooling client, since a probe must see
+//! what a fresh user sees. Left out for now: https.
+
+mod ask;
+mod connection;
+
+use std::net::IpAddr;
+
+use ::http::HeaderMap;
+use bytes::Bytes;
+
+use crate::model::sample::{Failure, Stages};
+use crate::model::time::Duration;
+use crate::world::{Clock, Net};
+
+pub use ask::{Ask, BadRequest};
+pub use connection::Connection;
+
+/// How much of a body is read; the rest is cut off.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// At most its first [`BODY_LIMIT`] bytes.
+    pub body: Bytes,
+    /// Who was asked.
+    pub address: IpAddr,
+    pub stages: Stages,
+}
+
+/// No answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer: {failure}")]
+pub struct Broken {
+    pub failure: Failure,
+    /// The stages that were finished, and the time so far of the one that was not.
+    pub stages: Stages,
+    /// The address that was tried last.
+    pub address: Option<IpAddr>,
+    /// Whether the request may have reached the server.
+    pub sent: bool,
+}
+
+/// Sends one request over a fresh connection; after the timeout, if one is given, it is [`Failure::Timeout`].
+///
+/// # Errors
+/// Where there is no whole answer in time.
+pub async fn exchange(
+    net: &dyn Net,
+    clock: &dyn Clock,
+    ask: &Ask,
+    timeout: Option<Duration>,
+) -> Result<Exchange, Broken> {
+    let mut course = connection::Course::start(clock);
+    let done = connection::within(timeout, async {
+        let mut connection = Connection::opened(net, ask, &mut course).await?;
+        connection.asked(ask, &mut course).await
+    });
+    done.await.map_err(|failure| course.broken(failure))
+}
+
+#[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
+mod tests;

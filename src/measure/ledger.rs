@@ -133,3 +133,146 @@ fn reordered(written: &BTreeMap<u64, &Write>, found: &[Found]) -> u64 {
     }
     total - longest
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::sample::Failure;
+
+    const LATER: At = At(i64::MAX);
+
+    /// Writes 20 ms apart that take 5 to 50 ms, so that they overlap; every ninth refused, every seventh of unknown end.
+    fn writes(count: u64, seed: u64) -> Vec<Write> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let one = |number: u64| {
+            let sent = At(i64::try_from(number).unwrap() * 20);
+            let seen = match number {
+                number if number.is_multiple_of(9) => WriteSeen::Failed(Failure::Refused),
+                number if number.is_multiple_of(7) => WriteSeen::Unknown(Failure::Timeout),
+                number => WriteSeen::Ok { epoch: if number > count / 2 + 2 { 2 } else { 1 } },
+            };
+            Write {
+                number,
+                scheduled: sent,
+                sent,
+                completed: At(sent.0 + random.i64(5..50)),
+                seen,
+                address: None,
+            }
+        };
+        (1..=count).map(one).collect()
+    }
+
+    /// What a sound store holds of them: in the order of some instant within each write.
+    fn sound(writes: &[Write], seed: u64) -> Vec<Found> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut stored: Vec<(i64, Found)> = Vec::new();
+        for write in writes {
+            let epoch = match write.seen {
+                WriteSeen::Ok { epoch } => epoch,
+                WriteSeen::Unknown(_) if random.bool() => 1,
+                WriteSeen::Unknown(_) | WriteSeen::Failed(_) => continue,
+            };
+            let at = random.i64(write.sent.0..=write.completed.0);
+            stored.push((at, Found { number: write.number, epoch, intact: true }));
+        }
+        stored.sort_by_key(|(at, _)| *at);
+        stored.into_iter().map(|(_, found)| found).collect()
+    }
+
+    fn acknowledged(writes: &[Write], number: u64) -> bool {
+        matches!(writes[usize::try_from(number - 1).unwrap()].seen, WriteSeen::Ok { .. })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_sound_store_has_nothing_wrong_and_one_damage_is_found_alone(
+            seed in any::<u64>(), pick in any::<prop::sample::Index>(), damages in 1..6_usize,
+        ) {
+            let writes = writes(120, seed);
+            let found = sound(&writes, seed);
+            let healthy = check(&writes, &found, LATER);
+            let missing_unknown = healthy.unknown_missing.clone();
+            let recovered = healthy.recovered.clone();
+            let nothing = Checked { unknown_missing: missing_unknown, recovered, ..Checked::default() };
+            prop_assert_eq!(&healthy, &nothing);
+            let good: Vec<usize> =
+                (0..found.len()).filter(|index| acknowledged(&writes, found[*index].number)).collect();
+            let at = good[pick.index(good.len() - damages)];
+            let hit: Vec<usize> = good.iter().copied().filter(|index| *index >= at).take(damages).collect();
+            let mut numbers: Vec<u64> = hit.iter().map(|index| found[*index].number).collect();
+            numbers.sort_unstable();
+            let mut lost = found.clone();
+            lost.retain(|record| !numbers.contains(&record.number));
+            prop_assert_eq!(check(&writes, &lost, LATER), Checked { lost: numbers.clone(), ..nothing.clone() });
+            let mut corrupt = found.clone();
+            hit.iter().for_each(|index| corrupt[*index].intact = false);
+            prop_assert_eq!(check(&writes, &corrupt, LATER), Checked { corrupt: numbers.clone(), ..nothing.clone() });
+            let mut stale = found.clone();
+            hit.iter().for_each(|index| stale[*index].epoch = 0);
+            prop_assert_eq!(check(&writes, &stale, LATER), Checked { stale: numbers.clone(), ..nothing.clone() });
+            let mut duplicate = found.clone();
+            duplicate.extend(hit.iter().map(|index| found[*index].clone()));
+            prop_assert_eq!(
+                check(&writes, &duplicate, LATER), Checked { duplicate: numbers.clone(), ..nothing.clone() });
+            let mut unexpected = found.clone();
+            unexpected.push(Found { number: 9, epoch: 1, intact: true });
+            unexpected.push(Found { number: 9999, epoch: 1, intact: true });
+            let expected = Checked { unexpected: vec![9, 9999], ..nothing.clone() };
+            let checked = check(&writes, &unexpected, LATER);
+            prop_assert_eq!(Checked { reordered: 0, ..checked }, expected);
+            // One record moved far away is one move, however many it then stands before.
+            let mut moved = found.clone();
+            let record = moved.remove(good[0]);
+            moved.push(record);
+            prop_assert_eq!(check(&writes, &moved, LATER), Checked { reordered: 1, ..nothing });
+        }
+    }
+
+    #[test]
+    fn a_write_that_an_old_primary_acknowledged_after_the_new_one_is_a_split_brain() {
+        let mut writes = writes(120, 7);
+        for write in writes.iter_mut().filter(|write| [100, 110].contains(&write.number)) {
+            write.seen = WriteSeen::Ok { epoch: 1 };
+        }
+        assert_eq!(dual_accepted(&writes), [100, 110]);
+        // Overlapping acknowledgements around the promotion prove nothing.
+        let mut around = self::writes(120, 7);
+        around.iter_mut().for_each(|write| write.completed = At(write.sent.0 + 40));
+        assert_eq!(dual_accepted(&around), [0_u64; 0]);
+    }
+
+    #[test]
+    fn what_was_written_while_the_store_was_read_need_not_be_there() {
+        let writes = writes(10, 1);
+        let begun = writes[4].completed;
+        let lost = check(&writes, &[], begun).lost;
+        assert!(lost.iter().all(|number| writes[usize::try_from(number - 1).unwrap()].completed <= begun));
+        assert!(!lost.is_empty() && !lost.contains(&10));
+    }
+
+    #[test]
+    fn the_lost_time_counts_from_the_oldest_lost_acknowledgement_and_is_zero_without_loss() {
+        let writes = writes(50, 3);
+        let disruption = Interval::between(At(900), At(950));
+        assert_eq!(lost_time(&writes, &[], disruption), Span::ZERO);
+        let span = lost_time(&writes, &[41, 40], disruption);
+        let first = &writes[39];
+        assert_eq!(span.least, At(900).since(first.completed.min(writes[40].completed)));
+        assert_eq!(span.most, Some(At(950).since(first.sent)));
+    }
+
+    #[test]
+    fn a_write_that_comes_back_after_it_was_lost_is_resurrected() {
+        let writes = writes(30, 5);
+        let found = sound(&writes, 5);
+        let first: Vec<Found> = found.iter().filter(|record| record.number != 20).cloned().collect();
+        let first = check(&writes, &first, LATER);
+        assert_eq!(resurrected(&first, &found), [20]);
+        assert_eq!(resurrected(&check(&writes, &found, LATER), &found), [0_u64; 0]);
+    }
+}

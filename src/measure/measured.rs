@@ -247,6 +247,8 @@ pub struct Loss {
     pub pass: u32,
     /// Who answered.
     pub answered_by: Name,
+    /// It was read to its last record, and changed no more.
+    pub is_read_whole: bool,
     pub acknowledged: u64,
     pub refused: u64,
     pub unknown: u64,

@@ -225,11 +225,6 @@ impl<'a> Story<'a> {
         self.plan.all_steps().map(step).collect()
     }
 
-    /// Whether a person was asked to act.
-    pub fn people_acted(&self) -> bool {
-        self.events.iter().any(|event| matches!(event.what, What::Asked { .. }))
-    }
-
     /// What people and audiences were asked and told, and how long it took; notices count from the impact.
     pub fn responses(&self, impact: Option<Interval>) -> Vec<Response> {
         let severity = self.plan.severity.as_ref();

@@ -292,7 +292,13 @@ pub enum Undo {
     Remove { at: Ref, run: RunId },
     /// Make the object again.
     PutBack { at: Ref, object: Held },
-    /// Do this.
+    /// Run the reverse command, unless the state is already as it was.
+    Reverse {
+        exec: Box<Exec>,
+        /// The fields of the exec's status as they were before.
+        before: BTreeMap<String, Value>,
+    },
+    /// Send the reverse request, run the reverse command, ask a person.
     Act(Box<Act>),
     /// Nothing takes it back; a scenario must allow it by name.
     Irreversible,

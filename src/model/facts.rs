@@ -22,6 +22,13 @@ pub enum Read {
     Output { at: Ref, container: Option<Name>, argv: Vec<String> },
 }
 
+impl Read {
+    /// All objects of a kind in a namespace.
+    pub fn in_namespace(region: &Region, resource: Resource, namespace: &Name) -> Read {
+        Read::Objects { region: region.clone(), resource, namespace: Some(namespace.clone()) }
+    }
+}
+
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

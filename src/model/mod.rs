@@ -12,8 +12,14 @@
 //! outage    from samples to outages: the arithmetic of bounds
 //! event     the journal's lines: the one stream that every result is a function of (I1)
 //! evidence  a whole run, read back: events with their samples
+//! canary    the canary workload's commands as effects
+//! dns       which object holds a name's record
+//! rollout   changes of a workload, and how far they are
+//! workload  how documents point at what runs
 //! ```
 
+pub mod canary;
+pub mod dns;
 pub mod effect;
 pub mod event;
 pub mod evidence;
@@ -21,7 +27,9 @@ pub mod facts;
 pub mod name;
 pub mod outage;
 pub mod plan;
+pub mod rollout;
 pub mod sample;
 pub mod scene;
 pub mod target;
 pub mod time;
+pub mod workload;

@@ -339,6 +339,8 @@ pub struct Authority {
     /// Where authority goes, and what its record shows once it is there.
     pub takeover: Ref,
     pub promoted: Status,
+    /// Lifts a fence, run in a fenced side's container, where nothing was promoted after all.
+    pub unfence: Vec<String>,
     /// The sides that must not write meanwhile.
     pub others: Vec<Fence>,
 }

@@ -1,1 +1,274 @@
-//! (being written)
+//! From documents to a plan: steps in order with their deadlines, what each will do, what it would take to fail a promise.
+//!
+//! ```text
+//! scenario ─► outline ─► reads ─► inventory ─► plan (blast radius, refusals)
+//!               │                                └─► effects (each step's acts with their undo, for people)
+//!               ├ steps       stages, default deadlines and budgets
+//!               ├ longest     the longest way through
+//!               └ objectives  what is promised, by the catalogue
+//! ```
+//! An outline needs no cluster: a tabletop drill is one. What a recovery will do depends on the world as it is after the fault, so
+//! one that finds nothing to do yet is no error here; a fault that finds nothing is.
+
+mod longest;
+mod objectives;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::document::{Diagnostic, Path};
+use crate::fault::FaultKind;
+use crate::model::effect::{Act, Ref};
+use crate::model::facts::{Facts, Read};
+use crate::model::name::{Name, Region, RunId, StepId};
+use crate::model::plan::{Action, Authority, Plan, Stage, Step, Touched};
+use crate::model::scene::{Refusal, Scene};
+use crate::model::time::Duration;
+use crate::recovery::RecoveryKind;
+use crate::scenario::Scenario;
+
+/// One act as people read it in a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    pub act: Act,
+    /// What takes it back.
+    pub undo: String,
+}
+
+/// What each fault and recovery would do now, in the order of the steps; a refusal says why that is not known.
+pub type Effects = BTreeMap<StepId, Result<Vec<Planned>, Refusal>>;
+
+/// The plan as far as the documents alone tell: no blast radius.
+///
+/// # Errors
+/// What the documents promise and cannot keep, all at once.
+pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
+    let drill = &scenario.drill.spec;
+    let steps = steps::of(scenario)?;
+    let services = objectives::services(scenario);
+    let mut plan = Plan {
+        drill: scenario.drill.metadata.name.clone(),
+        purpose: drill.purpose.clone(),
+        drill_type: drill.drill_type,
+        announced: drill.announced,
+        absent: drill.absent.clone(),
+        lost: drill.regions.lost.clone(),
+        takes_over: drill.regions.takes_over.clone(),
+        regions: steps::regions(scenario, &steps),
+        namespaces: drill.limits.namespaces.clone(),
+        services,
+        objectives: objectives::objectives(scenario),
+        severity: objectives::severity(scenario),
+        expectations: drill.expectations.clone(),
+        probes: steps::probes(drill),
+        ledgers: steps::ledgers(drill),
+        steady_state: drill.steady_state.lasting,
+        limits: steps::limits(drill),
+        longest: longest::path(&steps),
+        steps,
+        point_of_no_return: None,
+        authority: None,
+        blast_radius: Vec::new(),
+        runbook: drill.runbook.clone(),
+    };
+    if let Some((step, authority)) = first_authority(&plan) {
+        (plan.point_of_no_return, plan.authority) = (Some(step), Some(authority));
+    }
+    let broken = broken_promises(scenario, &plan);
+    if broken.is_empty() { Ok(plan) } else { Err(broken) }
+}
+
+/// The whole plan, against the world as it is.
+///
+/// # Errors
+/// As [`outline`], and faults that have no target or one out of scope.
+pub fn plan(scenario: &Scenario, facts: &Facts) -> Result<Plan, Vec<Diagnostic>> {
+    let mut plan = outline(scenario)?;
+    let mut refused = Vec::new();
+    for (step, refusal) in
+        effects(&plan, facts).into_iter().filter_map(|(step, acts)| Some((step, acts.err()?)))
+    {
+        let is_fault = matches!(plan.step(&step).map(|step| &step.action), Some(Action::Fault { .. }));
+        if is_fault || matches!(refusal, Refusal::OutOfScope(_)) {
+            refused.push(blame(scenario, &step, &refusal.to_string()));
+        }
+    }
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    plan.blast_radius = blast_radius(&plan, facts);
+    Ok(plan)
+}
+
+/// What `plan` and `effects` must see.
+pub fn reads(plan: &Plan) -> Vec<Read> {
+    let run = unborn();
+    let of = |step| match kind(step)? {
+        Acting::Fault(fault, region) => Some(fault.behaviour().reads(&scene(plan, &run, &step.id, region))),
+        Acting::Recovery(recovery, region) => {
+            Some(recovery.behaviour().reads(&scene(plan, &run, &step.id, region)))
+        }
+    };
+    let mut reads: Vec<Read> = plan.all_steps().filter_map(of).flatten().collect();
+    reads.sort();
+    reads.dedup();
+    reads
+}
+
+/// What each step would do to the world as it is now.
+pub fn effects(plan: &Plan, facts: &Facts) -> Effects {
+    let run = unborn();
+    let of = |step: &Step| {
+        let planned = match kind(step)? {
+            Acting::Fault(fault, region) => {
+                let fault = fault.behaviour();
+                let acts = fault.acts(&scene(plan, &run, &step.id, region), facts);
+                acts.map(|acts| with_undo(acts, fault.heals_itself(), false))
+            }
+            Acting::Recovery(recovery, region) => {
+                let recovery = recovery.behaviour();
+                let acts = recovery.acts(&scene(plan, &run, &step.id, region), facts);
+                acts.map(|acts| with_undo(acts, false, recovery.fences()))
+            }
+        };
+        Some((step.id.clone(), planned))
+    };
+    plan.all_steps().filter_map(of).collect()
+}
+
+/// The run that a plan is for does not exist yet.
+fn unborn() -> RunId {
+    RunId::from("run")
+}
+
+fn scene<'a>(plan: &'a Plan, run: &'a RunId, step: &'a StepId, region: &'a Region) -> Scene<'a> {
+    Scene { run, step, region, regions: &plan.regions, namespaces: &plan.namespaces }
+}
+
+/// A step that acts on regions.
+enum Acting<'a> {
+    Fault(FaultKind, &'a Region),
+    Recovery(RecoveryKind, &'a Region),
+}
+
+/// The kind of a step that acts; our own text, so it always reads back.
+fn kind(step: &Step) -> Option<Acting<'_>> {
+    match &step.action {
+        Action::Fault { fault, region, .. } => {
+            serde_json::from_value(fault.clone()).ok().map(|kind| Acting::Fault(kind, region))
+        }
+        Action::Recover { recover, region, .. } => {
+            serde_json::from_value(recover.clone()).ok().map(|kind| Acting::Recovery(kind, region))
+        }
+        Action::RemoveFault { .. }
+        | Action::Declare { .. }
+        | Action::Wait(_)
+        | Action::Task { .. }
+        | Action::Notify { .. }
+        | Action::Check(_)
+        | Action::Parallel { .. }
+        | Action::Procedure { .. } => None,
+    }
+}
+
+fn first_authority(plan: &Plan) -> Option<(StepId, Authority)> {
+    let run = unborn();
+    plan.all_steps().find_map(|step| match kind(step)? {
+        Acting::Recovery(recovery, region) => {
+            let authority = recovery.behaviour().authority(&scene(plan, &run, &step.id, region))?;
+            Some((step.id.clone(), authority))
+        }
+        Acting::Fault(..) => None,
+    })
+}
+
+fn with_undo(acts: Vec<Act>, heals_itself: bool, fences: bool) -> Vec<Planned> {
+    let undo = |act: &Act| match act {
+        Act::Create { .. } => "remove it".to_owned(),
+        Act::Patch { .. } => "put the touched fields back".to_owned(),
+        Act::Evict { .. } => "none needed: its controller makes it again".to_owned(),
+        Act::Delete { .. } if heals_itself => "none needed: its controller makes it again".to_owned(),
+        Act::Delete { .. } => "put it back".to_owned(),
+        Act::Exec(exec) => match &exec.reverse {
+            Some(argv) => format!("exec `{}`", argv.join(" ")),
+            None if fences => "none: lifted by the promotion of this side".to_owned(),
+            None => "none: irreversible".to_owned(),
+        },
+        Act::Http { reverse, .. } => match reverse {
+            Some(request) => format!("{} {}", request.method, request.url),
+            None => "none: irreversible".to_owned(),
+        },
+        Act::Command { reverse, .. } => match reverse {
+            Some(argv) => format!("run `{}`", argv.join(" ")),
+            None => "none: irreversible".to_owned(),
+        },
+        Act::Ask { role, .. } => format!("ask {role} to take it back"),
+    };
+    acts.into_iter().map(|act| Planned { undo: undo(&act), act }).collect()
+}
+
+fn blast_radius(plan: &Plan, facts: &Facts) -> Vec<Touched> {
+    let run = unborn();
+    let hits = |step| match kind(step)? {
+        Acting::Fault(fault, region) => {
+            let hits = fault.behaviour().hits(&scene(plan, &run, &step.id, region), facts).ok()?;
+            Some(counted(&step.id, hits))
+        }
+        Acting::Recovery(..) => None,
+    };
+    plan.all_steps().filter_map(hits).flatten().collect()
+}
+
+fn counted(step: &StepId, hits: Vec<Ref>) -> Vec<Touched> {
+    let mut found: BTreeMap<(Region, String, Option<Name>), Vec<Name>> = BTreeMap::new();
+    for Ref { region, resource, namespace, name, .. } in hits {
+        found.entry((region, resource.plural, namespace)).or_default().push(name);
+    }
+    let touched = |((region, plural, namespace), mut names): (_, Vec<Name>)| {
+        names.sort();
+        names.dedup();
+        Touched { step: step.clone(), region, namespace, plural: Name(plural), names }
+    };
+    found.into_iter().map(touched).collect()
+}
+
+fn broken_promises(scenario: &Scenario, plan: &Plan) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let mut broken = Vec::new();
+    let over = |what: &str, path: Duration, limit: &str, most: Duration| {
+        (path > most).then(|| {
+            let message = format!("the longest path of {what} takes {path}, over {limit} of {most}");
+            drill.error(&Path::spec().then("stages"), message)
+        })
+    };
+    for (service, rto) in objectives::recovery_times(scenario) {
+        broken.extend(over("budgets", plan.longest.budgets, &format!("the RTO of {service}"), rto));
+    }
+    let most = plan.limits.max_duration;
+    broken.extend(over("timeouts", plan.longest.timeouts, "`limits.maxDuration`", most));
+    broken
+}
+
+/// An error at a step, wherever it stands.
+fn blame(scenario: &Scenario, id: &StepId, message: &str) -> Diagnostic {
+    let stages = Path::spec().then("stages");
+    for stage in Stage::ALL {
+        let steps = stages.then(stage.to_string().as_str());
+        if let Some(path) = steps::find(scenario.drill.spec.stages.of(stage), id, &steps) {
+            return scenario.drill.error(&path, message);
+        }
+    }
+    for procedure in &scenario.procedures {
+        if let Some(path) = steps::find(&procedure.spec.steps, id, &Path::spec().then("steps")) {
+            return procedure.error(&path, message);
+        }
+    }
+    scenario.drill.error(&stages, message)
+}
+
+/// A kind as it stands in plans.
+fn as_text(kind: &impl serde::Serialize) -> Value {
+    serde_json::to_value(kind).unwrap_or_default()
+}

@@ -3,6 +3,7 @@
 //! How to add one: a file here with the type of its parameters, its doc comment (what it does; then paragraphs that begin
 //! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Recovery`]; and its line below.
 
+use crate::kinds;
 use crate::model::effect::Act;
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::plan::Authority;
@@ -36,5 +37,22 @@ pub trait Recovery {
     /// Whether it keeps a side from writing.
     fn fences(&self) -> bool {
         false
+    }
+}
+
+kinds! {
+    /// What a drill can do to recover.
+    pub enum RecoveryKind: Recovery {
+        promote::Promote as "promote",
+        demote::Demote as "demote",
+        fence::Fence as "fence",
+        resync::Resync as "resync",
+        dns_switch::DnsSwitch as "dnsSwitch",
+        scale::Scale as "scale",
+        rollout_undo::RolloutUndo as "rolloutUndo",
+        restart::Restart as "restart",
+        patch::Patch as "patch",
+        uncordon::Uncordon as "uncordon",
+        restore_from_copy::RestoreFromCopy as "restoreFromCopy",
     }
 }

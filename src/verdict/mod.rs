@@ -1,10 +1,18 @@
 //! Measurements against targets → verdicts: pure, and only `met` passes (I7).
+//!
+//! Each objective is judged by its own rule; then the run as a whole is looked at: an invalid one says nothing, one that did
+//! not come to its end meets nothing. Rejected: scores, since a number hides which promise was broken.
+
+mod findings;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Actual, Finding, Measured, Records};
+use crate::measure::{Actual, Finding, Loss, Measured, Moment, Records, ServiceMeasured};
+use crate::model::event::{Ended, What};
 use crate::model::evidence::Evidence;
-use crate::model::target::{Objective, Overall, Verdict};
+use crate::model::plan::{Plan, Stage};
+use crate::model::target::{Objective, ObjectiveKind, Origin, Overall, Verdict};
+use crate::model::time::Duration;
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,8 +43,274 @@ pub struct Judgement {
 }
 
 /// Judges a run.
-pub fn judge(_evidence: &Evidence, _measured: &Measured) -> Judged {
-    Judged { overall: Overall::Inconclusive, objectives: Vec::new(), invalid: None, findings: Vec::new() }
+pub fn judge(evidence: &Evidence, measured: &Measured) -> Judged {
+    let Some(header) = evidence.header() else {
+        let invalid = Some("the journal has no beginning".to_owned());
+        return Judged {
+            overall: Overall::Invalid,
+            objectives: Vec::new(),
+            invalid,
+            findings: measured.findings.clone(),
+        };
+    };
+    let court = Court {
+        plan: header.plan,
+        measured,
+        people_acted: evidence.events.iter().any(|event| matches!(event.what, What::Asked { .. })),
+        incomplete: incomplete(evidence, measured),
+        invalid: invalid(measured),
+    };
+    let objectives: Vec<Judgement> = court.plan.objectives.iter().map(|one| court.judgement(one)).collect();
+    let overall = overall(&objectives, court.invalid.is_some(), court.incomplete.is_some());
+    Judged {
+        overall,
+        objectives,
+        findings: findings::findings(measured, court.incomplete),
+        invalid: court.invalid,
+    }
+}
+
+/// The worst wins; a run in which nothing could be judged passes nothing.
+fn overall(objectives: &[Judgement], invalid: bool, incomplete: bool) -> Overall {
+    let each = objectives.iter().filter_map(|judgement| match judgement.verdict {
+        Verdict::Met => Some(Overall::Met),
+        Verdict::NotExercised => None,
+        Verdict::Indeterminate => Some(Overall::Indeterminate),
+        Verdict::Inconclusive => Some(Overall::Inconclusive),
+        Verdict::Void => Some(Overall::Invalid),
+        Verdict::Missed => Some(Overall::Missed),
+    });
+    let whole = invalid.then_some(Overall::Invalid).into_iter();
+    let whole = whole.chain(incomplete.then_some(Overall::Inconclusive));
+    each.chain(whole).max().unwrap_or(Overall::Inconclusive)
+}
+
+/// Why the run's numbers say nothing about its objectives.
+fn invalid(measured: &Measured) -> Option<String> {
+    let lost = measured.steady.lost.as_ref().map(|why| format!("steady state was lost: {why}"));
+    lost.or_else(|| measured.faults.iter().find_map(|fault| fault.invalid.clone()))
+}
+
+/// Why the run did not come to its end as planned.
+fn incomplete(evidence: &Evidence, measured: &Measured) -> Option<String> {
+    match &measured.ended {
+        None => Some("the journal ends before the run does".to_owned()),
+        Some(Ended::Refused { guard, why }) => Some(format!("the guard {guard} refused the start: {why}")),
+        Some(Ended::Aborted { why }) => Some(format!("the run was aborted: {why}")),
+        Some(Ended::Interrupted) => Some("the run was interrupted".to_owned()),
+        Some(Ended::Completed) => evidence.gaps.first().map(|gap| format!("evidence is missing: {gap}")),
+    }
+}
+
+/// What an objective is judged with.
+struct Court<'a> {
+    plan: &'a Plan,
+    measured: &'a Measured,
+    people_acted: bool,
+    incomplete: Option<String>,
+    invalid: Option<String>,
+}
+
+/// A verdict before the run as a whole is looked at.
+struct Opinion {
+    verdict: Verdict,
+    actual: Option<Actual>,
+    records: Option<Records>,
+    why: String,
+}
+
+impl Opinion {
+    fn new(verdict: Verdict, why: impl ToString) -> Self {
+        Self { verdict, actual: None, records: None, why: why.to_string() }
+    }
+}
+
+impl Court<'_> {
+    fn judgement(&self, objective: &Objective) -> Judgement {
+        let service = self.measured.services.get(&objective.service);
+        let opinion = match (objective.kind, service) {
+            (ObjectiveKind::Rpa, _) => self.rpa(objective),
+            (ObjectiveKind::Integrity, _) => self.integrity(objective),
+            (ObjectiveKind::Response, _) => self.response(objective),
+            (_, None) => Opinion::new(Verdict::Inconclusive, "the service was not measured"),
+            (ObjectiveKind::Rta, Some(service)) => rta(objective, service),
+            (ObjectiveKind::Failback, Some(service)) => self.failback(objective, service),
+            (ObjectiveKind::Mtpd, Some(service)) => timed(objective.target, &service.mtpd),
+            (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
+        };
+        let Opinion { verdict, actual, records, why } = self.in_this_run(opinion);
+        let by_people = match objective.kind {
+            ObjectiveKind::Rta | ObjectiveKind::Mtpd | ObjectiveKind::Response => true,
+            ObjectiveKind::Rpa
+            | ObjectiveKind::Integrity
+            | ObjectiveKind::Failback
+            | ObjectiveKind::Exposure => false,
+        };
+        let prewarned = verdict == Verdict::Met && by_people && self.plan.announced && self.people_acted;
+        Judgement { objective: objective.clone(), verdict, prewarned, actual, records, why }
+    }
+
+    /// An invalid run says nothing, but that a target was missed by a service that had been steady; one that did not come to
+    /// its end meets nothing.
+    fn in_this_run(&self, mut opinion: Opinion) -> Opinion {
+        let steady = self.measured.steady.lost.is_none();
+        match (&self.invalid, &self.incomplete, opinion.verdict) {
+            (_, _, Verdict::NotExercised) => {}
+            (Some(_), _, Verdict::Missed) if steady => {}
+            (Some(why), ..) => {
+                opinion.verdict = Verdict::Void;
+                opinion.why = format!("the run is invalid: {why}");
+            }
+            (None, Some(why), Verdict::Met) if self.measured.ended.is_none() => {
+                opinion.verdict = Verdict::Inconclusive;
+                opinion.why = why.clone();
+            }
+            (None, Some(_) | None, _) => {}
+        }
+        opinion
+    }
+
+    fn losses(&self, objective: &Objective) -> impl Iterator<Item = &Loss> {
+        let (service, store) = (objective.service.clone(), objective.store.clone());
+        self.measured
+            .losses
+            .iter()
+            .filter(move |loss| store.as_ref().map_or(loss.service == service, |store| loss.store == *store))
+    }
+
+    fn rpa(&self, objective: &Objective) -> Opinion {
+        if objective.store.is_none() {
+            return Opinion::new(Verdict::Inconclusive, "no ledger writes to a store of this service");
+        }
+        let Some(loss) = self.losses(objective).min_by_key(|loss| loss.pass) else {
+            return Opinion::new(Verdict::Inconclusive, "the store was not read back");
+        };
+        let Records { exactly, at_most } = loss.records;
+        let mut opinion = timed(objective.target, &loss.rpa);
+        opinion.records = Some(loss.records);
+        opinion.why = format!("{}; {exactly} acknowledged writes were lost", opinion.why);
+        if at_most > exactly {
+            opinion.why = format!("{}, and {} of unknown end are missing", opinion.why, at_most - exactly);
+        }
+        opinion
+    }
+
+    fn integrity(&self, objective: &Objective) -> Opinion {
+        let (mut damaged, mut read) = (0_u64, 0_u64);
+        let mut unseen = None;
+        for loss in self.losses(objective) {
+            let found = &loss.found;
+            damaged += (found.corrupt.len() + found.dual_accepted.len() + found.resurrected.len()) as u64;
+            read += loss.acknowledged;
+            if let (Actual::Unseen { why }, false) = (&loss.rpa, loss.is_read_whole) {
+                unseen = Some(why.clone());
+            }
+        }
+        let records = Some(Records { exactly: damaged, at_most: damaged });
+        let opinion = match (damaged, unseen, read) {
+            (1.., ..) => Opinion::new(
+                Verdict::Missed,
+                format!(
+                    "{damaged} writes are corrupt, accepted by two sides, or came back after they were lost"
+                ),
+            ),
+            (0, Some(why), _) => Opinion::new(Verdict::Inconclusive, why),
+            (0, None, 0) => Opinion::new(Verdict::Inconclusive, "no acknowledged write was read back"),
+            (0, None, _) => {
+                Opinion::new(Verdict::Met, "nothing is corrupt, accepted by two sides, or back from the dead")
+            }
+        };
+        Opinion { records, ..opinion }
+    }
+
+    fn response(&self, objective: &Objective) -> Opinion {
+        let judged = self.measured.responses.iter().filter_map(|response| {
+            let target = response.target.or(objective.target)?;
+            let mut opinion = timed(Some(target), &response.took);
+            opinion.why = format!("{} in {}: {}", response.kind, response.step, opinion.why);
+            Some(opinion)
+        });
+        let worst = judged.max_by_key(|opinion| opinion.verdict);
+        worst.unwrap_or_else(|| {
+            Opinion::new(Verdict::NotExercised, "nobody was asked anything with a promised time")
+        })
+    }
+
+    fn failback(&self, objective: &Objective, service: &ServiceMeasured) -> Opinion {
+        let planned = self.plan.all_steps().any(|step| step.stage == Stage::Failback);
+        if !planned {
+            return Opinion::new(Verdict::NotExercised, "the drill has no failback");
+        }
+        let has_ledger = self.plan.ledgers.iter().any(|ledger| ledger.service == objective.service);
+        let mut opinion = timed(objective.target, &service.failback.outage);
+        opinion.records = service.failback.lost;
+        match (service.failback.lost, opinion.verdict) {
+            (_, Verdict::Missed) => {}
+            (Some(Records { exactly: lost @ 1.., .. }), _) => {
+                opinion.verdict = Verdict::Missed;
+                opinion.why = format!("{lost} acknowledged writes were lost on the way back");
+            }
+            (_, _) if !service.timeline.contains_key(&Moment::FailbackDone) => {
+                opinion.verdict = Verdict::Inconclusive;
+                opinion.why = "the failback did not come to its end".to_owned();
+            }
+            (None, _) if has_ledger => {
+                opinion.verdict = Verdict::Inconclusive;
+                opinion.why = "the store was not read back after the failback".to_owned();
+            }
+            (Some(_) | None, _) => {}
+        }
+        opinion
+    }
+}
+
+/// The origin that the objective names; where it did not happen, a service that is not back passes nothing.
+fn rta(objective: &Objective, service: &ServiceMeasured) -> Opinion {
+    let actual = match objective.origin {
+        Origin::Fault => &service.rta.fault,
+        Origin::Impact => &service.rta.impact,
+        Origin::Declaration => &service.rta.declaration,
+    };
+    let back = service.rta.impact.span().is_some_and(|span| span.most.is_some());
+    match actual {
+        Actual::NotApplicable { why } if !back => Opinion {
+            actual: Some(actual.clone()),
+            ..Opinion::new(Verdict::Inconclusive, format!("{why}, and the service is not shown to be back"))
+        },
+        Actual::Took(_)
+        | Actual::NotApplicable { .. }
+        | Actual::NotExercised { .. }
+        | Actual::Unseen { .. } => timed(objective.target, actual),
+    }
+}
+
+/// A time against its target: met only if its upper bound lies within, missed only if its lower bound lies over it.
+fn timed(target: Option<Duration>, actual: &Actual) -> Opinion {
+    let (verdict, why) = match (actual, target) {
+        (Actual::Unseen { why }, _) => (Verdict::Inconclusive, why.clone()),
+        (Actual::NotExercised { why } | Actual::NotApplicable { why }, _) => {
+            (Verdict::NotExercised, why.clone())
+        }
+        (Actual::Took(span), None) => (Verdict::NotExercised, format!("{span}; no time was promised")),
+        (Actual::Took(span), Some(target)) => {
+            let verdict = match span.most {
+                Some(most) if most <= target => Verdict::Met,
+                Some(_) | None if span.least > target => Verdict::Missed,
+                Some(_) => Verdict::Indeterminate,
+                None => Verdict::Inconclusive,
+            };
+            let relation = match verdict {
+                Verdict::Met => "within",
+                Verdict::Missed => "over",
+                Verdict::Indeterminate => "around",
+                Verdict::Inconclusive | Verdict::Void | Verdict::NotExercised => {
+                    "without end, and not yet over"
+                }
+            };
+            (verdict, format!("{span}, {relation} the target of {target}"))
+        }
+    };
+    Opinion { verdict, actual: Some(actual.clone()), records: None, why }
 }
 
 /// The exit code that a verdict asks for (DESIGN section 6).

@@ -1,0 +1,466 @@
+//! A tree against the JSON schema of its type: everything that is wrong with its shape, at once.
+//!
+//! It knows the part of JSON Schema that `schemars` writes for the documents' types: structs, maps, lists, scalars with a
+//! pattern or a range, externally tagged enums, and enums flattened into a struct (a step's action, a probe's kind), of
+//! which exactly one key must stand. Rejected: a general validator, whose words (`oneOf` failed) help nobody.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use super::diagnostic::Diagnostic;
+use super::source::Source;
+use super::yaml::{Node, Shape};
+use crate::model::target::Share;
+use crate::model::time::Duration;
+
+/// Everything that is wrong with a tree's shape.
+pub fn check(source: &Source, tree: &Node, schema: &Value) -> Vec<Diagnostic> {
+    let mut checker = Checker { source, root: schema, found: Vec::new() };
+    checker.value(tree, tree.mark(), &View::of(schema, schema));
+    checker.found
+}
+
+struct Checker<'a> {
+    source: &'a Source,
+    root: &'a Value,
+    found: Vec<Diagnostic>,
+}
+
+/// A schema with its references followed.
+struct View<'a> {
+    /// The name of the type that it was referred to by.
+    name: Option<&'a str>,
+    /// From the reference to what it refers to.
+    layers: Vec<&'a Map<String, Value>>,
+}
+
+/// The keys that a mapping may have.
+#[derive(Default)]
+struct Fields<'a> {
+    known: BTreeMap<&'a str, &'a Value>,
+    required: Vec<&'a str>,
+    /// Exactly one of these stands there.
+    choice: BTreeMap<&'a str, &'a Value>,
+    /// The type of the values of any other key.
+    others: Option<&'a Value>,
+    closed: bool,
+}
+
+impl<'a> View<'a> {
+    fn of(schema: &'a Value, root: &'a Value) -> View<'a> {
+        let mut view = View { name: None, layers: Vec::new() };
+        let mut next = Some(schema);
+        while let Some(Value::Object(layer)) = next
+            && view.layers.len() < 16
+        {
+            view.layers.push(layer);
+            next = match layer.get("$ref").and_then(Value::as_str) {
+                Some(to) => {
+                    view.name = to.rsplit('/').next().filter(|name| *name != "#").or(view.name);
+                    root.pointer(to.trim_start_matches('#'))
+                }
+                // `Option<T>`: an explicit null is as good as nothing.
+                None => layer.get("anyOf").and_then(Value::as_array).and_then(|any| {
+                    let mut some = any.iter().filter(|schema| schema["type"] != "null");
+                    some.next().filter(|_| some.next().is_none())
+                }),
+            };
+        }
+        view
+    }
+
+    fn get(&self, keyword: &str) -> Option<&'a Value> {
+        self.layers.iter().find_map(|layer| layer.get(keyword))
+    }
+
+    fn text(&self, keyword: &str) -> Option<&'a str> {
+        self.get(keyword).and_then(Value::as_str)
+    }
+
+    fn optional(&self) -> bool {
+        let is_null = |schema: &Value| schema["type"] == "null";
+        self.layers.iter().any(|layer| {
+            layer.get("anyOf").and_then(Value::as_array).is_some_and(|any| any.iter().any(is_null))
+                || layer
+                    .get("type")
+                    .and_then(Value::as_array)
+                    .is_some_and(|types| types.contains(&"null".into()))
+        })
+    }
+
+    /// The JSON type, without null.
+    fn kind(&self) -> Option<&'a str> {
+        match self.get("type")? {
+            Value::Array(types) => types.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+            other => other.as_str(),
+        }
+    }
+
+    fn alternatives(&self) -> &'a [Value] {
+        self.get("oneOf").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The words that an enum may be.
+    fn words(&self) -> Vec<&'a str> {
+        let of = |schema: &'a Value| {
+            let one = schema.get("const").into_iter();
+            one.chain(schema.get("enum").and_then(Value::as_array).into_iter().flatten())
+                .filter_map(Value::as_str)
+        };
+        let own = self
+            .get("const")
+            .into_iter()
+            .chain(self.get("enum").and_then(Value::as_array).into_iter().flatten());
+        own.filter_map(Value::as_str).chain(self.alternatives().iter().flat_map(of)).collect()
+    }
+
+    fn fields(&self) -> Fields<'a> {
+        let mut fields = Fields::default();
+        for layer in &self.layers {
+            if let Some(Value::Object(properties)) = layer.get("properties") {
+                fields.known.extend(properties.iter().map(|(name, schema)| (name.as_str(), schema)));
+            }
+            let required = layer.get("required").and_then(Value::as_array).into_iter().flatten();
+            fields.required.extend(required.filter_map(Value::as_str));
+        }
+        for alternative in self.alternatives() {
+            if let Some(Value::Object(properties)) = alternative.get("properties") {
+                fields.choice.extend(properties.iter().map(|(name, schema)| (name.as_str(), schema)));
+            }
+        }
+        fields.others = self.get("additionalProperties").filter(|others| others.is_object());
+        fields.closed = self.get("additionalProperties") == Some(&Value::Bool(false))
+            || self.get("unevaluatedProperties") == Some(&Value::Bool(false))
+            || (fields.known.is_empty() && !fields.choice.is_empty());
+        fields
+    }
+
+    /// What it wants, in words.
+    fn wants(&self) -> String {
+        let words = self.words();
+        let choice = self.fields().choice;
+        if !choice.is_empty() && self.kind() != Some("object") {
+            return format!("one of {}", list(choice.keys().copied().chain(words)));
+        }
+        if !words.is_empty() {
+            return if words.len() == 1 { list(words) } else { format!("one of {}", list(words)) };
+        }
+        match (self.name.filter(|_| self.get("pattern").is_some()), self.kind()) {
+            (Some(name), Some("string")) => with_article(&in_words(name)),
+            (_, Some("string")) => "text".to_owned(),
+            (_, Some("integer")) => "a whole number".to_owned(),
+            (_, Some("number")) => "a number".to_owned(),
+            (_, Some("boolean")) => "`true` or `false`".to_owned(),
+            (_, Some("array")) => "a list".to_owned(),
+            (_, Some("object")) => "a mapping".to_owned(),
+            (_, _) => "something else".to_owned(),
+        }
+    }
+}
+
+impl Checker<'_> {
+    fn error(&mut self, at: Range<usize>, message: impl AsRef<str>, help: Option<String>) {
+        let mut diagnostic = Diagnostic::error(message, Some(self.source.place(at)));
+        diagnostic = match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        };
+        self.found.push(diagnostic);
+    }
+
+    /// A value; `at` is where to point when it lacks something: the key that leads to it.
+    fn value(&mut self, node: &Node, at: Range<usize>, view: &View<'_>) {
+        let enumerates = !view.alternatives().is_empty() || !view.words().is_empty();
+        match &node.shape {
+            Shape::Refused => {}
+            Shape::Null if view.optional() => {}
+            Shape::Map(entries) if enumerates || matches!(view.kind(), Some("object") | None) => {
+                if view.layers.iter().all(|layer| layer.is_empty())
+                    || (enumerates && view.fields().choice.is_empty())
+                {
+                    if enumerates {
+                        self.wrong_type(node, at, view);
+                    }
+                } else {
+                    self.mapping(entries, at, view);
+                }
+            }
+            Shape::Text(text) if enumerates => self.word(node, text, view),
+            Shape::Null if enumerates || view.kind().is_some() => self.wrong_type(node, at, view),
+            Shape::List(items) if view.kind() == Some("array") => self.items(items, at, view),
+            Shape::Text(text) if view.kind() == Some("string") => self.string(node, text, view),
+            Shape::Number(_) if view.name == Some("Duration") => {
+                let text = self.source.text.get(node.bytes.clone()).unwrap_or_default().to_owned();
+                self.string(node, &text, view);
+            }
+            Shape::Number(number) if matches!(view.kind(), Some("integer" | "number")) => {
+                self.number(node, number, view);
+            }
+            Shape::Bool(_) if view.kind() == Some("boolean") => {}
+            Shape::Null
+            | Shape::Bool(_)
+            | Shape::Number(_)
+            | Shape::Text(_)
+            | Shape::List(_)
+            | Shape::Map(_) => {
+                if enumerates || view.kind().is_some() {
+                    self.wrong_type(node, at, view);
+                }
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, at: Range<usize>, view: &View<'_>) {
+        let (is, scalar) = match &node.shape {
+            Shape::Null => ("nothing", false),
+            Shape::Bool(_) => ("`true` or `false`", true),
+            Shape::Number(_) => ("a number", true),
+            Shape::Text(_) => ("text", true),
+            Shape::List(_) => ("a list", false),
+            Shape::Map(_) => ("a mapping", false),
+            Shape::Refused => return,
+        };
+        let written = self.source.text.get(node.bytes.clone()).unwrap_or_default();
+        let short = scalar && written.len() <= 60 && !written.contains('\n');
+        let choice = view.fields().choice;
+        let help = match (view.kind(), &node.shape) {
+            (Some("string"), Shape::Bool(_) | Shape::Number(_)) if short => {
+                Some(format!("put it in quotes: `\"{written}\"`"))
+            }
+            (Some("array"), Shape::Text(_) | Shape::Number(_)) if short => {
+                Some(format!("a list of one is written `[{written}]`"))
+            }
+            (Some("array"), Shape::Map(_)) => Some("each item of a list begins with `- `".to_owned()),
+            (Some("integer" | "number"), Shape::Text(text)) if text.parse::<f64>().is_ok() => {
+                Some(format!("without quotes: `{text}`"))
+            }
+            (_, Shape::Null) if !choice.is_empty() => None,
+            (Some(_), Shape::Null) => Some("write a value, or remove the line".to_owned()),
+            _ => view.text("description").map(first_sentence),
+        };
+        let place =
+            if node.bytes.is_empty() || matches!(node.shape, Shape::Null) { at } else { node.bytes.clone() };
+        self.error(place, format!("expected {}, found {is}", view.wants()), help);
+    }
+
+    fn mapping(&mut self, entries: &[(Node, Node)], at: Range<usize>, view: &View<'_>) {
+        let fields = view.fields();
+        let mut chosen: Vec<&str> = Vec::new();
+        let mut unknown = false;
+        for (key, value) in entries {
+            let Some(name) = key.key() else {
+                unknown = true;
+                continue;
+            };
+            let schema =
+                fields.known.get(name).or_else(|| fields.choice.get(name)).copied().or(fields.others);
+            if fields.choice.contains_key(name) {
+                if let Some(first) = chosen.first() {
+                    self.error(
+                        key.bytes.clone(),
+                        format!(
+                            "only one of {} can stand here, and `{first}` does",
+                            list(fields.choice.keys().copied())
+                        ),
+                        Some(format!("remove `{name}` or `{first}`, or make two of it")),
+                    );
+                }
+                chosen.push(name);
+            }
+            match schema {
+                Some(schema) => {
+                    let place = key.bytes.clone();
+                    self.value(value, place, &View::of(schema, self.root));
+                }
+                None if fields.closed => {
+                    unknown = true;
+                    self.unknown_field(key, name, &fields, entries);
+                }
+                None => {}
+            }
+        }
+        let present = |name: &str| entries.iter().any(|(key, _)| key.key() == Some(name));
+        for name in &fields.required {
+            if !present(name) {
+                let schema = fields.known.get(name).map(|schema| View::of(schema, self.root));
+                let help = schema.and_then(|view| {
+                    let example = view.name.filter(|name| *name == "Duration").map_or("…", |_| "30s");
+                    let description = view.text("description").map(first_sentence)?;
+                    Some(format!("add `{name}: {example}`: {description}"))
+                });
+                self.error(at.clone(), format!("`{name}` is missing"), help);
+            }
+        }
+        if !fields.choice.is_empty() && chosen.is_empty() && !unknown {
+            self.error(at, format!("one of {} is missing", list(fields.choice.keys().copied())), None);
+        }
+    }
+
+    fn unknown_field(&mut self, key: &Node, name: &str, fields: &Fields<'_>, entries: &[(Node, Node)]) {
+        let all = fields.known.keys().chain(fields.choice.keys()).copied();
+        let free = all.clone().filter(|known| !entries.iter().any(|(key, _)| key.key() == Some(known)));
+        let (message, help) = unknown("field", name, all, free);
+        self.error(key.bytes.clone(), message, help);
+    }
+
+    fn word(&mut self, node: &Node, text: &str, view: &View<'_>) {
+        let words = view.words();
+        if words.contains(&text) {
+            return;
+        }
+        let choice = view.fields().choice;
+        if let Some(schema) = choice.get(text) {
+            let needs = View::of(schema, self.root);
+            let example = if needs.kind() == Some("object") { "{}" } else { "…" };
+            let message = format!("`{text}` needs a value here");
+            return self.error(node.bytes.clone(), message, Some(format!("write `{text}: {example}`")));
+        }
+        if words.is_empty() && choice.is_empty() {
+            return self.string(node, text, view);
+        }
+        let all = words.iter().chain(choice.keys()).copied();
+        let (message, help) = unknown("value", text, all.clone(), all);
+        self.error(node.bytes.clone(), message, help);
+    }
+
+    fn items(&mut self, items: &[Node], at: Range<usize>, view: &View<'_>) {
+        let count = |keyword: &str| view.get(keyword).and_then(Value::as_u64);
+        let length = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if let Some(least) = count("minItems").filter(|least| length < *least) {
+            self.error(at.clone(), format!("at least {least} of these are needed, found {length}"), None);
+        }
+        if let Some(most) = count("maxItems").filter(|most| length > *most) {
+            self.error(at, format!("at most {most} of these can stand here, found {length}"), None);
+        }
+        if let Some(schema) = view.get("items") {
+            for item in items {
+                self.value(item, item.mark(), &View::of(schema, self.root));
+            }
+        }
+    }
+
+    fn string(&mut self, node: &Node, text: &str, view: &View<'_>) {
+        let described = || view.text("description").map(first_sentence);
+        let said = match view.name {
+            Some("Duration") => text.parse::<Duration>().err().map(|error| error.to_string()),
+            Some("Share") => text.parse::<Share>().err(),
+            _ => None,
+        };
+        if let Some(message) = said {
+            let help = (!message.contains("write ")).then(described).flatten();
+            return self.error(node.bytes.clone(), message, help);
+        }
+        let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+        if view.text("pattern").is_some_and(|pattern| !matches(pattern)) {
+            let shown: String = text.chars().take(60).collect();
+            self.error(node.bytes.clone(), format!("`{shown}` is not {}", view.wants()), described());
+        }
+    }
+
+    fn number(&mut self, node: &Node, number: &serde_json::Number, view: &View<'_>) {
+        if view.kind() == Some("integer") && number.as_i64().is_none() && number.as_u64().is_none() {
+            return self.wrong_number(node, "a whole number", view);
+        }
+        let value = number.as_f64().unwrap_or(f64::NAN);
+        let bound = |keyword: &str| view.get(keyword).and_then(Value::as_f64);
+        let (least, most) = (bound("minimum"), bound("maximum").or_else(|| view.largest()));
+        if least.is_some_and(|least| value < least) || most.is_some_and(|most| value > most) {
+            let range = match (least, most) {
+                (Some(least), Some(most)) => format!("a number from {least} to {most}"),
+                (Some(least), None) => format!("a number of at least {least}"),
+                (None, Some(most)) => format!("a number of at most {most}"),
+                (None, None) => return,
+            };
+            self.wrong_number(node, &range, view);
+        }
+    }
+
+    fn wrong_number(&mut self, node: &Node, wanted: &str, view: &View<'_>) {
+        let written = self.source.text.get(node.bytes.clone()).unwrap_or_default().to_owned();
+        let help = view.text("description").map(first_sentence);
+        self.error(node.bytes.clone(), format!("expected {wanted}, found {written}"), help);
+    }
+}
+
+impl View<'_> {
+    /// The largest number that the Rust type holds.
+    fn largest(&self) -> Option<f64> {
+        match self.text("format")? {
+            "uint8" => Some(f64::from(u8::MAX)),
+            "uint16" => Some(f64::from(u16::MAX)),
+            "uint32" => Some(f64::from(u32::MAX)),
+            "int32" => Some(f64::from(i32::MAX)),
+            _ => None,
+        }
+    }
+}
+
+/// What to say of a name that nothing has: the message, and the nearest name or all of them.
+pub fn unknown<'a>(
+    what: &str,
+    name: &str,
+    all: impl Iterator<Item = &'a str>,
+    candidates: impl Iterator<Item = &'a str>,
+) -> (String, Option<String>) {
+    let shown: String = name.chars().take(60).collect();
+    if let Some(near) = nearest(name, candidates) {
+        return (
+            format!("unknown {what} `{shown}`, did you mean `{near}`?"),
+            Some(format!("write `{near}`")),
+        );
+    }
+    let all: Vec<&str> = all.collect();
+    let help = match all.len() {
+        0 => None,
+        1 => Some(format!("there is only {}", list(all))),
+        _ => Some(format!("there are {}", list(all))),
+    };
+    (format!("unknown {what} `{shown}`"), help)
+}
+
+/// The name that somebody may have meant: at most a third of it is different.
+fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > 60 {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(name.len()).div_ceil(3).min(4))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `a`, `b` and `c`.
+fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+fn first_sentence(text: &str) -> String {
+    let line = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
+    line.trim_end_matches('.').to_owned()
+}
+
+/// `WeekTime` as `week time`.
+fn in_words(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
+
+fn with_article(words: &str) -> String {
+    let article = if words.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {words}")
+}

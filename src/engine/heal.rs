@@ -1,0 +1,426 @@
+//! Putting the world back, and never into a split brain (I4, I5).
+//!
+//! ```text
+//! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first
+//! authority moved away     fence the other sides, proved by a refused write ─► remove faults ─► tell people;
+//!                          recoveries stay, and are listed with the way on
+//! ```
+//! Where authority is, only the databases' own records say, never our memory. The same code serves the end of a run, an abort and
+//! `heal`; everything here may be done twice, and by two at once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Engine;
+use super::api::{self, Body, Reply};
+use super::effects::EXEC_ENDS_WITHIN;
+use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
+use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
+use crate::model::name::{Name, RunId, StepId};
+use crate::model::plan::{Authority, Fence};
+use crate::model::time::Duration;
+use crate::undo::{Open, authority_moves, inverse, is_restored, outstanding};
+
+/// How long the lost side has to become healthy once its faults are gone.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
+
+/// How often the lost side is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a restoring patch is computed anew when somebody else changes the object in between.
+const TRIES: u32 = 5;
+
+/// Who may write now, by the databases' own records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Where it was before the run.
+    Home,
+    /// The side that took over, or perhaps: then it counts as moved.
+    Away,
+    /// A promotion took, and by now nobody may write.
+    Nobody,
+}
+
+impl Engine {
+    /// Puts back all that may be put back, and returns what is left.
+    pub(super) async fn heal(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
+        self.close_what_is_restored(by).await?;
+        let open = self.recorder.with_events(outstanding);
+        let mut left = Vec::new();
+        if open.is_empty() {
+            return Ok(left);
+        }
+        match self.holder().await {
+            Holder::Home => {
+                let (faults, others): (Vec<&Open>, Vec<&Open>) =
+                    open.iter().partition(|open| open.effect.of == Of::Fault);
+                for open in &faults {
+                    left.extend(self.undo(open, by).await?);
+                }
+                if !faults.is_empty() {
+                    self.lost_side_healthy().await?;
+                }
+                for open in others {
+                    left.extend(self.undo(open, by).await?);
+                }
+            }
+            Holder::Away | Holder::Nobody => {
+                let unfenced = self.fence_others(by).await?;
+                for open in &open {
+                    match open.effect.of {
+                        Of::Fault if unfenced.is_empty() => left.extend(self.undo(open, by).await?),
+                        Of::Fault => left.push(left_open(
+                            open,
+                            "it stays until the other side is fenced: run `drillmaster heal` again",
+                        )),
+                        Of::Recovery { .. } | Of::Fence => {}
+                    }
+                }
+                left.extend(unfenced);
+                let kept = self.recorder.with_events(outstanding);
+                let kept = kept.iter().filter(|open| open.effect.of != Of::Fault);
+                left.extend(kept.map(|open| left_open(open, way_on(open))));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Where write authority is.
+    pub(super) async fn holder(&self) -> Holder {
+        let Some(authority) = &self.plan.authority else { return Holder::Home };
+        let moves = self.recorder.with_events(authority_moves);
+        let away: Vec<&Open> = moves
+            .iter()
+            .filter(|open| !open.never_happened())
+            .filter(|open| open.effect.act.at().is_some_and(|at| at.region == authority.takeover.region))
+            .collect();
+        if away.is_empty() {
+            return Holder::Home;
+        }
+        // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
+        for open in &away {
+            if open.ended.as_ref().is_none_or(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
+                let lands_by = open.intended.plus(EXEC_ENDS_WITHIN);
+                tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
+            }
+        }
+        let Ok(takeover) = self.prints(&authority.takeover, None, &authority.promoted.argv).await else {
+            return Holder::Away;
+        };
+        if authority.promoted.shown_by(&takeover) {
+            return Holder::Away;
+        }
+        let mut unread = false;
+        for other in &authority.others {
+            match self.status(&other.exec).await {
+                Ok(status) if authority.promoted.shown_by(&status) => return Holder::Home,
+                Ok(_) => {}
+                Err(_) => unread = true,
+            }
+        }
+        match away.iter().any(|open| open.ended == Some(Outcome::Ok)) {
+            true if unread => Holder::Away,
+            true => Holder::Nobody,
+            false => Holder::Home,
+        }
+    }
+
+    /// Keeps every side but the one that took over from taking writes, and proves it; returns those that it could not.
+    pub(super) async fn fence_others(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
+        let Some(Authority { others, workload, .. }) = self.plan.authority.as_ref() else {
+            return Ok(vec![]);
+        };
+        let mut left = Vec::new();
+        for other in others {
+            if let Err(why) = self.fence(other, by).await? {
+                left.push(Outstanding {
+                    effect: None,
+                    what: format!("{workload} in {} could not be fenced: {why}", other.region),
+                    advice: "make sure by hand that it takes no writes, before you remove the fault"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(left)
+    }
+
+    async fn fence(&self, fence: &Fence, by: &Name) -> Result<Result<(), String>, SinkError> {
+        let status = match self.status(&fence.exec).await {
+            Ok(status) => status,
+            Err(why) => return Ok(Err(why)),
+        };
+        let writes =
+            self.plan.authority.as_ref().is_some_and(|authority| authority.promoted.shown_by(&status));
+        if writes {
+            let step = StepId::from(by.as_str());
+            let outcome = self.perform(&step, Act::Exec(fence.exec.clone()), Of::Fence).await?;
+            if let Some(why) = outcome.why() {
+                return Ok(Err(why.to_owned()));
+            }
+        }
+        let sent = self.world.clock.now();
+        let tried = self.prints(&fence.exec.at, fence.exec.container.as_ref(), &fence.refused.argv).await;
+        let outcome = match tried {
+            Ok(printed) if fence.refused.shown_by(&printed) => Outcome::Ok,
+            Ok(_) => Outcome::failed("it took a write"),
+            Err(why) => Outcome::unknown(why),
+        };
+        let result = outcome.why().map_or(Ok(()), |why| Err(why.to_owned()));
+        self.observed(format!("fenced:{}", fence.region), sent, outcome)?;
+        Ok(result)
+    }
+
+    /// Notes as undone what is as it was before, by whatever way it came back: a failback's own steps, or somebody else's.
+    pub(super) async fn close_what_is_restored(&self, by: &Name) -> Result<(), SinkError> {
+        let open = self.recorder.with_events(outstanding);
+        let mut groups: BTreeMap<&Ref, Vec<&Open>> = BTreeMap::new();
+        for open in open.iter().rev() {
+            if let Some(at) = open.effect.act.at() {
+                groups.entry(at).or_default().push(open);
+            }
+        }
+        for (at, group) in groups {
+            if self.is_as_before(at, &group).await {
+                for open in group {
+                    self.undone(open.effect.id, by, Outcome::Ok, vec![])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an object is as it was before the oldest of its effects; `group` is oldest first.
+    async fn is_as_before(&self, at: &Ref, group: &[&Open]) -> bool {
+        match &group[0].undo {
+            Undo::Reverse { exec, before } => self.status(exec).await.is_ok_and(|now| {
+                !before.is_empty() && before.iter().all(|(field, value)| now.get(field) == Some(value))
+            }),
+            Undo::Restore { uid, .. } => {
+                let Ok(client) = self.client(&at.region) else { return false };
+                let Reply::Done(now) = api::get(client, at).await else { return false };
+                let mut first: BTreeMap<&[String], &Touch> = BTreeMap::new();
+                for open in group {
+                    let Undo::Restore { touched, .. } = &open.undo else { return false };
+                    for touch in touched {
+                        if let Touch::Field { path, .. } = touch {
+                            first.entry(path).or_insert(touch);
+                        }
+                    }
+                }
+                let first: Vec<Touch> = first.into_values().cloned().collect();
+                is_restored(&now, uid.as_str(), &first)
+            }
+            Undo::Nothing { .. }
+            | Undo::Remove { .. }
+            | Undo::PutBack { .. }
+            | Undo::Act(_)
+            | Undo::Irreversible => false,
+        }
+    }
+
+    fn undone(
+        &self,
+        effect: EffectId,
+        by: &Name,
+        outcome: Outcome,
+        conflicts: Vec<Conflict>,
+    ) -> Result<(), SinkError> {
+        self.recorder.append(What::UndoEnded { effect, by: by.clone(), outcome, conflicts })
+    }
+
+    /// Takes one effect back; returns what is left of it.
+    pub(super) async fn undo(&self, open: &Open, by: &Name) -> Result<Option<Outstanding>, SinkError> {
+        let effect = open.effect.id;
+        self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
+        let (outcome, conflicts) = match &open.undo {
+            Undo::Nothing { .. } => (Outcome::Ok, vec![]),
+            Undo::Restore { at, uid, touched } => self.restore(at, uid.as_str(), touched).await,
+            Undo::Remove { at, run } => (self.remove(at, run).await, vec![]),
+            Undo::PutBack { at, object } => (self.put_back(at, object).await, vec![]),
+            Undo::Reverse { exec, before } => (self.reverse(exec, before, open.effect.of).await, vec![]),
+            Undo::Act(act) => (self.act_back(&open.step, act).await?, vec![]),
+            Undo::Irreversible => (Outcome::failed("nothing takes it back"), vec![]),
+        };
+        let left = outcome
+            .why()
+            .map(|why| left_open(open, &format!("{why}; run `drillmaster heal` again, or do it by hand")));
+        let conflict =
+            conflicts.first().map(|first| left_open(open, &format!("{}: {}", first.field, first.advice)));
+        self.undone(effect, by, outcome, conflicts)?;
+        Ok(left.or(conflict))
+    }
+
+    async fn restore(&self, at: &Ref, uid: &str, touched: &[Touch]) -> (Outcome, Vec<Conflict>) {
+        let client = match self.client(&at.region) {
+            Ok(client) => client,
+            Err(outcome) => return (outcome, vec![]),
+        };
+        let mut outcome = Outcome::failed("the object kept changing");
+        for _ in 0..TRIES {
+            let now = match api::get(client, at).await {
+                Reply::Done(now) => now,
+                // Gone: nothing of ours is left.
+                Reply::Missing => return (Outcome::Ok, vec![]),
+                reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return (reply.outcome(), vec![]),
+            };
+            let inverse = inverse(&now, uid, touched, &at.to_string());
+            if inverse.patch.is_empty() {
+                return (Outcome::Ok, inverse.conflicts);
+            }
+            let reply = api::patch(client, at, Body::JsonPatch, &Value::Array(inverse.patch), false).await;
+            outcome = reply.outcome();
+            match reply {
+                Reply::Done(_) => return (Outcome::Ok, inverse.conflicts),
+                // A test failed, or the answer was lost: the object tells.
+                Reply::Refused { code: 409 | 422, .. } | Reply::Unknown(_) => {}
+                Reply::Missing | Reply::Refused { .. } => return (outcome, inverse.conflicts),
+            }
+        }
+        (outcome, vec![])
+    }
+
+    async fn remove(&self, at: &Ref, run: &RunId) -> Outcome {
+        let client = match self.client(&at.region) {
+            Ok(client) => client,
+            Err(outcome) => return outcome,
+        };
+        for _ in 0..TRIES {
+            let now = match api::get(client, at).await {
+                Reply::Done(now) => now,
+                Reply::Missing => return Outcome::Ok,
+                reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return reply.outcome(),
+            };
+            if now["metadata"]["labels"][RUN_LABEL] != json!(run.as_str()) {
+                // Ours is gone, and somebody made another.
+                return Outcome::Ok;
+            }
+            if now["metadata"]["deletionTimestamp"].is_null() {
+                let uid = now["metadata"]["uid"].as_str().unwrap_or_default();
+                api::delete(client, at, uid, None).await;
+            } else {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+        Outcome::unknown("it is still there; a finalizer may hold it")
+    }
+
+    async fn put_back(&self, at: &Ref, object: &crate::model::effect::Held) -> Outcome {
+        let client = match self.client(&at.region) {
+            Ok(client) => client,
+            Err(outcome) => return outcome,
+        };
+        let crate::model::effect::Held::Plain(object) = object else {
+            return Outcome::failed("its values are sealed, and their file is not here");
+        };
+        match api::get(client, at).await {
+            Reply::Done(_) => Outcome::Ok,
+            Reply::Missing => api::create(client, at, object).await.outcome(),
+            reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => reply.outcome(),
+        }
+    }
+
+    async fn reverse(&self, exec: &Exec, before: &BTreeMap<String, Value>, of: Of) -> Outcome {
+        let is_before = |now: &Value| before.iter().all(|(field, value)| now.get(field) == Some(value));
+        match self.status(exec).await {
+            Ok(now) if is_before(&now) => return Outcome::Ok,
+            Ok(_) => {}
+            Err(why) => return Outcome::unknown(why),
+        }
+        let reverse = match (&exec.reverse, of) {
+            (Some(reverse), _) => reverse.clone(),
+            // Nothing was promoted, or we would not be here: what was primary may be it again.
+            (None, Of::Fence) => match &self.plan.authority {
+                Some(authority) => authority.unfence.clone(),
+                None => return Outcome::failed("nothing lifts the fence"),
+            },
+            (None, Of::Fault | Of::Recovery { .. }) => return Outcome::failed("nothing reverses it"),
+        };
+        let outcome = self.execute(exec, &reverse).await;
+        match self.status(exec).await {
+            Ok(now) if is_before(&now) => Outcome::Ok,
+            Ok(_) if outcome.is_ok() => {
+                Outcome::failed("it was reversed, and its state is another than before")
+            }
+            Ok(_) | Err(_) => outcome,
+        }
+    }
+
+    async fn act_back(&self, step: &StepId, act: &Act) -> Result<Outcome, SinkError> {
+        Ok(match act {
+            Act::Http { from, request, .. } => self.requested(from, request).await,
+            Act::Command { name, argv, success, .. } => self.commanded(name, argv, success).await,
+            Act::Ask { role, text } => {
+                let asked = self.asked(step, role, text.clone(), crate::world::About::Task);
+                match tokio::time::timeout(HEALTHY_WITHIN.std(), asked).await {
+                    Ok(answer) => answer.map(|_| Outcome::Ok)?,
+                    Err(_) => Outcome::failed(format!("{role} did not answer within {HEALTHY_WITHIN}")),
+                }
+            }
+            Act::Create { .. }
+            | Act::Patch { .. }
+            | Act::Delete { .. }
+            | Act::Evict { .. }
+            | Act::Exec(_) => Outcome::failed("this act is taken back by its own undo"),
+        })
+    }
+
+    /// Waits until every workload of the lost side has its replicas ready again.
+    async fn lost_side_healthy(&self) -> Result<(), SinkError> {
+        let Some(lost) = &self.plan.lost else { return Ok(()) };
+        let sent = self.world.clock.now();
+        let deadline = sent.plus(HEALTHY_WITHIN);
+        let outcome = loop {
+            match self.unready(lost).await {
+                None => break Outcome::Ok,
+                Some(unready) if self.world.clock.now() >= deadline => break Outcome::failed(unready),
+                Some(_) => tokio::time::sleep(LOOK_EVERY.std()).await,
+            }
+        };
+        self.observed(format!("healthy:{lost}"), sent, outcome)
+    }
+
+    async fn unready(&self, region: &crate::model::name::Region) -> Option<String> {
+        use crate::model::effect::Resource;
+        let Ok(client) = self.client(region) else { return Some(format!("there is no region {region}")) };
+        for namespace in &self.plan.namespaces {
+            for resource in [Resource::deployments(), Resource::stateful_sets()] {
+                let list = match api::list(client, &resource, namespace.as_str()).await {
+                    Reply::Done(list) => list,
+                    reply @ (Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_)) => {
+                        return reply.outcome().why().map(str::to_owned);
+                    }
+                };
+                for object in list["items"].as_array().into_iter().flatten() {
+                    let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+                    let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
+                    if ready < wanted {
+                        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                        return Some(format!("{}/{name} has {ready} of {wanted} ready", resource.plural));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn left_open(open: &Open, advice: &str) -> Outstanding {
+    Outstanding {
+        effect: Some(open.effect.id),
+        what: format!("step {}: {}", open.step, open.effect.act),
+        advice: advice.to_owned(),
+    }
+}
+
+fn way_on(open: &Open) -> &'static str {
+    match open.effect.of {
+        Of::Fence => "it stays fenced until you resynchronise it and promote it again",
+        Of::Recovery { moves_authority: true } => {
+            "it serves the writes now: fail back by the scenario's failback steps, or keep it"
+        }
+        Of::Recovery { moves_authority: false } | Of::Fault => {
+            "it stays while the other side serves: reverse it when you fail back"
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The instrument of a run: all probes and ledger clients, and the one place where their rows reach the evidence.
+//!
+//! They run as tasks and send what they saw down one bounded channel; the engine takes it out alongside whatever else it does,
+//! so a row is never ahead of its event and the journal has one writer.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::live::Live;
+use super::recorder::{Recorder, Shown};
+use crate::ledger;
+use crate::model::event::SinkError;
+use crate::model::name::RunId;
+use crate::model::plan::Plan;
+use crate::model::sample::RowFile;
+use crate::model::time::Duration;
+use crate::prober::{self, Observation, ProbeRun};
+use crate::world::World;
+
+/// Observations under way; a prober that finds it full waits, and says so by a gap.
+const UNDER_WAY: usize = 1024;
+
+/// Probes and writes begin a moment after the start, all on the same grid.
+const FIRST_AFTER: Duration = Duration::from_millis(10);
+
+/// Running probes and ledger clients; they end when this is dropped.
+pub(super) struct Instrument {
+    observations: mpsc::Receiver<Observation>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    live: Arc<Live>,
+    recorder: Recorder,
+}
+
+impl Instrument {
+    /// Starts every probe at each of its vantages, and every ledger's client.
+    pub(super) fn start(
+        world: &World,
+        plan: &Plan,
+        run: &RunId,
+        live: Arc<Live>,
+        recorder: Recorder,
+    ) -> Self {
+        let (out, observations) = mpsc::channel(UNDER_WAY);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let start = world.clock.now().plus(FIRST_AFTER);
+        let ranges: Arc<[_]> = world.addresses.clone().into();
+        for probe in &plan.probes {
+            for vantage in &probe.from {
+                let Some(net) = world.vantages.get(vantage) else { continue };
+                let probe_run = ProbeRun {
+                    probe: probe.clone(),
+                    vantage: vantage.clone(),
+                    net: net.clone(),
+                    clock: world.clock.clone(),
+                    ranges: ranges.clone(),
+                    start,
+                };
+                let probing = prober::run(probe_run, out.clone(), stopped.clone());
+                // A probe that cannot ask never answers: the steady state is refused, and names it.
+                tasks.spawn(async { drop(probing.await) });
+            }
+        }
+        for ledger in &plan.ledgers {
+            let Some(net) = world.vantages.get(&ledger.from) else { continue };
+            let ledger_run = ledger::client::LedgerRun {
+                plan: ledger.clone(),
+                net: net.clone(),
+                clock: world.clock.clone(),
+                run: run.clone(),
+                start,
+            };
+            let writing = ledger::client::run(ledger_run, out.clone(), stopped.clone());
+            // A client that cannot write leaves no acknowledged write: its objective is inconclusive.
+            tasks.spawn(async { drop(writing.await) });
+        }
+        Self { observations, stop, tasks, live, recorder }
+    }
+
+    fn take(&self, observation: Observation) -> Result<(), SinkError> {
+        match observation {
+            Observation::Sample { probe, vantage, sample } => {
+                self.recorder.row(&RowFile::Probe(probe.clone(), vantage.clone()), &sample)?;
+                if let Some(up) = self.live.sample(&probe, &vantage, &sample) {
+                    self.recorder.show(Shown::Turned { probe: &probe, vantage: &vantage, up });
+                }
+            }
+            Observation::Write { store, write } => {
+                self.recorder.row(&RowFile::Writes(store.clone()), &write)?;
+                self.live.write(&store, &write);
+                self.recorder.show(Shown::Written { store: &store, seen: write.seen });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a future to its end while observations reach the evidence.
+    pub(super) async fn alongside<T>(&mut self, future: impl Future<Output = T>) -> Result<T, SinkError> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                Some(observation) = self.observations.recv() => self.take(observation)?,
+                done = &mut future => return Ok(done),
+            }
+        }
+    }
+
+    /// Sends nothing more, and takes in what is still under way.
+    pub(super) async fn finish(&mut self) -> Result<(), SinkError> {
+        // Nobody listens any more where every task has ended already.
+        let _ = self.stop.send(true);
+        while let Some(observation) = self.observations.recv().await {
+            self.take(observation)?;
+        }
+        while self.tasks.join_next().await.is_some() {}
+        self.recorder.bind()
+    }
+}

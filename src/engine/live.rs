@@ -1,0 +1,148 @@
+//! What the probes and writes say right now: the engine's own decisions wait on it. Results never come from here, they come from
+//! the rows.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::model::name::{Name, ProbeId, Vantage};
+use crate::model::sample::{Sample, Seen, Write};
+use crate::model::time::{At, Duration};
+
+/// The present state of every probe at every vantage.
+#[derive(Default)]
+pub(super) struct Live {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// A probe at one vantage: since when it has been answering, or failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Track {
+    Up { since: At },
+    Down { since: At },
+}
+
+#[derive(Default)]
+struct State {
+    tracks: BTreeMap<ProbeId, BTreeMap<Vantage, Track>>,
+    /// The sending of the newest sample of each, since samples may complete out of order.
+    newest: BTreeMap<(ProbeId, Vantage), At>,
+    highest_write: BTreeMap<Name, u64>,
+}
+
+impl Live {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a sample in; returns whether the probe answers now, where that is new.
+    pub(super) fn sample(&self, probe: &ProbeId, vantage: &Vantage, sample: &Sample) -> Option<bool> {
+        let turned = {
+            let mut state = self.state();
+            if !state.tracks.get(probe).is_some_and(|tracks| tracks.contains_key(vantage)) {
+                state.newest.insert((probe.clone(), vantage.clone()), sample.sent);
+            } else if let Some(newest) = state.newest.get_mut(&(probe.clone(), vantage.clone())) {
+                if sample.sent < *newest {
+                    return None;
+                }
+                *newest = sample.sent;
+            }
+            let tracks = state.tracks.entry(probe.clone()).or_default();
+            let before = tracks.get(vantage).copied();
+            let after = match (&sample.seen, before) {
+                (Seen::Ok, Some(up @ Track::Up { .. })) => up,
+                (Seen::Ok, _) => Track::Up { since: sample.sent },
+                (Seen::Failed(_) | Seen::Gap, Some(down @ Track::Down { .. })) => down,
+                (Seen::Failed(_) | Seen::Gap, _) => Track::Down { since: sample.sent },
+            };
+            tracks.insert(vantage.clone(), after);
+            (before != Some(after)).then_some(matches!(after, Track::Up { .. }))
+        };
+        self.changed.notify_waiters();
+        turned
+    }
+
+    /// Takes a write in.
+    pub(super) fn write(&self, store: &Name, write: &Write) {
+        let mut state = self.state();
+        let highest = state.highest_write.entry(store.clone()).or_default();
+        *highest = write.number.max(*highest);
+    }
+
+    /// The highest number that a ledger's client has written.
+    pub(super) fn highest_write(&self, store: &Name) -> u64 {
+        self.state().highest_write.get(store).copied().unwrap_or(0)
+    }
+
+    /// Whether a probe has been answering at all of `vantages` for a time.
+    pub(super) fn succeeded_for(&self, probe: &ProbeId, vantages: usize, lasting: Duration, now: At) -> bool {
+        let state = self.state();
+        let Some(tracks) = state.tracks.get(probe) else { return false };
+        tracks.len() == vantages
+            && tracks
+                .values()
+                .all(|track| matches!(track, Track::Up { since } if now.since(*since) >= lasting))
+    }
+
+    /// Whether a probe has been failing at any vantage for a time.
+    pub(super) fn failed_for(&self, probe: &ProbeId, lasting: Duration, now: At) -> bool {
+        self.state().tracks.get(probe).is_some_and(|tracks| {
+            tracks
+                .values()
+                .any(|track| matches!(track, Track::Down { since } if now.since(*since) >= lasting))
+        })
+    }
+
+    /// Whether a probe's newest answer is a failure since an instant, at any vantage.
+    pub(super) fn failing_since(&self, probe: &ProbeId, instant: At) -> bool {
+        self.state().tracks.get(probe).is_some_and(|tracks| {
+            tracks.values().any(|track| matches!(track, Track::Down { since } if *since >= instant))
+        })
+    }
+
+    /// Waits until `met` holds; asked anew at each sample.
+    pub(super) async fn until(&self, met: impl Fn(&Live) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if met(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample::{Failure, Stages};
+
+    fn sample(at: i64, seen: Seen) -> Sample {
+        Sample {
+            scheduled: At(at),
+            sent: At(at),
+            completed: At(at + 1),
+            seen,
+            address: None,
+            answered_by: None,
+            stages: Stages::default(),
+        }
+    }
+
+    #[test]
+    fn an_old_answer_that_comes_late_changes_nothing() {
+        let live = Live::default();
+        let (probe, vantage) = (ProbeId::from("p"), Vantage::from("outside"));
+        live.sample(&probe, &vantage, &sample(10, Seen::Ok));
+        live.sample(&probe, &vantage, &sample(5, Seen::Failed(Failure::Timeout)));
+        assert!(live.succeeded_for(&probe, 1, Duration::ZERO, At(10)));
+        assert!(
+            !live.succeeded_for(&probe, 2, Duration::ZERO, At(10)),
+            "a vantage that says nothing is no success"
+        );
+        live.sample(&probe, &vantage, &sample(11, Seen::Gap));
+        assert!(live.failing_since(&probe, At(11)) && !live.failing_since(&probe, At(12)));
+    }
+}

@@ -1,0 +1,491 @@
+//! The steps of a plan, in order: each starts and ends with an event, has its own time, and does one thing.
+
+use std::time::Duration as StdDuration;
+
+use futures::FutureExt;
+use futures::future::{LocalBoxFuture, join_all};
+
+use super::effects::EXEC_ENDS_WITHIN;
+use super::{Engine, Stop};
+use crate::fault::FaultKind;
+use crate::model::effect::Of;
+use crate::model::event::{Decision, Outcome, Said, What};
+use crate::model::name::{Name, ProbeId, Region, Role, StepId};
+use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};
+use crate::model::scene::{Progress, Refusal, Scene};
+use crate::model::time::Interval;
+use crate::recovery::RecoveryKind;
+use crate::undo::outstanding;
+use crate::world::{About, Question};
+
+/// How often a success condition is looked at.
+const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
+
+/// How often the objects of a fault are looked at while its effect is owed.
+const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
+
+/// Who decides about a held step that names no role.
+const OPERATOR: &str = "operator";
+
+impl Engine {
+    /// Runs every step of a stage.
+    pub(super) async fn stage(&self, stage: Stage) -> Result<(), Stop> {
+        for step in self.plan.steps.iter().filter(|step| step.stage == stage) {
+            self.step(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one step within its time.
+    fn step<'a>(&'a self, step: &'a Step) -> LocalBoxFuture<'a, Result<(), Stop>> {
+        async move {
+            self.recorder.append(What::StepStarted { step: step.id.clone() })?;
+            let outcome = self.within_its_time(step).await?;
+            let ended = What::StepEnded { step: step.id.clone(), outcome: outcome.clone() };
+            self.recorder.append(ended)?;
+            match (&step.action, outcome.why()) {
+                (Action::Fault { .. } | Action::RemoveFault { .. }, Some(why)) => {
+                    Err(Stop::Abort(format!("step {}: {why}", step.id)))
+                }
+                _ => Ok(()),
+            }
+        }
+        .boxed_local()
+    }
+
+    async fn within_its_time(&self, step: &Step) -> Result<Outcome, Stop> {
+        let mut doing = std::pin::pin!(self.until_decided(step));
+        if let Ok(done) = tokio::time::timeout(step.timeout.std(), &mut doing).await {
+            return done;
+        }
+        self.recorder.append(What::TimedOut { step: step.id.clone() })?;
+        let late = format!("it took longer than {}", step.timeout);
+        match step.on_timeout {
+            OnTimeout::Finding => Ok(Outcome::failed(late)),
+            OnTimeout::Abort => Err(Stop::Abort(format!("step {}: {late}", step.id))),
+            OnTimeout::Escalate => {
+                let mut escalating = std::pin::pin!(self.escalate(step, &late));
+                let both = async {
+                    tokio::select! {
+                        biased;
+                        done = &mut doing => done,
+                        stop = &mut escalating => stop,
+                    }
+                };
+                tokio::time::timeout(step.timeout.std(), both).await.unwrap_or_else(|_| {
+                    Err(Stop::Abort(format!("step {}: {late}, and nobody could help", step.id)))
+                })
+            }
+        }
+    }
+
+    /// Asks whoever may declare, and goes on by what they decide; never returns without a decision.
+    async fn escalate(&self, step: &Step, why: &str) -> Result<Outcome, Stop> {
+        let role = self.next_on_the_ladder(step);
+        let before = 0;
+        match self.decide(step, &role, why, before).await? {
+            Decision::Retry => std::future::pending().await,
+            Decision::Skip { reason } => Ok(Outcome::Failed { why: format!("skipped: {reason}") }),
+            Decision::Done => Ok(Outcome::Ok),
+            Decision::Return => Err(Stop::Return),
+        }
+    }
+
+    fn next_on_the_ladder(&self, step: &Step) -> Role {
+        let ladder = self.plan.all_steps().find_map(|step| match &step.action {
+            Action::Declare { escalation, .. } => escalation.iter().rev().find(|rung| rung.may_declare),
+            _ => None,
+        });
+        ladder.map(|rung| rung.role.clone()).or_else(|| step.role.clone()).unwrap_or_else(|| OPERATOR.into())
+    }
+
+    async fn decide(&self, step: &Step, role: &Role, why: &str, before: u32) -> Result<Decision, Stop> {
+        self.recorder.append(What::Held { step: step.id.clone(), why: why.to_owned() })?;
+        let text = format!("step {} failed: {why}. Retry, skip, done by hand, or return?", step.id);
+        let reply = self.asked(&step.id, role, text, About::Hold { before }).await?;
+        let decision = reply.decision.unwrap_or(Decision::Retry);
+        self.recorder.append(What::Decided {
+            step: step.id.clone(),
+            role: role.clone(),
+            who: reply.who,
+            simulated: reply.simulated,
+            decision: decision.clone(),
+        })?;
+        Ok(decision)
+    }
+
+    /// Does what the step says; a recovery that fails is held for a person, while its time counts.
+    async fn until_decided(&self, step: &Step) -> Result<Outcome, Stop> {
+        let mut held = 0;
+        loop {
+            let outcome = self.act(step).await?;
+            let (Action::Recover { .. }, Some(why)) = (&step.action, outcome.why()) else {
+                return Ok(outcome);
+            };
+            let role = step.role.clone().unwrap_or_else(|| OPERATOR.into());
+            match self.decide(step, &role, why, held).await? {
+                Decision::Retry => held += 1,
+                Decision::Skip { reason } => {
+                    return Ok(Outcome::Failed { why: format!("skipped: {reason}") });
+                }
+                Decision::Done => return Ok(Outcome::Ok),
+                Decision::Return => return Err(Stop::Return),
+            }
+        }
+    }
+
+    async fn act(&self, step: &Step) -> Result<Outcome, Stop> {
+        match &step.action {
+            Action::Fault { fault, region, proof } => {
+                let fault: FaultKind = match serde_json::from_value(fault.clone()) {
+                    Ok(fault) => fault,
+                    Err(error) => return Ok(Outcome::failed(format!("no such fault: {error}"))),
+                };
+                self.inject(&step.id, &fault, region, proof).await
+            }
+            Action::Recover { recover, region, moves_authority } => {
+                let recovery: RecoveryKind = match serde_json::from_value(recover.clone()) {
+                    Ok(recovery) => recovery,
+                    Err(error) => return Ok(Outcome::failed(format!("no such recovery: {error}"))),
+                };
+                self.recover(&step.id, &recovery, region, *moves_authority).await
+            }
+            Action::RemoveFault { step: fault } => self.remove_fault(fault).await,
+            Action::Declare { role, escalation } => self.declare(&step.id, role, escalation).await,
+            Action::Wait(wait) => self.wait(&step.id, wait).await,
+            Action::Task { role, text } => {
+                let reply = self.asked(&step.id, role, text.clone(), About::Task).await?;
+                self.said(Some(&step.id), role, reply, Said::Done)?;
+                Ok(Outcome::Ok)
+            }
+            Action::Notify { audience, text, .. } => {
+                let outcome = match self.world.people.notify(audience, text).await {
+                    Ok(()) => Outcome::Ok,
+                    Err(error) => Outcome::failed(error),
+                };
+                let told = What::Notified {
+                    step: step.id.clone(),
+                    audience: audience.clone(),
+                    outcome: outcome.clone(),
+                };
+                self.recorder.append(told)?;
+                Ok(outcome)
+            }
+            Action::Check(check) => self.check(&step.id, check).await,
+            Action::Parallel { steps } => {
+                let ended = join_all(steps.iter().map(|step| self.step(step))).await;
+                ended.into_iter().collect::<Result<Vec<()>, Stop>>()?;
+                Ok(Outcome::Ok)
+            }
+            Action::Procedure { steps, .. } => {
+                for step in steps {
+                    self.step(step).await?;
+                }
+                Ok(Outcome::Ok)
+            }
+        }
+    }
+
+    fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
+        Scene { run: &self.run, step, region, regions: &self.plan.regions, namespaces: &self.plan.namespaces }
+    }
+
+    async fn inject(
+        &self,
+        step: &StepId,
+        fault: &FaultKind,
+        region: &Region,
+        proof: &Proof,
+    ) -> Result<Outcome, Stop> {
+        let scene = self.scene(step, region);
+        let behaviour = fault.behaviour();
+        let facts = crate::inventory::read(&self.world, &behaviour.reads(&scene)).await;
+        let acts = match behaviour.acts(&scene, &facts) {
+            Ok(acts) if acts.is_empty() => return Ok(Outcome::failed("there is nothing for it to act on")),
+            Ok(acts) => acts,
+            Err(refusal) => return Ok(Outcome::failed(refusal)),
+        };
+        for act in acts {
+            let outcome = self.perform(step, act, Of::Fault).await?;
+            if !outcome.is_ok() {
+                return Ok(outcome);
+            }
+        }
+        self.shown(step, fault, region, proof).await
+    }
+
+    /// Waits until a fault's effect shows; a fault that does nothing ends the run.
+    async fn shown(
+        &self,
+        step: &StepId,
+        fault: &FaultKind,
+        region: &Region,
+        proof: &Proof,
+    ) -> Result<Outcome, Stop> {
+        let asked = self.world.clock.now();
+        let late = || Outcome::failed(format!("its effect did not show within {}", proof.within));
+        match &proof.by {
+            ProofBy::Probe(probe) => {
+                let fails = self.live.until(|live| live.failing_since(probe, asked));
+                Ok(tokio::time::timeout(proof.within.std(), fails)
+                    .await
+                    .map_or_else(|_| late(), |()| Outcome::Ok))
+            }
+            ProofBy::Objects => {
+                let deadline = asked.plus(proof.within);
+                loop {
+                    let (seen, progress) = self.objects_show(step, fault, region).await;
+                    match progress {
+                        Ok(Progress::Done) => {
+                            let detail = "the objects show it".to_owned();
+                            self.recorder.append(What::Proof {
+                                step: step.clone(),
+                                seen,
+                                shown: true,
+                                detail,
+                            })?;
+                            if proof.until != ProofUntil::Once {
+                                self.owed.borrow_mut().push((step.clone(), fault.clone(), region.clone()));
+                            }
+                            return Ok(Outcome::Ok);
+                        }
+                        Ok(Progress::Waiting(_)) | Err(_) if self.world.clock.now() < deadline => {
+                            tokio::time::sleep(LOOK_EVERY).await;
+                        }
+                        Ok(Progress::Waiting(detail)) | Err(detail) => {
+                            self.recorder.append(What::Proof {
+                                step: step.clone(),
+                                seen,
+                                shown: false,
+                                detail,
+                            })?;
+                            return Ok(late());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn objects_show(
+        &self,
+        step: &StepId,
+        fault: &FaultKind,
+        region: &Region,
+    ) -> (Interval, Result<Progress, String>) {
+        let scene = self.scene(step, region);
+        let sent = self.world.clock.now();
+        let facts = crate::inventory::read(&self.world, &fault.behaviour().watches(&scene)).await;
+        let seen = Interval::between(sent, self.world.clock.now());
+        (seen, fault.behaviour().in_effect(&scene, &facts).map_err(|unread| unread.to_string()))
+    }
+
+    /// Looks at the objects of faults whose effect is owed, and writes down when it is gone or back; for as long as the run lasts.
+    pub(super) async fn watch_proofs(&self) -> Stop {
+        let mut gone: Vec<StepId> = Vec::new();
+        loop {
+            tokio::time::sleep(PROOF_EVERY).await;
+            let owed = self.owed.borrow().clone();
+            for (step, fault, region) in owed {
+                let (seen, progress) = self.objects_show(&step, &fault, &region).await;
+                // Removed by its own step meanwhile: nothing is owed any more.
+                if !self.owed.borrow().iter().any(|(owed, _, _)| *owed == step) {
+                    continue;
+                }
+                let (shown, detail) = match progress {
+                    Ok(Progress::Done) => (true, "the objects show it again".to_owned()),
+                    Ok(Progress::Waiting(detail)) | Err(detail) => (false, detail),
+                };
+                let was_gone = gone.contains(&step);
+                if shown == was_gone {
+                    gone.retain(|gone| *gone != step);
+                    if !shown {
+                        gone.push(step.clone());
+                    }
+                    if let Err(error) = self.recorder.append(What::Proof { step, seen, shown, detail }) {
+                        return error.into();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn recover(
+        &self,
+        step: &StepId,
+        recovery: &RecoveryKind,
+        region: &Region,
+        moves_authority: bool,
+    ) -> Result<Outcome, Stop> {
+        let scene = self.scene(step, region);
+        let behaviour = recovery.behaviour();
+        let facts = crate::inventory::read(&self.world, &behaviour.reads(&scene)).await;
+        let acts = match behaviour.acts(&scene, &facts) {
+            Ok(acts) => acts,
+            Err(Refusal::NoTarget(why) | Refusal::OutOfScope(why)) => return Ok(Outcome::Failed { why }),
+            Err(Refusal::Unread(unread)) => return Ok(Outcome::failed(unread)),
+        };
+        let of = if behaviour.fences() { Of::Fence } else { Of::Recovery { moves_authority } };
+        for act in acts {
+            let outcome = self.perform(step, act, of).await?;
+            if !outcome.is_ok() {
+                return Ok(outcome);
+            }
+        }
+        self.settled(step, recovery, region).await
+    }
+
+    /// Waits for a recovery's own success condition; the step's timeout ends it.
+    async fn settled(
+        &self,
+        step: &StepId,
+        recovery: &RecoveryKind,
+        region: &Region,
+    ) -> Result<Outcome, Stop> {
+        let scene = self.scene(step, region);
+        let watches = recovery.behaviour().watches(&scene);
+        loop {
+            let sent = self.world.clock.now();
+            let facts = crate::inventory::read(&self.world, &watches).await;
+            if let Ok(Progress::Done) = recovery.behaviour().settled(&scene, &facts) {
+                self.observed(format!("settled:{step}"), sent, Outcome::Ok)?;
+                return Ok(Outcome::Ok);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Takes a fault back; where authority moved, its side is fenced first, whatever the scenario forgot (I5).
+    async fn remove_fault(&self, fault: &StepId) -> Result<Outcome, Stop> {
+        let by = Name::from("engine");
+        if self.holder().await != super::heal::Holder::Home {
+            let unfenced = self.fence_others(&by).await?;
+            if let Some(first) = unfenced.first() {
+                return Ok(Outcome::failed(&first.what));
+            }
+        }
+        self.owed.borrow_mut().retain(|(owed, _, _)| owed != fault);
+        let open = self.recorder.with_events(outstanding);
+        for open in open.iter().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
+            if let Some(left) = self.undo(open, &by).await? {
+                return Ok(Outcome::failed(format!("{}: {}", left.what, left.advice)));
+            }
+        }
+        Ok(Outcome::Ok)
+    }
+
+    /// Pages the ladder, rung by rung, until somebody who may declares.
+    async fn declare(&self, step: &StepId, role: &Role, escalation: &[Rung]) -> Result<Outcome, Stop> {
+        let first = Rung { after: crate::model::time::Duration::ZERO, role: role.clone(), may_declare: true };
+        let mut rungs = escalation.to_vec();
+        if !rungs.iter().any(|rung| rung.role == *role) {
+            rungs.insert(0, first);
+        }
+        let mut paged: futures::stream::FuturesUnordered<_> =
+            rungs.iter().map(|rung| self.page(step, rung, rung.may_declare || rung.role == *role)).collect();
+        use futures::StreamExt as _;
+        while let Some(declared) = paged.next().await {
+            if declared? {
+                return Ok(Outcome::Ok);
+            }
+        }
+        Ok(Outcome::failed("nobody on the ladder may declare"))
+    }
+
+    async fn page(&self, step: &StepId, rung: &Rung, may_declare: bool) -> Result<bool, Stop> {
+        tokio::time::sleep(rung.after.std()).await;
+        let text = format!("{}: a region failed, please acknowledge", self.plan.drill);
+        let reply = self.asked(step, &rung.role, text, About::Acknowledge).await?;
+        self.said(Some(step), &rung.role, reply, Said::Acknowledged)?;
+        if !may_declare {
+            return Ok(false);
+        }
+        let question = Question {
+            step: step.clone(),
+            role: rung.role.clone(),
+            text: "do you declare the disaster?".to_owned(),
+            about: About::Declare,
+        };
+        let reply = self.world.people.ask(question).await;
+        self.said(Some(step), &rung.role, reply, Said::Declared)?;
+        Ok(true)
+    }
+
+    fn said(
+        &self,
+        step: Option<&StepId>,
+        role: &Role,
+        reply: crate::world::Reply,
+        said: Said,
+    ) -> Result<(), crate::model::event::SinkError> {
+        self.recorder.append(What::Said {
+            step: step.cloned(),
+            role: role.clone(),
+            who: reply.who,
+            simulated: reply.simulated,
+            said,
+            text: reply.text,
+        })
+    }
+
+    async fn wait(&self, step: &StepId, wait: &Wait) -> Result<Outcome, Stop> {
+        match wait {
+            Wait::Alert(alert) => {
+                let asked = self.world.clock.now();
+                match self.world.alerts.arrives(alert).await {
+                    Ok(arrived) => {
+                        let arrived = Interval::between(arrived, self.world.clock.now().max(asked));
+                        self.recorder.append(What::Alerted {
+                            step: step.clone(),
+                            alert: alert.clone(),
+                            arrived,
+                        })?;
+                        Ok(Outcome::Ok)
+                    }
+                    Err(error) => Ok(Outcome::failed(error)),
+                }
+            }
+            Wait::Duration(duration) => {
+                tokio::time::sleep(duration.std()).await;
+                Ok(Outcome::Ok)
+            }
+            Wait::Succeeds(succeeds) => {
+                self.succeeds(&succeeds.probe, succeeds.lasting).await;
+                Ok(Outcome::Ok)
+            }
+        }
+    }
+
+    /// Waits until a probe has been answering at all its vantages for a time.
+    pub(super) async fn succeeds(&self, probe: &ProbeId, lasting: crate::model::time::Duration) {
+        let vantages = self.vantages_of(probe);
+        self.live.until(|live| live.succeeded_for(probe, vantages, lasting, self.world.clock.now())).await;
+    }
+
+    pub(super) fn vantages_of(&self, probe: &ProbeId) -> usize {
+        self.plan
+            .probes
+            .iter()
+            .find(|planned| planned.id == *probe)
+            .map_or(usize::MAX, |planned| planned.from.len())
+    }
+
+    async fn check(&self, step: &StepId, check: &Check) -> Result<Outcome, Stop> {
+        let sent = self.world.clock.now();
+        let outcome = match check {
+            Check::Ledger(which) => self.read_back(which.store.as_ref(), 1).await?,
+            Check::Probe(probe) => {
+                let vantages = self.vantages_of(probe);
+                let up = self.live.until(|live| {
+                    live.succeeded_for(probe, vantages, Default::default(), self.world.clock.now())
+                });
+                match tokio::time::timeout(EXEC_ENDS_WITHIN.std(), up).await {
+                    Ok(()) => Outcome::Ok,
+                    Err(_) => Outcome::failed(format!("{probe} did not succeed within {EXEC_ENDS_WITHIN}")),
+                }
+            }
+        };
+        self.observed(format!("check:{step}"), sent, outcome.clone())?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,352 @@
+//! The service: a node with its storage, its clock and its HTTP face.
+//!
+//! ```text
+//! GET /                 200 while it can serve readers, else 503
+//! POST /ledger          one record: 201 {epoch, position}, or 503 {refused}
+//! GET /ledger           ?run=&after=&limit=  a page of a run's records
+//! DELETE /ledger        ?run=                removes them, here and then on the replica
+//! GET /replicate        ?after=&epoch=&wait= for the replica: what comes after, not before the next boundary of shipping
+//! POST /control         an argv, only over a connection from the same machine
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::wire::{Accepted, Diverged, PAGE, REQUEST_LIMIT, Refusal, Removed, Shipped};
+use super::{Change, Config, Node, Record, Refused, Role, Storage, StorageError, control};
+use crate::model::time::{At, Duration};
+use crate::world::{Clock, Net, Stream};
+
+/// The longest that a poll waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A node that can be asked.
+pub struct Service {
+    pub(super) config: Config,
+    pub(super) net: Arc<dyn Net>,
+    pub(super) clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Told of every change.
+    changed: watch::Sender<()>,
+}
+
+/// What a service knows.
+pub(super) struct State {
+    pub(super) node: Node,
+    storage: Box<dyn Storage>,
+    changed_at: At,
+    /// Set while it waits for its replica before it steps down.
+    pub(super) stepping_down: bool,
+    /// As a primary: the position that its replica has.
+    pub(super) replica_has: Option<u64>,
+    /// As a replica: how far behind the primary it was at its last answer.
+    pub(super) behind: Option<u64>,
+    /// As a replica: its log is not a beginning of the primary's.
+    pub(super) diverged: bool,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nobody knows whether it is stored.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl State {
+    /// Makes changes durable, then carries them out.
+    pub(super) fn change(
+        &mut self,
+        config: &Config,
+        now: At,
+        changes: Vec<Change>,
+    ) -> Result<(), StorageError> {
+        let mut all = Vec::with_capacity(changes.len() + 1);
+        all.extend(self.node.copy_due(config.snapshot_every, self.changed_at, now));
+        all.extend(changes);
+        self.storage.append(&all)?;
+        self.changed_at = now;
+        for change in all {
+            let turns = matches!(
+                change,
+                Change::Promote { .. }
+                    | Change::Demote
+                    | Change::Fence
+                    | Change::Follow
+                    | Change::Drop { .. }
+            );
+            if turns {
+                (self.replica_has, self.behind, self.diverged) = (None, None, false);
+            }
+            self.node.apply(change);
+        }
+        Ok(())
+    }
+
+    fn is_readable(&self) -> bool {
+        self.node.role() != Role::Fenced && !self.diverged
+    }
+
+    /// The node as people and recoveries see it.
+    pub(super) fn status(&self, config: &Config) -> Value {
+        let node = &self.node;
+        let lag = match node.role() {
+            Role::Primary => self.replica_has.map(|position| node.last().saturating_sub(position)),
+            Role::Replica => self.behind,
+            Role::Fenced => None,
+        };
+        json!({
+            "role": node.role(),
+            "epoch": node.epoch(),
+            "last": node.last(),
+            "lag": lag,
+            "peer": config.peer,
+            "fenced": node.is_fenced(),
+            "synced": node.role() == Role::Replica && self.behind == Some(0),
+            "diverged": self.diverged,
+            "aside": node.aside().len(),
+            "corrupt": node.corrupt(),
+            "copies": node.copies(),
+            "restores": node.restores(),
+        })
+    }
+}
+
+impl Service {
+    /// A node as its storage holds it.
+    ///
+    /// # Errors
+    /// Where the storage cannot be read.
+    pub fn new(
+        config: Config,
+        mut storage: Box<dyn Storage>,
+        net: Arc<dyn Net>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Service>, StorageError> {
+        let mut node = Node::new(config.role);
+        for change in storage.load()? {
+            node.apply(change);
+        }
+        let state = State {
+            node,
+            storage,
+            changed_at: clock.now(),
+            stepping_down: false,
+            replica_has: None,
+            behind: None,
+            diverged: false,
+        };
+        let changed = watch::Sender::new(());
+        Ok(Arc::new(Service { config, net, clock, state: Mutex::new(state), changed }))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the state is so.
+    pub(super) async fn until(&self, so: impl Fn(&State) -> bool) {
+        let mut changes = self.changed.subscribe();
+        while !so(&self.state()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Decides and carries out in one.
+    pub(super) fn act<T>(
+        &self,
+        decide: impl FnOnce(&Node) -> Result<(Vec<Change>, T), Refused>,
+    ) -> Result<T, NotDone> {
+        let done = {
+            let mut state = self.state();
+            let (changes, answer) = decide(&state.node)?;
+            if !changes.is_empty() {
+                state.change(&self.config, self.clock.now(), changes)?;
+            }
+            answer
+        };
+        self.tell();
+        Ok(done)
+    }
+
+    /// As [`Service::act`], for what only a primary does that is not about to step down.
+    pub(super) fn write<T>(
+        &self,
+        decide: impl FnOnce(&Node) -> Result<(Vec<Change>, T), Refused>,
+    ) -> Result<T, NotDone> {
+        if self.state().stepping_down {
+            return Err(Refused::NotPrimary.into());
+        }
+        self.act(decide)
+    }
+
+    async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
+        let query = Query(request.uri().query().unwrap_or_default().to_owned());
+        let path = request.uri().path().to_owned();
+        match (request.method(), path.as_str()) {
+            (&Method::GET | &Method::HEAD, "/") => {
+                let state = self.state();
+                let status =
+                    if state.is_readable() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                said(status, &json!({ "role": state.node.role() }))
+            }
+            (&Method::POST, "/ledger") => match body(request).await {
+                Some(record) => self.take(record),
+                None => refused(StatusCode::BAD_REQUEST, "the body is no record"),
+            },
+            (&Method::GET, "/ledger") => {
+                let state = self.state();
+                if !state.is_readable() {
+                    return refused(StatusCode::SERVICE_UNAVAILABLE, "not readable");
+                }
+                let limit =
+                    query.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
+                let page = state.node.page(query.text("run"), query.number("after").unwrap_or(0), limit);
+                said(StatusCode::OK, &page)
+            }
+            (&Method::DELETE, "/ledger") => {
+                let run = query.text("run");
+                let removed =
+                    self.write(|node| Ok((vec![node.remove(run)?], Removed { removed: node.count(run) })));
+                done(StatusCode::OK, removed)
+            }
+            (&Method::GET, "/replicate") => self.ship(&query).await,
+            (&Method::POST, "/control") if local => match body::<Vec<String>>(request).await {
+                Some(argv) => {
+                    let ran = control(self, &argv).await;
+                    said(StatusCode::OK, &json!({ "stdout": ran.stdout, "code": ran.code }))
+                }
+                None => refused(StatusCode::BAD_REQUEST, "the body is no argv"),
+            },
+            (_, "/" | "/ledger" | "/replicate") => {
+                refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
+            }
+            _ => refused(StatusCode::NOT_FOUND, "no such path"),
+        }
+    }
+
+    fn take(&self, record: Record) -> Response<Full<Bytes>> {
+        let taken = self.write(|node| {
+            let accepted = Accepted { epoch: node.epoch(), position: node.last() + 1 };
+            Ok((vec![node.write(record)?], accepted))
+        });
+        done(StatusCode::CREATED, taken)
+    }
+
+    /// Answers a replica's poll: at once where it diverged, at the next boundary where there is something to ship, else when its wait
+    /// is over.
+    async fn ship(&self, query: &Query) -> Response<Full<Bytes>> {
+        let (Some(after), Some(epoch)) = (query.number("after"), query.number("epoch")) else {
+            return refused(StatusCode::BAD_REQUEST, "after and epoch must be numbers");
+        };
+        let wait = query.text("wait").parse().unwrap_or(Duration::ZERO).min(LONGEST_WAIT);
+        if self.state().node.epoch_at(after) == Some(epoch) {
+            self.state().replica_has = Some(after);
+            if self.state().stepping_down {
+                self.tell();
+            }
+            let news = |state: &State| state.node.role() != Role::Primary || state.node.last() != after;
+            let _ = tokio::time::timeout(wait.std(), self.until(news)).await;
+            if self.state().node.last() > after {
+                tokio::time::sleep(self.to_boundary().std()).await;
+            }
+        }
+        let state = self.state();
+        if state.node.role() != Role::Primary {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, &Refused::NotPrimary.to_string());
+        }
+        let last = state.node.last();
+        if state.node.epoch_at(after) == Some(epoch) {
+            said(StatusCode::OK, &Shipped { entries: state.node.entries(after).to_vec(), last })
+        } else {
+            said(StatusCode::CONFLICT, &Diverged { diverged: state.node.epochs(), last })
+        }
+    }
+
+    /// How long until the next instant of shipping.
+    fn to_boundary(&self) -> Duration {
+        let every = self.config.ship_every.nanos();
+        let past = self.clock.now().0.checked_rem_euclid(every).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(every - past).unwrap_or(0))
+    }
+}
+
+/// A query string; its values are plain words and numbers.
+struct Query(String);
+
+impl Query {
+    fn text(&self, name: &str) -> &str {
+        let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next().unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.text(name).parse().ok()
+    }
+}
+
+async fn body<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Option<T> {
+    let body = Limited::new(request.into_body(), REQUEST_LIMIT).collect().await.ok()?;
+    serde_json::from_slice(&body.to_bytes()).ok()
+}
+
+fn said(status: StatusCode, what: &impl Serialize) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(serde_json::to_vec(what).unwrap_or_default())));
+    *response.status_mut() = status;
+    response
+}
+
+fn refused(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    said(status, &Refusal { refused: why.to_owned() })
+}
+
+fn done(status: StatusCode, done: Result<impl Serialize, NotDone>) -> Response<Full<Bytes>> {
+    match done {
+        Ok(answer) => said(status, &answer),
+        Err(NotDone::Refused(Refused::BadRecord)) => {
+            refused(StatusCode::BAD_REQUEST, &Refused::BadRecord.to_string())
+        }
+        Err(NotDone::Refused(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+        Err(NotDone::Storage(error)) => {
+            said(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.to_string() }))
+        }
+    }
+}
+
+/// Serves one connection until either side ends it.
+pub async fn serve_connection(service: Arc<Service>, stream: Stream) {
+    serve(service, stream, false).await;
+}
+
+/// Serves one connection from the same machine, which may also control the node.
+pub async fn serve_local(service: Arc<Service>, stream: Stream) {
+    serve(service, stream, true).await;
+}
+
+async fn serve(service: Arc<Service>, stream: Stream, local: bool) {
+    let answer = service_fn(|request| {
+        let service = service.clone();
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, local).await) }
+    });
+    // A connection that breaks is its client's to notice.
+    let _ =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).await;
+}

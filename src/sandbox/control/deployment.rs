@@ -1,0 +1,287 @@
+//! Deployments: one replica set per revision of the template, rolled over within `maxSurge` and `maxUnavailable`.
+//!
+//! Undoing a rollout is giving the old template back: the set that has it becomes the newest revision. Left out: adoption of sets
+//! that nobody owns, and scaling in proportion while a rollout stands still.
+
+use serde_json::{Value, json};
+
+use super::super::store::{Change, ChangeKind, Key, Store, Write};
+use super::rollout::{Limits, Size, step};
+use super::{Controller, Processes, Reconciled, at, every, instant, itself, one, owners, read, stamp, template};
+use crate::model::effect::Resource;
+use crate::model::time::{At, Duration};
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const HASH: &str = "pod-template-hash";
+
+/// The deployment controller.
+pub struct Deployments;
+
+impl Controller for Deployments {
+    fn name(&self) -> &'static str {
+        "deployment"
+    }
+
+    fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
+        let kind = Resource::deployments();
+        let mut keys = itself(change, &kind);
+        keys.extend(owners(change, &kind));
+        // `Recreate` waits until the last old pod is gone.
+        if change.key.is(&Resource::pods()) && change.kind == ChangeKind::Deleted {
+            let set = owners(change, &Resource::replica_sets()).into_iter().find_map(|key| at(store, &key));
+            let owner = set.and_then(read::controller).map(read::name_field);
+            keys.extend(owner.map(|name| Key::new(&kind, change.key.namespace.as_deref(), name)));
+        }
+        keys
+    }
+
+    fn reconcile(&self, store: &Store, key: &Key, now: At, _: &dyn Processes) -> Reconciled {
+        let Some(deployment) = at(store, key).filter(|deployment| !read::terminating(deployment)) else {
+            return Reconciled::nothing();
+        };
+        let sets = Sets::of(store, deployment);
+        let mut writes = vec![];
+        let revision = sets.revision();
+        match sets.new {
+            Some(new) => writes.extend(sets.sizes(store, deployment, new)),
+            None if !read::flag(deployment, "/spec/paused") => writes.push(created(deployment, &sets)),
+            None => {}
+        }
+        if let Some(new) = sets.new
+            && read::annotation(new, REVISION) != revision
+        {
+            // Sizes come again with the change of this.
+            writes = vec![annotated(&Resource::replica_sets(), new, &revision)];
+        }
+        if sets.new.is_some() && read::annotation(deployment, REVISION) != revision {
+            writes.push(annotated(&Resource::deployments(), deployment, &revision));
+        }
+        let (status, wake) = status(store, deployment, &sets, now);
+        writes.extend(super::status(key, deployment, status));
+        writes.extend(sets.forgotten(deployment));
+        Reconciled { writes, wake }
+    }
+}
+
+/// The replica sets of a deployment.
+struct Sets<'a> {
+    new: Option<&'a Value>,
+    /// By revision, oldest first.
+    old: Vec<&'a Value>,
+}
+
+impl<'a> Sets<'a> {
+    fn of(store: &'a Store, deployment: &Value) -> Self {
+        let kind = Resource::replica_sets();
+        let mut owned: Vec<&Value> = every(store, &kind, Some(read::namespace(deployment)))
+            .filter(|set| read::controlled_by(set, deployment) && !read::terminating(set))
+            .collect();
+        owned.sort_by_key(|set| (number(set), read::name(set)));
+        let wanted = deployment.pointer("/spec/template").map(plain);
+        let new = owned.iter().position(|set| set.pointer("/spec/template").map(plain) == wanted);
+        let new = new.map(|index| owned.remove(index));
+        Self { new, old: owned }
+    }
+
+    /// The revision that the newest set must have.
+    fn revision(&self) -> String {
+        let newest_old = self.old.last().map(|set| number(set)).unwrap_or_default();
+        let new = self.new.map(number).unwrap_or_default();
+        if new > newest_old { new.to_string() } else { (newest_old + 1).to_string() }
+    }
+
+    /// Writes of the sets' next sizes.
+    fn sizes(&self, store: &Store, deployment: &Value, new: &Value) -> Vec<Write> {
+        let limits = Limits::of(deployment);
+        let old: Vec<Size> = self.old.iter().map(|set| size(set)).collect();
+        let (next, older) = if read::flag(deployment, "/spec/paused") {
+            (size(new).wanted, old.iter().map(|set| set.wanted).collect())
+        } else if read::text(deployment, "/spec/strategy/type") == "Recreate" {
+            let gone = self.old.iter().all(|set| !has_pods(store, set));
+            (if gone { limits.desired } else { size(new).wanted }, vec![0; old.len()])
+        } else {
+            step(limits, size(new), &old)
+        };
+        let all = std::iter::once((new, next)).chain(self.old.iter().copied().zip(older));
+        all.filter(|(set, wanted)| size(set).wanted != *wanted).map(|(set, wanted)| sized(set, wanted)).collect()
+    }
+
+    /// Deletions of old, empty sets beyond the history limit.
+    fn forgotten(&self, deployment: &Value) -> Vec<Write> {
+        let limit = read::number(deployment, "/spec/revisionHistoryLimit").unwrap_or(10).max(0);
+        let surplus = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or_default());
+        let empty = |set: &&&Value| size(set).wanted == 0 && read::number(set, "/status/replicas").unwrap_or(0) == 0;
+        let key = |set: &&Value| Key::of(&Resource::replica_sets(), set);
+        self.old.iter().filter(empty).take(surplus).map(|set| Write::Delete { key: key(set) }).collect()
+    }
+}
+
+fn number(set: &Value) -> i64 {
+    read::annotation(set, REVISION).parse().unwrap_or_default()
+}
+
+fn size(set: &Value) -> Size {
+    Size {
+        wanted: read::number(set, "/spec/replicas").unwrap_or(1),
+        available: read::number(set, "/status/availableReplicas").unwrap_or(0),
+    }
+}
+
+/// A template without the label that only replica sets have.
+fn plain(template: &Value) -> Value {
+    let mut template = template.clone();
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(HASH);
+    }
+    template
+}
+
+fn has_pods(store: &Store, set: &Value) -> bool {
+    every(store, &Resource::pods(), Some(read::namespace(set)))
+        .any(|pod| read::controlled_by(pod, set) && !read::ended(pod))
+}
+
+fn sized(set: &Value, wanted: i64) -> Write {
+    let mut object = set.clone();
+    object["spec"]["replicas"] = json!(wanted);
+    Write::Update { key: Key::of(&Resource::replica_sets(), set), object }
+}
+
+fn annotated(resource: &Resource, object: &Value, revision: &str) -> Write {
+    let key = Key::of(resource, object);
+    let mut object = object.clone();
+    object["metadata"]["annotations"][REVISION] = json!(revision);
+    Write::Update { key, object }
+}
+
+/// The replica set of a new template, as large as the limits allow at once.
+fn created(deployment: &Value, sets: &Sets<'_>) -> Write {
+    let hash = template::revision(deployment);
+    let limits = Limits::of(deployment);
+    let old: Vec<Size> = sets.old.iter().map(|set| size(set)).collect();
+    let recreate = read::text(deployment, "/spec/strategy/type") == "Recreate";
+    let replicas = match (recreate, old.iter().all(|set| set.wanted == 0)) {
+        (true, false) => 0,
+        (true, true) | (false, _) => step(limits, Size { wanted: 0, available: 0 }, &old).0,
+    };
+    let mut template = deployment.pointer("/spec/template").cloned().unwrap_or_default();
+    template["metadata"]["labels"][HASH] = json!(hash);
+    let mut selector = deployment.pointer("/spec/selector").cloned().unwrap_or_default();
+    selector["matchLabels"][HASH] = json!(hash);
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {
+            "name": format!("{}-{hash}", read::name(deployment)), "namespace": read::namespace(deployment),
+            "labels": template.pointer("/metadata/labels"),
+            "annotations": {REVISION: sets.revision()},
+            "ownerReferences": template::owned_by(&Resource::deployments(), deployment),
+        },
+        "spec": {
+            "replicas": replicas, "selector": selector, "template": template,
+            "minReadySeconds": read::number(deployment, "/spec/minReadySeconds").unwrap_or(0),
+        },
+    });
+    Write::Create { resource: Resource::replica_sets(), object }
+}
+
+/// The deployment's status, and when its progress deadline passes.
+fn status(store: &Store, deployment: &Value, sets: &Sets<'_>, now: At) -> (Value, Option<At>) {
+    let sum = |field: &str| {
+        let of = |set: &&Value| read::number(set, &format!("/status/{field}")).unwrap_or(0);
+        sets.new.iter().chain(&sets.old).map(of).sum::<i64>()
+    };
+    let of_new = |field: &str| sets.new.and_then(|set| read::number(set, field)).unwrap_or(0);
+    let limits = Limits::of(deployment);
+    let (replicas, available) = (sum("replicas"), sum("availableReplicas"));
+    let updated = of_new("/status/replicas");
+    let mut status = json!({
+        "observedGeneration": read::number(deployment, "/metadata/generation").unwrap_or(0),
+        "replicas": replicas, "updatedReplicas": updated, "readyReplicas": sum("readyReplicas"),
+        "availableReplicas": available, "unavailableReplicas": (limits.desired.max(replicas) - available).max(0),
+    });
+    if let Some(counts) = status.as_object_mut() {
+        counts.retain(|field, count| field == "observedGeneration" || *count != 0);
+    }
+    let complete =
+        updated == limits.desired && replicas == limits.desired && available == limits.desired && sets.new.is_some();
+    let (mut conditions, wake) = progress(store, deployment, sets, &status, complete, now);
+    let enough = available >= limits.desired - limits.unavailable;
+    let (holds, reason, message) = match enough {
+        true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
+        false => ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
+    };
+    set_available(&mut conditions, holds, reason, message, &stamp(store, now));
+    status["conditions"] = Value::Array(conditions);
+    (status, wake)
+}
+
+/// Sets `Available`, whose update time moves with its transition.
+fn set_available(conditions: &mut Vec<Value>, status: &str, reason: &str, message: &str, now: &str) {
+    read::set_condition(conditions, "Available", status, reason, message, now);
+    for condition in conditions.iter_mut().filter(|condition| read::text(condition, "/type") == "Available") {
+        condition["lastUpdateTime"] = condition["lastTransitionTime"].clone();
+    }
+}
+
+/// The conditions with `Progressing` set, and the instant at which the deadline for the next progress passes.
+fn progress(
+    store: &Store,
+    deployment: &Value,
+    sets: &Sets<'_>,
+    status: &Value,
+    complete: bool,
+    now: At,
+) -> (Vec<Value>, Option<At>) {
+    let mut conditions = read::list(deployment, "/status/conditions").to_vec();
+    let before = read::condition(deployment, "Progressing");
+    let grew = |field: &str| {
+        let pointer = format!("/status/{field}");
+        let after = read::number(status, &format!("/{field}")).unwrap_or(0);
+        after > read::number(deployment, &pointer).unwrap_or(0)
+    };
+    let old = |status: Option<&Value>| {
+        let count = |field: &str| status.and_then(|status| read::number(status, field)).unwrap_or(0);
+        count("/replicas") - count("/updatedReplicas")
+    };
+    let spec_changed =
+        read::number(deployment, "/metadata/generation") != read::number(deployment, "/status/observedGeneration");
+    let was_complete = before.is_some_and(|before| read::text(before, "/reason") == "NewReplicaSetAvailable");
+    let exceeded = before.is_some_and(|before| read::text(before, "/reason") == "ProgressDeadlineExceeded");
+    let moved = before.is_none()
+        || (spec_changed && !complete)
+        || ["updatedReplicas", "readyReplicas", "availableReplicas"].into_iter().any(grew)
+        || old(Some(status)) < old(deployment.get("status"));
+    let since = before.and_then(|before| instant(store, before, "/lastUpdateTime")).filter(|_| !moved);
+    let seconds = read::number(deployment, "/spec/progressDeadlineSeconds").unwrap_or(600);
+    let deadline = since.unwrap_or(now).plus(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
+    let name = sets.new.map(read::name).unwrap_or_default();
+    let (holds, reason, message) = match () {
+        () if complete => ("True", "NewReplicaSetAvailable", format!("ReplicaSet \"{name}\" has successfully progressed.")),
+        // A pod that is lost after the rollout is no rollout.
+        () if was_complete && !spec_changed && sets.old.iter().all(|set| size(set).wanted == 0) => return (conditions, None),
+        () if now >= deadline || (exceeded && !moved) => {
+            ("False", "ProgressDeadlineExceeded", format!("ReplicaSet \"{name}\" has timed out progressing."))
+        }
+        () if sets.new.is_none() => ("True", "NewReplicaSetCreated", "Created new replica set.".to_owned()),
+        () => ("True", "ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing.")),
+    };
+    let unchanged = before.is_some_and(|before| {
+        read::text(before, "/reason") == reason && read::text(before, "/message") == message && !moved
+    });
+    if !(unchanged || (complete && was_complete && !spec_changed)) {
+        read::set_condition(&mut conditions, "Progressing", holds, reason, &message, &stamp(store, now));
+        let updated = conditions.iter_mut().find(|condition| read::text(condition, "/type") == "Progressing");
+        if let Some(condition) = updated {
+            // Reaching the deadline is no progress, but Kubernetes counts it as an update too.
+            condition["lastUpdateTime"] = json!(stamp(store, now));
+        }
+    }
+    let waiting = !complete && holds == "True" && !read::flag(deployment, "/spec/paused");
+    (conditions, waiting.then_some(deadline))
+}
+
+/// The deployment that a replica set belongs to.
+pub fn owner_of<'a>(store: &'a Store, set: &Value) -> Option<&'a Value> {
+    let reference = read::controller(set).filter(|reference| read::text(reference, "/kind") == "Deployment")?;
+    one(store, &Resource::deployments(), Some(read::namespace(set)), read::name_field(reference))
+}

@@ -1,0 +1,285 @@
+//! Where a pod may run and where it runs best: the scheduler's filters and its one score, over plain objects.
+//!
+//! Filters: cordon, taints, node selector, required node affinity, required pod (anti-)affinity, topology spread that must hold, and the
+//! zone of a volume. Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
+//! the name, so that the same cluster always gives the same placement. Left out: resources, preferred affinities, preemption.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::read;
+
+/// The label that says in which zone a node stands.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// The nodes and the pods on them, counted once for a whole batch of pods.
+pub struct Board<'a> {
+    nodes: Vec<&'a Value>,
+    /// How many pods each node holds.
+    held: BTreeMap<&'a str, usize>,
+    /// How many pods of an owner each node holds.
+    owned: BTreeMap<(String, &'a str), usize>,
+    /// Pods with their nodes, for rules that look at labels.
+    placed: Vec<(&'a Value, &'a str)>,
+}
+
+impl<'a> Board<'a> {
+    /// A board of nodes and of all pods; those without a node or at their end take no place.
+    pub fn new(mut nodes: Vec<&'a Value>, pods: impl Iterator<Item = &'a Value>) -> Self {
+        nodes.sort_by_key(|node| read::name(node));
+        let mut board = Self { nodes, held: BTreeMap::new(), owned: BTreeMap::new(), placed: vec![] };
+        for pod in pods.filter(|pod| read::active(pod)) {
+            let node = read::text(pod, "/spec/nodeName");
+            if !node.is_empty() {
+                board.put(pod, node);
+            }
+        }
+        board
+    }
+
+    /// Counts a pod on a node.
+    fn put(&mut self, pod: &'a Value, node: &'a str) {
+        *self.held.entry(node).or_default() += 1;
+        *self.owned.entry((group(pod), node)).or_default() += 1;
+        self.placed.push((pod, node));
+    }
+
+    /// The best node for a pod, which is counted there from now on.
+    ///
+    /// # Errors
+    /// Where no node will do: why, in the words of Kubernetes.
+    pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
+        let mut refused: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut open = vec![];
+        for &node in &self.nodes {
+            match self.refusal(pod, node, zones) {
+                Some(why) => *refused.entry(why).or_default() += 1,
+                None => open.push(node),
+            }
+        }
+        let group = group(pod);
+        let mut by_zone: BTreeMap<&str, usize> = BTreeMap::new();
+        for &node in &self.nodes {
+            *by_zone.entry(read::label(node, ZONE)).or_default() += self.of(&group, read::name(node));
+        }
+        let best = open.into_iter().min_by_key(|node| {
+            let name = read::name(node);
+            let in_zone = by_zone.get(read::label(node, ZONE)).copied().unwrap_or_default();
+            (in_zone, self.of(&group, name), self.held.get(name).copied().unwrap_or_default(), name)
+        });
+        let Some(best) = best else {
+            let reasons: Vec<String> = refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            return Err(format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", ")));
+        };
+        let name = read::name(best);
+        self.put(pod, name);
+        Ok(name)
+    }
+
+    fn of(&self, group: &str, node: &'a str) -> usize {
+        self.owned.get(&(group.to_owned(), node)).copied().unwrap_or_default()
+    }
+
+    /// Why a node will not do for a pod.
+    fn refusal(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
+        if !fits(pod, node) {
+            return Some("node(s) didn't match Pod's node affinity/selector");
+        }
+        if read::flag(node, "/spec/unschedulable") && !tolerates(pod, &cordon()) {
+            return Some("node(s) were unschedulable");
+        }
+        let shut = |taint: &&Value| read::text(taint, "/effect") != "PreferNoSchedule" && !tolerates(pod, taint);
+        if read::list(node, "/spec/taints").iter().any(|taint| shut(&taint)) {
+            return Some("node(s) had untolerated taint(s)");
+        }
+        if !zones.is_empty() && !zones.contains(&read::label(node, ZONE)) {
+            return Some("node(s) had volume node affinity conflict");
+        }
+        if !self.keeps_spread(pod, node) {
+            return Some("node(s) didn't match pod topology spread constraints");
+        }
+        if !self.keeps_company(pod, node) {
+            return Some("node(s) didn't match pod affinity/anti-affinity rules");
+        }
+        None
+    }
+
+    /// Whether the pod's own required affinities to other pods hold on a node.
+    fn keeps_company(&self, pod: &Value, node: &Value) -> bool {
+        let near = |term: &Value| {
+            let key = read::text(term, "/topologyKey");
+            let domain = read::label(node, key);
+            self.matching(pod, term.get("labelSelector")).any(|at| at.is_some_and(|at| read::label(at, key) == domain))
+        };
+        let required = "requiredDuringSchedulingIgnoredDuringExecution";
+        let terms = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{required}"));
+        !terms("podAntiAffinity").iter().any(near)
+            && terms("podAffinity").iter().all(|term| {
+                // The first of a group that wants its own company may start it.
+                let selector = term.get("labelSelector");
+                let first = self.matching(pod, selector).next().is_none()
+                    && selector.is_some_and(|selector| read::selects(selector, read::labels(pod)));
+                first || near(term)
+            })
+    }
+
+    /// Whether the topology spread constraints that must hold would hold with the pod on a node.
+    fn keeps_spread(&self, pod: &Value, node: &Value) -> bool {
+        let hard = |rule: &&Value| read::text(rule, "/whenUnsatisfiable") != "ScheduleAnyway";
+        read::list(pod, "/spec/topologySpreadConstraints").iter().filter(hard).all(|rule| {
+            let key = read::text(rule, "/topologyKey");
+            let mut counts: BTreeMap<&str, i64> =
+                self.nodes.iter().filter(|node| fits(pod, node)).map(|node| (read::label(node, key), 0)).collect();
+            for at in self.matching(pod, rule.get("labelSelector")).flatten() {
+                if let Some(count) = counts.get_mut(read::label(at, key)) {
+                    *count += 1;
+                }
+            }
+            let least = counts.values().min().copied().unwrap_or_default();
+            let here = counts.get(read::label(node, key)).copied().unwrap_or_default();
+            !read::label(node, key).is_empty()
+                && here + 1 - least <= read::number(rule, "/maxSkew").unwrap_or(1)
+        })
+    }
+
+    /// The nodes of the placed pods of the same namespace that a selector chooses.
+    fn matching<'b>(
+        &'b self,
+        pod: &'b Value,
+        selector: Option<&'b Value>,
+    ) -> impl Iterator<Item = Option<&'a Value>> + 'b {
+        self.placed
+            .iter()
+            .filter(move |(other, _)| {
+                read::namespace(other) == read::namespace(pod)
+                    && selector.is_some_and(|selector| read::selects(selector, read::labels(other)))
+            })
+            .map(|(_, name)| {
+                self.nodes.binary_search_by_key(name, |node| read::name(node)).ok().map(|index| self.nodes[index])
+            })
+    }
+}
+
+/// Whose pods are spread together: those of one controller, or of one namespace where nobody owns them.
+fn group(pod: &Value) -> String {
+    match read::controller(pod) {
+        Some(owner) => read::text(owner, "/uid").to_owned(),
+        None => format!("namespace {}", read::namespace(pod)),
+    }
+}
+
+/// The taint that a cordon stands for.
+fn cordon() -> Value {
+    json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
+}
+
+/// Whether the pod's node selector and required node affinity allow a node.
+pub fn fits(pod: &Value, node: &Value) -> bool {
+    let selected = pod.pointer("/spec/nodeSelector").is_none_or(|wanted| read::contains(read::labels(node), wanted));
+    let terms = read::list(
+        pod,
+        "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",
+    );
+    selected && (terms.is_empty() || terms.iter().any(|term| term_fits(term, node)))
+}
+
+/// Whether a node selector term chooses a node; an empty one chooses none.
+pub fn term_fits(term: &Value, node: &Value) -> bool {
+    let (expressions, fields) = (read::list(term, "/matchExpressions"), read::list(term, "/matchFields"));
+    let rule = |rule: &Value, found: Option<&str>| {
+        read::expression(read::text(rule, "/operator"), found, read::list(rule, "/values"))
+    };
+    !(expressions.is_empty() && fields.is_empty())
+        && expressions
+            .iter()
+            .all(|each| rule(each, read::labels(node).get(read::text(each, "/key")).and_then(Value::as_str)))
+        && fields.iter().all(|each| rule(each, Some(read::name(node))))
+}
+
+/// Whether a pod tolerates a taint.
+pub fn tolerates(pod: &Value, taint: &Value) -> bool {
+    toleration(pod, taint).is_some()
+}
+
+/// The pod's first toleration of a taint.
+pub fn toleration<'a>(pod: &'a Value, taint: &Value) -> Option<&'a Value> {
+    read::list(pod, "/spec/tolerations").iter().find(|toleration| {
+        let effect = read::text(toleration, "/effect");
+        let key = read::text(toleration, "/key");
+        let exists = read::text(toleration, "/operator") == "Exists";
+        (effect.is_empty() || effect == read::text(taint, "/effect"))
+            && (key == read::text(taint, "/key") || (key.is_empty() && exists))
+            && (exists || read::text(toleration, "/value") == read::text(taint, "/value"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, zone: &str) -> Value {
+        json!({"metadata": {"name": name, "labels": {ZONE: zone}}, "spec": {}})
+    }
+
+    fn pod(name: &str) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop", "labels": {"app": "web"}, "ownerReferences":
+            [{"uid": "web", "controller": true}]}, "spec": {}})
+    }
+
+    fn places(nodes: &[Value], pods: &[Value]) -> Vec<String> {
+        let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
+        pods.iter().map(|pod| board.place(pod, &[]).map_or_else(|why| why, str::to_owned)).collect()
+    }
+
+    #[test]
+    fn pods_of_one_owner_spread_over_zones_and_then_over_nodes() {
+        let nodes = [node("a1", "a"), node("a2", "a"), node("b1", "b")];
+        let pods = ["1", "2", "3", "4"].map(pod);
+        assert_eq!(places(&nodes, &pods), ["a1", "b1", "a2", "b1"]);
+    }
+
+    #[test]
+    fn a_cordon_a_taint_and_a_selector_close_a_node() {
+        let mut nodes = [node("a1", "a"), node("a2", "a"), node("b1", "b")];
+        nodes[0]["spec"]["unschedulable"] = json!(true);
+        nodes[1]["spec"]["taints"] = json!([{"key": "k", "effect": "NoExecute"}]);
+        assert_eq!(places(&nodes, &[pod("1")]), ["b1"]);
+        let mut picky = pod("2");
+        picky["spec"]["nodeSelector"] = json!({ZONE: "a"});
+        let why = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
+                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.";
+        assert_eq!(places(&nodes, &[picky.clone()]), [why]);
+        picky["spec"]["tolerations"] = json!([{"key": "k", "operator": "Exists"}]);
+        assert_eq!(places(&nodes, &[picky]), ["a2"]);
+    }
+
+    #[test]
+    fn a_spread_that_must_hold_leaves_a_pod_waiting() {
+        let mut nodes = [node("a1", "a"), node("b1", "b")];
+        nodes[1]["spec"]["unschedulable"] = json!(true);
+        let pods = ["1", "2"].map(|name| {
+            let mut pod = pod(name);
+            pod["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": ZONE,
+                "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]);
+            pod
+        });
+        let placed = places(&nodes, &pods);
+        assert_eq!(placed[0], "a1");
+        assert!(placed[1].contains("topology spread"), "{placed:?}");
+    }
+
+    #[test]
+    fn pods_that_shun_each_other_get_nodes_of_their_own() {
+        let nodes = [node("a1", "a"), node("b1", "b")];
+        let pods = ["1", "2", "3"].map(|name| {
+            let mut pod = pod(name);
+            pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+                json!([{"topologyKey": ZONE, "labelSelector": {"matchLabels": {"app": "web"}}}]);
+            pod
+        });
+        let placed = places(&nodes, &pods);
+        assert_eq!(placed[..2], ["a1", "b1"]);
+        assert!(placed[2].contains("anti-affinity"), "{placed:?}");
+    }
+}

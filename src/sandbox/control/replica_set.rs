@@ -1,0 +1,101 @@
+//! Replica sets: as many pods as asked for, and which of them go first when there are too many.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::store::{Change, Key, Store, Write};
+use super::{Controller, Processes, Reconciled, at, every, instant, itself, owners, read, template};
+use crate::model::effect::Resource;
+use crate::model::time::{At, Duration};
+
+/// The replica set controller.
+pub struct ReplicaSets;
+
+impl Controller for ReplicaSets {
+    fn name(&self) -> &'static str {
+        "replicaset"
+    }
+
+    fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
+        let mut keys = itself(change, &Resource::replica_sets());
+        keys.extend(owners(change, &Resource::replica_sets()));
+        keys
+    }
+
+    fn reconcile(&self, store: &Store, key: &Key, now: At, _: &dyn Processes) -> Reconciled {
+        let Some(set) = at(store, key).filter(|set| !read::terminating(set)) else {
+            return Reconciled::nothing();
+        };
+        let pods: Vec<&Value> = every(store, &Resource::pods(), key.namespace.as_deref())
+            .filter(|pod| read::controlled_by(pod, set) && read::active(pod))
+            .collect();
+        let wanted = usize::try_from(read::number(set, "/spec/replicas").unwrap_or(1)).unwrap_or_default();
+        let mut writes = vec![];
+        if pods.len() < wanted {
+            let mut pod = template::pod(&Resource::replica_sets(), set, &[]);
+            pod["metadata"]["generateName"] = json!(format!("{}-", read::name(set)));
+            let create = Write::Create { resource: Resource::pods(), object: pod };
+            writes.extend(std::iter::repeat_n(create, wanted - pods.len()));
+        } else {
+            let surplus = worst_first(store, &pods).into_iter().take(pods.len() - wanted);
+            writes.extend(surplus.map(|pod| Write::Delete { key: Key::of(&Resource::pods(), pod) }));
+        }
+        let seconds = read::number(set, "/spec/minReadySeconds").unwrap_or(0);
+        let (available, wake) = available(store, &pods, seconds, now);
+        let ready = pods.iter().filter(|pod| read::holds(pod, "Ready")).count();
+        let mut status = json!({
+            "observedGeneration": read::number(set, "/metadata/generation").unwrap_or(0), "replicas": pods.len(),
+        });
+        for (field, count) in
+            [("fullyLabeledReplicas", pods.len()), ("readyReplicas", ready), ("availableReplicas", available)]
+        {
+            if count > 0 {
+                status[field] = json!(count);
+            }
+        }
+        writes.extend(super::status(key, set, status));
+        Reconciled { writes, wake }
+    }
+}
+
+/// How many pods have been ready for so many seconds, and when the next one will have.
+pub fn available(store: &Store, pods: &[&Value], seconds: i64, now: At) -> (usize, Option<At>) {
+    let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let ready = pods.iter().filter_map(|pod| read::condition(pod, "Ready").filter(|_| read::holds(pod, "Ready")));
+    let from: Vec<At> = ready
+        .map(|condition| instant(store, condition, "/lastTransitionTime").unwrap_or(now).plus(wait))
+        .collect();
+    (from.iter().filter(|from| **from <= now).count(), from.iter().filter(|from| **from > now).min().copied())
+}
+
+/// Pods in the order in which a replica set gives them up: without a node, not running, not ready, cheap to delete, crowded
+/// on their node, ready for the shortest time, often restarted, young.
+fn worst_first<'a>(store: &Store, pods: &[&'a Value]) -> Vec<&'a Value> {
+    let node = |pod: &'a Value| read::text(pod, "/spec/nodeName");
+    let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+    pods.iter().for_each(|pod| *held.entry(node(pod)).or_default() += 1);
+    let mut ranked: Vec<_> = pods
+        .iter()
+        .map(|&pod| {
+            let cost = read::annotation(pod, "controller.kubernetes.io/pod-deletion-cost").parse::<i64>();
+            let restarts =
+                read::list(pod, "/status/containerStatuses").iter().filter_map(|each| read::number(each, "/restartCount"));
+            let since = read::condition(pod, "Ready").and_then(|ready| instant(store, ready, "/lastTransitionTime"));
+            let rank = (
+                !node(pod).is_empty(),
+                read::text(pod, "/status/phase") == "Running",
+                read::holds(pod, "Ready"),
+                cost.unwrap_or_default(),
+                std::cmp::Reverse(held.get(node(pod)).copied()),
+                std::cmp::Reverse(since),
+                std::cmp::Reverse(restarts.max().unwrap_or_default()),
+                std::cmp::Reverse(instant(store, pod, "/metadata/creationTimestamp")),
+                read::name(pod),
+            );
+            (rank, pod)
+        })
+        .collect();
+    ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
+    ranked.into_iter().map(|(_, pod)| pod).collect()
+}

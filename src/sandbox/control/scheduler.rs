@@ -1,0 +1,102 @@
+//! The scheduler: binds pods without a node, all that wait in one go, so that a thousand pods are counted once.
+//!
+//! It also adds the tolerations that Kubernetes' admission adds (300 seconds on a node that is not ready or unreachable), and binds the
+//! pod's claims, since a volume is made in the zone of its first pod and stays there.
+
+use serde_json::{Value, json};
+
+use super::super::store::{Change, ChangeKind, Key, Store, Write};
+use super::placement::{Board, ZONE};
+use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
+use crate::model::effect::Resource;
+use crate::model::time::At;
+
+/// How long a pod stays on a node that is not ready or unreachable, in seconds, unless it says otherwise.
+pub const TOLERATION_SECONDS: i64 = 300;
+
+/// The scheduler.
+pub struct Scheduler;
+
+/// The one key: all pods that wait.
+fn waiting() -> Key {
+    Key::new(&Resource::pods(), None, "")
+}
+
+impl Controller for Scheduler {
+    fn name(&self) -> &'static str {
+        "scheduler"
+    }
+
+    fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
+        let pod = change.key.is(&Resource::pods())
+            && (waits(&change.object) || change.kind == ChangeKind::Deleted || read::terminating(&change.object));
+        let place = |node: &Value| (node.get("spec").cloned(), read::labels(node).clone());
+        let node = change.key.is(&Resource::nodes())
+            && change.before.as_ref().map(|before| place(before)) != Some(place(&change.object));
+        if pod || node { vec![waiting()] } else { vec![] }
+    }
+
+    fn reconcile(&self, store: &Store, _: &Key, now: At, _: &dyn Processes) -> Reconciled {
+        let pods: Vec<&Value> = every(store, &Resource::pods(), None).collect();
+        let mut queue: Vec<&Value> = pods.iter().copied().filter(|pod| waits(pod)).collect();
+        if queue.is_empty() {
+            return Reconciled::nothing();
+        }
+        queue.sort_by_key(|pod| {
+            (-read::number(pod, "/spec/priority").unwrap_or(0), read::text(pod, "/metadata/creationTimestamp"))
+        });
+        let mut board = Board::new(every(store, &Resource::nodes(), None).collect(), pods.into_iter());
+        let mut writes = vec![];
+        for pod in queue {
+            let key = Key::of(&Resource::pods(), pod);
+            let (holds, reason, message) = match volumes::zones(store, pod) {
+                Ok(zones) => match board.place(pod, &zones) {
+                    Ok(node) => {
+                        writes.extend(bound(store, pod, node));
+                        ("True", "", String::new())
+                    }
+                    Err(why) => ("False", "Unschedulable", why),
+                },
+                Err(why) => ("False", "Unschedulable", why),
+            };
+            let conditions = read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
+            let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
+            status["conditions"] = Value::Array(conditions);
+            if status.get("phase").is_none() {
+                status["phase"] = json!("Pending");
+            }
+            writes.extend(super::status(&key, pod, status));
+        }
+        writes.into()
+    }
+}
+
+/// Whether a pod waits for a node.
+fn waits(pod: &Value) -> bool {
+    read::text(pod, "/spec/nodeName").is_empty()
+        && read::active(pod)
+        && read::list(pod, "/spec/schedulingGates").is_empty()
+        && matches!(read::text(pod, "/spec/schedulerName"), "" | "default-scheduler")
+}
+
+/// Writes that bind a pod and its claims to a node.
+fn bound(store: &Store, pod: &Value, node: &str) -> Vec<Write> {
+    let zone = one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
+    let mut writes = volumes::bound(store, pod, zone);
+    let mut object = pod.clone();
+    object["spec"]["nodeName"] = json!(node);
+    let mut tolerations = read::list(pod, "/spec/tolerations").to_vec();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let said = tolerations.iter().any(|each| {
+            let own = read::text(each, "/key");
+            (own == key || own.is_empty()) && matches!(read::text(each, "/effect"), "" | "NoExecute")
+        });
+        if !said {
+            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": TOLERATION_SECONDS}));
+        }
+    }
+    object["spec"]["tolerations"] = json!(tolerations);
+    writes.push(Write::Update { key: Key::of(&Resource::pods(), pod), object });
+    writes
+}

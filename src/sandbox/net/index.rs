@@ -1,0 +1,287 @@
+//! What a region's objects say about its network: pods, services, their endpoints and the policies. Pure, fed with objects.
+//!
+//! A plain struct with `apply` and `delete`, so that its tests need no server. It is asked only when a route is not known yet:
+//! routes are kept until something here changes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde_json::Value;
+
+use super::policy::{self, Direction, Labels, Peer, Policy};
+
+/// The namespace and the name of an object.
+pub type Key = (String, String);
+
+/// A pod's place in the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    pub labels: Labels,
+    pub address: Ipv4Addr,
+    pub node: String,
+    /// Its containers' ports by name.
+    pub ports: BTreeMap<String, u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Service {
+    /// Seen within the cluster only.
+    cluster: Option<Ipv4Addr>,
+    /// Seen from everywhere.
+    public: Vec<Ipv4Addr>,
+    /// Port and its name.
+    ports: Vec<(u16, String)>,
+}
+
+/// One region's network.
+#[derive(Debug, Default)]
+pub struct Index {
+    namespaces: BTreeMap<String, Labels>,
+    pods: BTreeMap<Key, Pod>,
+    pod_at: BTreeMap<Ipv4Addr, Key>,
+    services: BTreeMap<Key, Service>,
+    slices: BTreeMap<Key, EndpointSlice>,
+    policies: BTreeMap<Key, Policy>,
+}
+
+/// What an address and a port of a region stand for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stands<'a> {
+    /// A service, and its ready endpoints.
+    Service(Vec<(Ipv4Addr, u16)>),
+    Pod(&'a Pod),
+    Nothing,
+}
+
+impl Index {
+    /// Takes in an object as it is now; whether that can have changed a route.
+    pub fn apply(&mut self, kind: &str, object: &Value) -> bool {
+        let key = key_of(object);
+        match kind {
+            "Namespace" => put(&mut self.namespaces, key.1, labels(object)),
+            "Pod" => match pod(object, &key) {
+                Some(pod) => {
+                    self.forget_address(&key);
+                    self.pod_at.insert(pod.address, key.clone());
+                    put(&mut self.pods, key, pod)
+                }
+                None => self.delete(kind, &key),
+            },
+            "Service" => put(&mut self.services, key, service(object)),
+            "EndpointSlice" => match serde_json::from_value(object.clone()) {
+                Ok(slice) => put(&mut self.slices, key, slice),
+                Err(_) => self.delete(kind, &key),
+            },
+            "NetworkPolicy" => {
+                let policy: NetworkPolicy = serde_json::from_value(object.clone()).unwrap_or_default();
+                self.policies.insert(key, Policy::read(&policy));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets an object; whether that can have changed a route.
+    pub fn delete(&mut self, kind: &str, key: &Key) -> bool {
+        match kind {
+            "Namespace" => self.namespaces.remove(&key.1).is_some(),
+            "Pod" => {
+                self.forget_address(key);
+                self.pods.remove(key).is_some()
+            }
+            "Service" => self.services.remove(key).is_some(),
+            "EndpointSlice" => self.slices.remove(key).is_some(),
+            "NetworkPolicy" => self.policies.remove(key).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The pod of this name.
+    pub fn pod(&self, key: &Key) -> Option<&Pod> {
+        self.pods.get(key)
+    }
+
+    /// The pod at an address.
+    pub fn pod_at(&self, address: Ipv4Addr) -> Option<&Pod> {
+        self.pods.get(self.pod_at.get(&address)?)
+    }
+
+    /// What an address and a port stand for, seen from inside the cluster or from elsewhere.
+    pub fn stands(&self, address: Ipv4Addr, port: u16, inside: bool) -> Stands<'_> {
+        let shows = |service: &Service| {
+            (inside && service.cluster == Some(address)) || service.public.contains(&address)
+        };
+        if let Some((key, service)) = self.services.iter().find(|(_, service)| shows(service)) {
+            let name =
+                service.ports.iter().find(|(stated, _)| *stated == port).map(|(_, name)| name.as_str());
+            return Stands::Service(name.map(|name| self.ready(key, name)).unwrap_or_default());
+        }
+        match self.pod_at(address) {
+            Some(pod) if inside => Stands::Pod(pod),
+            Some(_) | None => Stands::Nothing,
+        }
+    }
+
+    /// The ready endpoints of a service's port, in the order of their addresses.
+    fn ready(&self, service: &Key, port: &str) -> Vec<(Ipv4Addr, u16)> {
+        let mut found = Vec::new();
+        for (_, slice) in self.slices.iter().filter(|((namespace, _), slice)| {
+            let labels = slice.metadata.labels.as_ref();
+            *namespace == service.0
+                && labels.and_then(|labels| labels.get("kubernetes.io/service-name")) == Some(&service.1)
+        }) {
+            let named = |stated: Option<&str>| stated.unwrap_or_default() == port;
+            let ports = slice.ports.iter().flatten();
+            let Some(port) = ports
+                .filter(|stated| named(stated.name.as_deref()))
+                .find_map(|stated| stated.port.and_then(|number| u16::try_from(number).ok()))
+            else {
+                continue;
+            };
+            for endpoint in slice.endpoints.iter().flatten() {
+                if endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false) {
+                    let addresses = endpoint.addresses.iter();
+                    found.extend(
+                        addresses.filter_map(|text| text.parse().ok()).map(|address| (address, port)),
+                    );
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether a pod of this cluster may open or accept a connection.
+    pub fn admits(
+        &self,
+        direction: Direction,
+        pod: &Pod,
+        address: Ipv4Addr,
+        other: Option<&Pod>,
+        port: u16,
+    ) -> bool {
+        let none = Labels::new();
+        let namespace = |of: &Pod| self.namespaces.get(&of.namespace).unwrap_or(&none);
+        let peer = Peer { address, pod: other.map(|pod| (pod, namespace(pod))) };
+        policy::admits(self.policies.values(), direction, pod, peer, port)
+    }
+
+    /// The addresses of a service by the names of the cluster's own DNS: `payments.shop`, `ledger-0.ledger.shop`, with or
+    /// without `svc` and the domain; alone (`payments`) within its namespace.
+    pub fn cluster_name(&self, host: &str, namespace: Option<&str>) -> Option<Vec<IpAddr>> {
+        let host = host.strip_suffix(".svc.cluster.local").or(host.strip_suffix(".svc")).unwrap_or(host);
+        let parts: Vec<&str> = host.split('.').collect();
+        let (pod, service, namespace) = match parts.as_slice() {
+            [service] => (None, *service, namespace?),
+            [service, namespace] => (None, *service, *namespace),
+            [pod, service, namespace] => (Some(*pod), *service, *namespace),
+            _ => return None,
+        };
+        let key = (namespace.to_owned(), service.to_owned());
+        let found = self.services.get(&key)?;
+        match (pod, found.cluster) {
+            (None, Some(address)) => Some(vec![address.into()]),
+            (None, None) => {
+                let mut all: Vec<IpAddr> = Vec::new();
+                for (_, name) in &found.ports {
+                    all.extend(self.ready(&key, name).into_iter().map(|(address, _)| IpAddr::from(address)));
+                }
+                all.sort_unstable();
+                all.dedup();
+                Some(all)
+            }
+            (Some(pod), _) => {
+                let pod = self.pods.get(&(namespace.to_owned(), pod.to_owned()))?;
+                Some(vec![pod.address.into()])
+            }
+        }
+    }
+
+    /// Every address that is seen from everywhere, with its ports.
+    pub fn public(&self) -> Vec<(Ipv4Addr, u16)> {
+        let mut all = Vec::new();
+        for service in self.services.values() {
+            for address in &service.public {
+                all.extend(service.ports.iter().map(|(port, _)| (*address, *port)));
+            }
+        }
+        all
+    }
+
+    fn forget_address(&mut self, key: &Key) {
+        if let Some(pod) = self.pods.get(key)
+            && self.pod_at.get(&pod.address) == Some(key)
+        {
+            self.pod_at.remove(&pod.address);
+        }
+    }
+}
+
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}
+
+/// The namespace and the name of an object.
+pub fn key_of(object: &Value) -> Key {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (text("/metadata/namespace"), text("/metadata/name"))
+}
+
+fn labels(object: &Value) -> Labels {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    labels.into_iter().flatten().filter_map(text).collect()
+}
+
+/// A pod that has an address and is not over.
+fn pod(object: &Value, key: &Key) -> Option<Pod> {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+    if matches!(text("/status/phase"), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let mut ports = BTreeMap::new();
+    let containers = object.pointer("/spec/containers").and_then(Value::as_array);
+    for port in
+        containers.into_iter().flatten().filter_map(|container| container["ports"].as_array()).flatten()
+    {
+        if let (Some(name), Some(number)) = (port["name"].as_str(), number(&port["containerPort"])) {
+            ports.insert(name.to_owned(), number);
+        }
+    }
+    Some(Pod {
+        namespace: key.0.clone(),
+        name: key.1.clone(),
+        labels: labels(object),
+        address: text("/status/podIP")?.parse().ok()?,
+        node: text("/spec/nodeName").unwrap_or_default().to_owned(),
+        ports,
+    })
+}
+
+fn service(object: &Value) -> Service {
+    let ports = object.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
+    let ingress =
+        object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
+    Service {
+        cluster: object.pointer("/spec/clusterIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok()),
+        public: ingress.filter_map(|entry| entry["ip"].as_str()?.parse().ok()).collect(),
+        ports: ports
+            .filter_map(|port| {
+                Some((number(&port["port"])?, port["name"].as_str().unwrap_or_default().to_owned()))
+            })
+            .collect(),
+    }
+}
+
+fn number(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|number| u16::try_from(number).ok())
+}

@@ -1,0 +1,495 @@
+//! Routes, listeners and open connections between places.
+//!
+//! What a connection meets, as on real networks: a policy, a dark node or a cut place drops packets (nothing answers, ever); a
+//! service without ready endpoints and a port without a process refuse; an address of one's own region that nobody has is
+//! unreachable after a neighbour lookup's three seconds; an address that nobody routes at once. One process-wide lock guards the
+//! state: the sandbox runs on one thread, and never waits while it holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, pending};
+use serde_json::Value;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use super::index::{Index, Key, Stands};
+use super::names::{Cache, Records, Sources};
+use super::pipe::{Cable, End, pipe};
+use super::policy::Direction;
+use crate::model::name::Name;
+use crate::model::time::At;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::spec::{Host, Link, Network as Range, OUTSIDE};
+use crate::sandbox::truth::Recorder;
+use crate::world::{Net, Stream};
+
+/// How long a neighbour lookup takes to fail: three tries, a second each.
+const NOBODY_THERE: Duration = Duration::from_secs(3);
+
+/// Below so many connections, ended ones are not looked for.
+const FEW: usize = 64;
+
+/// A process that takes connections.
+pub trait Listener: Send + Sync {
+    /// Serves a connection in a task of its own.
+    fn accept(&self, stream: End) -> AbortHandle;
+
+    /// For the truth only: whether a GET would be answered well now; `asks` tells the same of a URL that it needs.
+    fn serves(&self, asks: &dyn Fn(&str) -> bool) -> bool;
+}
+
+/// Somebody who sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// A region, or `outside`.
+    pub place: Name,
+    pub address: Ipv4Addr,
+    /// The namespace and name of the pod that it is.
+    pub pod: Option<Key>,
+}
+
+/// The network of all places.
+pub struct Network {
+    pub(in crate::sandbox) clock: Clock,
+    state: Mutex<State>,
+}
+
+/// What is known of the network now.
+pub struct State {
+    pub(super) regions: BTreeMap<Name, Index>,
+    ranges: Vec<(Name, Range)>,
+    hosts: BTreeMap<Ipv4Addr, Host>,
+    links: BTreeMap<(Name, Name), Duration>,
+    listeners: BTreeMap<(Ipv4Addr, u16), Arc<dyn Listener>>,
+    /// Nodes without power, by region.
+    dark: BTreeSet<(Name, String)>,
+    /// Addresses whose packets vanish, and how many reasons they have for it.
+    vanished: BTreeMap<Ipv4Addr, u32>,
+    routes: BTreeMap<(Ipv4Addr, Ipv4Addr, u16), Route>,
+    open: Vec<Open>,
+    /// How many open connections there were when ended ones were last removed.
+    kept: usize,
+    generation: u64,
+    random: fastrand::Rng,
+    pub(super) sources: BTreeMap<Name, Sources>,
+    /// When each region's ExternalDNS syncs next.
+    pub(super) syncs: BTreeMap<Name, At>,
+    pub(super) published: BTreeMap<Name, Records>,
+    pub(in crate::sandbox) records: Records,
+    pub(super) caches: BTreeMap<Name, Cache>,
+    pub(in crate::sandbox) recorder: Option<Recorder>,
+}
+
+struct Open {
+    from: Arc<Source>,
+    hop: Hop,
+    cable: Cable,
+    server: AbortHandle,
+}
+
+/// What a connection meets on its way.
+enum Route {
+    /// These endpoints in turn.
+    Endpoints {
+        hops: Vec<Hop>,
+        next: usize,
+    },
+    Dropped,
+    Refused,
+    Nobody,
+    NoRoute,
+}
+
+/// Where a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hop {
+    to: SocketAddrV4,
+    /// The address that the sender's own network sees: the endpoint's in its own region, else the service's.
+    via: Ipv4Addr,
+    latency: Duration,
+    passes: bool,
+}
+
+impl Network {
+    /// The network of some regions, their links, and the third parties outside.
+    pub fn new(
+        clock: Clock,
+        ranges: Vec<(Name, Range)>,
+        links: &[Link],
+        hosts: &[Host],
+        random: fastrand::Rng,
+    ) -> Arc<Network> {
+        let mut both = BTreeMap::new();
+        for Link { between: [a, b], latency } in links {
+            both.insert((a.clone(), b.clone()), latency.std());
+            both.insert((b.clone(), a.clone()), latency.std());
+        }
+        let state = State {
+            regions: ranges.iter().map(|(name, _)| (name.clone(), Index::default())).collect(),
+            ranges,
+            hosts: hosts.iter().map(|host| (host.address, host.clone())).collect(),
+            links: both,
+            listeners: BTreeMap::new(),
+            dark: BTreeSet::new(),
+            vanished: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            open: Vec::new(),
+            kept: FEW,
+            generation: 0,
+            random,
+            sources: BTreeMap::new(),
+            syncs: BTreeMap::new(),
+            published: BTreeMap::from([(OUTSIDE.into(), super::resolver::of_hosts(hosts))]),
+            records: super::resolver::of_hosts(hosts),
+            caches: BTreeMap::new(),
+            recorder: None,
+        };
+        Arc::new(Network { clock, state: Mutex::new(state) })
+    }
+
+    /// Takes in an object of a region as it is now.
+    pub fn apply(self: &Arc<Self>, region: &Name, kind: &str, object: &Value) {
+        let mut state = self.lock();
+        if state.regions.get_mut(region).is_some_and(|index| index.apply(kind, object)) {
+            self.changed(&mut state);
+        }
+        self.sync_names(&mut state, region, |sources| sources.apply(kind, object));
+    }
+
+    /// Forgets an object of a region.
+    pub fn delete(self: &Arc<Self>, region: &Name, kind: &str, key: &Key) {
+        let mut state = self.lock();
+        if state.regions.get_mut(region).is_some_and(|index| index.delete(kind, key)) {
+            self.changed(&mut state);
+        }
+        self.sync_names(&mut state, region, |sources| sources.delete(kind, key));
+    }
+
+    /// A process takes connections at an address and a port.
+    pub fn listen(&self, address: Ipv4Addr, port: u16, listener: Arc<dyn Listener>) {
+        let mut state = self.lock();
+        state.listeners.insert((address, port), listener);
+        self.changed(&mut state);
+    }
+
+    /// The processes at an address are gone: their connections break.
+    pub fn silence(&self, address: Ipv4Addr) {
+        let mut state = self.lock();
+        state.listeners.retain(|(at, _), _| *at != address);
+        state.open.retain(|open| {
+            let ends = *open.hop.to.ip() == address;
+            if ends {
+                open.server.abort();
+            }
+            !ends
+        });
+        self.changed(&mut state);
+    }
+
+    /// A node loses its power, or gets it back.
+    pub fn darken(&self, region: &Name, node: &str, dark: bool) {
+        let mut state = self.lock();
+        let node = (region.clone(), node.to_owned());
+        if dark {
+            state.dark.insert(node)
+        } else {
+            state.dark.remove(&node)
+        };
+        self.changed(&mut state);
+    }
+
+    /// The packets from and to an address vanish, or no longer do; each `true` is taken back by one `false`.
+    pub fn vanish(&self, address: Ipv4Addr, vanished: bool) {
+        let mut state = self.lock();
+        let reasons = state.vanished.entry(address).or_default();
+        *reasons = if vanished { *reasons + 1 } else { reasons.saturating_sub(1) };
+        self.changed(&mut state);
+    }
+
+    /// Something that a listener says of itself changed.
+    pub fn touched(&self) {
+        self.changed(&mut self.lock());
+    }
+
+    /// The network as a sender sees it.
+    pub fn view(self: &Arc<Self>, source: Source) -> Arc<View> {
+        Arc::new(View { network: Arc::clone(self), source: Arc::new(source) })
+    }
+
+    pub(in crate::sandbox) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Routes are worked out anew, and what they forbid is cut.
+    pub(super) fn changed(&self, state: &mut State) {
+        state.generation += 1;
+        state.routes.clear();
+        let mut open = std::mem::take(&mut state.open);
+        open.retain(|open| {
+            let stays = !open.cable.is_gone();
+            if stays && !state.passes(&open.from, open.hop.to, open.hop.via) {
+                open.cable.cut();
+                return false;
+            }
+            stays
+        });
+        state.open = open;
+        Recorder::record(state, &self.clock);
+    }
+
+    /// The process where a connection ends, if there is one; `None` where packets no longer pass.
+    fn listener(&self, from: &Source, hop: Hop, generation: u64) -> Option<Option<Arc<dyn Listener>>> {
+        let state = self.lock();
+        let passes = state.generation == generation || state.passes(from, hop.to, hop.via);
+        passes.then(|| state.listeners.get(&(*hop.to.ip(), hop.to.port())).cloned())
+    }
+
+    async fn connect(&self, from: &Arc<Source>, to: SocketAddrV4) -> io::Result<End> {
+        let (way, generation) = {
+            let mut state = self.lock();
+            (state.next_hop(from, to), state.generation)
+        };
+        let hop = match way {
+            Way::To(hop) if hop.passes => hop,
+            Way::To(_) | Way::Dropped => return pending().await,
+            Way::Refused(latency) => {
+                sleep_some(latency * 2).await;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Way::Nobody => {
+                sleep(NOBODY_THERE).await;
+                return Err(io::ErrorKind::HostUnreachable.into());
+            }
+            Way::NoRoute => return Err(io::ErrorKind::NetworkUnreachable.into()),
+        };
+        sleep_some(hop.latency * 2).await;
+        let Some(listener) = self.listener(from, hop, generation) else { return pending().await };
+        let Some(listener) = listener else { return Err(io::ErrorKind::ConnectionRefused.into()) };
+        let (near, far) = pipe(hop.latency);
+        let cable = near.cable();
+        let server = listener.accept(far);
+        self.lock().opened(Open { from: Arc::clone(from), hop, cable, server });
+        Ok(near)
+    }
+}
+
+async fn sleep_some(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
+    }
+}
+
+/// One connection's way.
+enum Way {
+    To(Hop),
+    Dropped,
+    Refused(Duration),
+    Nobody,
+    NoRoute,
+}
+
+impl State {
+    /// How long a packet takes one way.
+    pub(super) fn latency(&self, a: &Name, b: &Name) -> Duration {
+        self.links.get(&(a.clone(), b.clone())).copied().unwrap_or_default()
+    }
+
+    /// Whether an address has lost its network.
+    pub(super) fn is_cut_off(&self, source: &Source) -> bool {
+        let dark = || {
+            let pod = self.regions.get(&source.place)?.pod(source.pod.as_ref()?)?;
+            Some(self.dark.contains(&(source.place.clone(), pod.node.clone())))
+        };
+        self.vanishes(source.address) || dark().unwrap_or(false)
+    }
+
+    fn vanishes(&self, address: Ipv4Addr) -> bool {
+        self.vanished.get(&address).is_some_and(|reasons| *reasons > 0)
+    }
+
+    fn place_of(&self, address: Ipv4Addr) -> Option<&Name> {
+        self.ranges.iter().find(|(_, range)| range.holds(address.into())).map(|(name, _)| name)
+    }
+
+    fn opened(&mut self, open: Open) {
+        if self.open.len() >= self.kept * 2 {
+            self.open.retain(|open| !open.cable.is_gone());
+            self.kept = self.open.len().max(FEW);
+        }
+        self.open.push(open);
+    }
+
+    fn next_hop(&mut self, from: &Source, to: SocketAddrV4) -> Way {
+        let key = (from.address, *to.ip(), to.port());
+        if !self.routes.contains_key(&key) {
+            let route = self.route(from, to);
+            self.routes.insert(key, route);
+        }
+        match self.routes.get_mut(&key) {
+            Some(Route::Endpoints { hops, next }) => {
+                let hop = hops[*next % hops.len()];
+                *next = (*next + 1) % hops.len();
+                Way::To(hop)
+            }
+            Some(Route::Dropped) => Way::Dropped,
+            Some(Route::Refused) => {
+                let latency = self.place_of(*to.ip()).map(|place| self.latency(&from.place, place));
+                Way::Refused(latency.unwrap_or_default())
+            }
+            Some(Route::Nobody) => Way::Nobody,
+            Some(Route::NoRoute) | None => Way::NoRoute,
+        }
+    }
+
+    fn route(&mut self, from: &Source, to: SocketAddrV4) -> Route {
+        if self.is_cut_off(from) || self.vanishes(*to.ip()) {
+            return Route::Dropped;
+        }
+        if self.hosts.contains_key(to.ip()) {
+            let latency = self.latency(&from.place, &OUTSIDE.into());
+            let passes = self.passes(from, to, *to.ip());
+            return Route::Endpoints { hops: vec![Hop { to, via: *to.ip(), latency, passes }], next: 0 };
+        }
+        let Some(place) = self.place_of(*to.ip()).cloned() else { return Route::NoRoute };
+        let inside = from.place == place;
+        let latency = self.latency(&from.place, &place);
+        let targets = match self.regions.get(&place).map(|index| index.stands(*to.ip(), to.port(), inside)) {
+            Some(Stands::Service(endpoints)) if endpoints.is_empty() => return Route::Refused,
+            Some(Stands::Service(endpoints)) => endpoints,
+            Some(Stands::Pod(pod)) => vec![(pod.address, to.port())],
+            Some(Stands::Nothing) | None => return if inside { Route::Nobody } else { Route::Dropped },
+        };
+        let hops: Vec<Hop> = targets
+            .into_iter()
+            .map(|(address, port)| {
+                let (target, via) =
+                    (SocketAddrV4::new(address, port), if inside { address } else { *to.ip() });
+                Hop { to: target, via, latency, passes: self.passes(from, target, via) }
+            })
+            .collect();
+        let next = self.random.usize(..hops.len());
+        Route::Endpoints { hops, next }
+    }
+
+    /// Whether packets pass from a sender to an endpoint: power, policies of both ends, and nothing cut off.
+    fn passes(&self, from: &Source, to: SocketAddrV4, via: Ipv4Addr) -> bool {
+        if self.is_cut_off(from) || self.vanishes(*to.ip()) || self.vanishes(via) {
+            return false;
+        }
+        if from.address == *to.ip() {
+            return true;
+        }
+        let place = self.place_of(*to.ip());
+        let inside = place == Some(&from.place);
+        let sender =
+            from.pod.as_ref().map(|key| self.regions.get(&from.place).and_then(|index| index.pod(key)));
+        let receiver = place.and_then(|place| Some((self.regions.get(place)?, place)));
+        let target = receiver.and_then(|(index, _)| index.pod_at(*to.ip()));
+        if let Some(sender) = sender {
+            let (Some(sender), Some(index)) = (sender, self.regions.get(&from.place)) else { return false };
+            if !index.admits(Direction::Egress, sender, via, target.filter(|_| inside), to.port()) {
+                return false;
+            }
+        }
+        let Some((index, place)) = receiver else { return self.hosts.contains_key(to.ip()) };
+        let Some(target) = target else { return false };
+        let known = sender.flatten().filter(|_| inside);
+        !self.dark.contains(&(place.clone(), target.node.clone()))
+            && index.admits(Direction::Ingress, target, from.address, known, to.port())
+    }
+
+    /// For the truth: whether a GET from here to there would be answered well, by every endpoint that may be asked.
+    pub(in crate::sandbox) fn would_serve(
+        &self,
+        from: &Source,
+        to: SocketAddrV4,
+        depth: u32,
+        now: At,
+    ) -> bool {
+        if depth == 0 || self.is_cut_off(from) || self.vanishes(*to.ip()) {
+            return false;
+        }
+        let place = self.place_of(*to.ip());
+        let inside = place == Some(&from.place);
+        let stands =
+            place.and_then(|place| Some(self.regions.get(place)?.stands(*to.ip(), to.port(), inside)));
+        let targets = match stands {
+            Some(Stands::Service(endpoints)) => endpoints,
+            Some(Stands::Pod(pod)) => vec![(pod.address, to.port())],
+            Some(Stands::Nothing) => Vec::new(),
+            None => vec![(*to.ip(), to.port())],
+        };
+        let served = |(address, port): &(Ipv4Addr, u16)| {
+            let target = SocketAddrV4::new(*address, *port);
+            let via = if inside { *address } else { *to.ip() };
+            self.passes(from, target, via)
+                && self.listeners.get(&(*address, *port)).is_some_and(|listener| {
+                    let source = self.source_at(*address);
+                    listener.serves(&|url| {
+                        source
+                            .as_ref()
+                            .is_some_and(|source| self.would_serve_url(source, url, depth - 1, now))
+                    })
+                })
+        };
+        !targets.is_empty() && targets.iter().all(served)
+    }
+
+    /// For the truth: the same of a URL.
+    fn would_serve_url(&self, from: &Source, url: &str, depth: u32, now: At) -> bool {
+        let Ok(uri) = url.parse::<http::Uri>() else { return false };
+        let address = uri.host().and_then(|host| self.would_resolve(from, host, now));
+        let port = uri.port_u16().unwrap_or(80);
+        match address.as_ref().and_then(|addresses| addresses.first()) {
+            Some(IpAddr::V4(address)) => {
+                self.would_serve(from, SocketAddrV4::new(*address, port), depth, now)
+            }
+            Some(IpAddr::V6(_)) | None => false,
+        }
+    }
+
+    /// The pod at an address as a sender.
+    fn source_at(&self, address: Ipv4Addr) -> Option<Source> {
+        let place = self.place_of(address)?;
+        let pod = self.regions.get(place)?.pod_at(address)?;
+        Some(Source { place: place.clone(), address, pod: Some((pod.namespace.clone(), pod.name.clone())) })
+    }
+
+    /// Every address and port that is seen from everywhere.
+    pub(in crate::sandbox) fn public(&self) -> Vec<SocketAddrV4> {
+        let services = self.regions.values().flat_map(Index::public);
+        let hosts = self.hosts.keys().map(|address| (*address, 80));
+        services.chain(hosts).map(|(address, port)| SocketAddrV4::new(address, port)).collect()
+    }
+}
+
+/// The network as one sender sees it.
+pub struct View {
+    pub(super) network: Arc<Network>,
+    pub(super) source: Arc<Source>,
+}
+
+impl Net for View {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        match self.network.remembered(&self.source, host) {
+            Some(addresses) => Box::pin(std::future::ready(Ok(addresses))),
+            None => Box::pin(self.network.ask(&self.source, host)),
+        }
+    }
+
+    fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(self.network.ask_authority(&self.source, host))
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            let SocketAddr::V4(to) = to else { return Err(io::ErrorKind::NetworkUnreachable.into()) };
+            let end = self.network.connect(&self.source, to).await?;
+            Ok(Box::new(end) as Stream)
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! The objects of one region: versions, optimistic concurrency, graceful deletion, and the log that watches read.
+//!
+//! A plain struct with no lock, no clock of its own making and no HTTP, so that its tests feed it values. Each change is
+//! first a [`Draft`] (a dry run stops there) and then committed; one change is one version and one entry in the log, so a watch
+//! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans.
+//! Rejected: typed objects (a custom resource has no type), a map per kind (one ordered map has ranges).
+
+mod defaults;
+mod draft;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::clock::Clock;
+use super::state::{Pool, Settings};
+use crate::model::effect::Resource;
+pub use draft::{Deletion, Draft, Part, Propagation};
+
+/// Where an object stands. Ordered so that a kind, and a namespace of it, are ranges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Empty for the core group.
+    pub group: String,
+    pub plural: String,
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl Key {
+    /// The key of an object by its kind, namespace and name.
+    pub fn new(resource: &Resource, namespace: Option<&str>, name: &str) -> Self {
+        Self {
+            group: resource.group.clone(),
+            plural: resource.plural.clone(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The key of an object by its kind and its own metadata.
+    pub fn of(resource: &Resource, object: &Value) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str();
+        Self::new(resource, text("namespace"), text("name").unwrap_or_default())
+    }
+
+    /// Whether the object is of a kind.
+    pub fn is(&self, resource: &Resource) -> bool {
+        self.group == resource.group && self.plural == resource.plural
+    }
+}
+
+impl fmt::Display for Key {
+    /// `pods/ledger-0 in shop`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.plural, self.name)?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub version: u64,
+    pub key: Key,
+    pub kind: ChangeKind,
+    /// As it is after the change; where it was deleted, as it was last, with the version of the deletion.
+    pub object: Arc<Value>,
+    pub before: Option<Arc<Value>>,
+}
+
+/// What a controller writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A new object; `metadata.generateName` is honoured.
+    Create { resource: Resource, object: Value },
+    /// Everything but the status.
+    Update { key: Key, object: Value },
+    /// The whole status.
+    Status { key: Key, status: Value },
+    /// Gracefully, as a user deletes: finalizers and a pod's grace period are kept.
+    Delete { key: Key },
+    /// For good, with no grace, as a kubelet removes a pod that ended; finalizers still hold it.
+    Remove { key: Key },
+}
+
+/// Why the store refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("{0} not found")]
+    NotFound(Key),
+    #[error("{0} already exists")]
+    AlreadyExists(Key),
+    #[error("{0}: {1}; read the object again and apply your changes to it")]
+    Conflict(Key, String),
+    #[error("{0}: {1}")]
+    Invalid(Key, String),
+    #[error("the changes after version {asked} are forgotten, the oldest known is {oldest}: list again")]
+    Gone { asked: u64, oldest: u64 },
+}
+
+/// The objects of one region.
+pub struct Store {
+    clock: Clock,
+    rng: fastrand::Rng,
+    services: Pool,
+    remembered: usize,
+    version: u64,
+    objects: BTreeMap<Key, Arc<Value>>,
+    changes: VecDeque<Change>,
+    service_addresses: BTreeSet<String>,
+}
+
+impl Store {
+    /// A store with the namespaces that every cluster has.
+    pub fn new(settings: &Settings) -> Self {
+        let mut store = Self {
+            clock: settings.clock,
+            rng: fastrand::Rng::with_seed(settings.seed),
+            services: settings.services,
+            remembered: settings.remembered_changes.max(1),
+            version: 0,
+            objects: BTreeMap::new(),
+            changes: VecDeque::new(),
+            service_addresses: BTreeSet::new(),
+        };
+        let names = ["default", "kube-node-lease", "kube-public", "kube-system"];
+        let writes = names.map(|name| Write::Create {
+            resource: Resource::namespaces(),
+            object: json!({"metadata": {"name": name}}),
+        });
+        store.apply(&writes);
+        store
+    }
+
+    /// The version of the latest change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The clock that stamps the objects.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Value>> {
+        self.objects.get(key)
+    }
+
+    /// The objects of a kind, of one namespace or of all, by namespace and name.
+    pub fn list<'a>(
+        &'a self,
+        group: &'a str,
+        plural: &'a str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+        let from = Key {
+            group: group.to_owned(),
+            plural: plural.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: String::new(),
+        };
+        self.list_after(from, namespace.is_some())
+    }
+
+    /// The objects of a kind behind a key, in the key's namespace only or through all the later ones.
+    pub fn list_after(&self, after: Key, one_namespace: bool) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        let range = (Bound::Excluded(after.clone()), Bound::Unbounded);
+        self.objects.range(range).take_while(move |(key, _)| {
+            key.group == after.group
+                && key.plural == after.plural
+                && (!one_namespace || key.namespace == after.namespace)
+        })
+    }
+
+    /// The changes after a version, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] where some of them are forgotten.
+    pub fn changes_after(&self, version: u64) -> Result<impl Iterator<Item = &Change>, StoreError> {
+        let oldest = self.version - self.changes.len() as u64;
+        if version < oldest {
+            return Err(StoreError::Gone { asked: version, oldest });
+        }
+        let known = usize::try_from(version - oldest).unwrap_or(usize::MAX).min(self.changes.len());
+        Ok(self.changes.range(known..))
+    }
+
+    /// Makes an object.
+    ///
+    /// # Errors
+    /// Where its name is taken, missing or not a name.
+    pub fn create(&mut self, resource: &Resource, object: Value) -> Result<Arc<Value>, StoreError> {
+        let draft = self.draft_create(resource, object)?;
+        Ok(self.commit(draft))
+    }
+
+    /// Changes a part of an object.
+    ///
+    /// # Errors
+    /// Where it is not there, or the given `resourceVersion` or `uid` is not the stored one.
+    pub fn update(&mut self, key: &Key, object: Value, part: Part) -> Result<Arc<Value>, StoreError> {
+        let draft = self.draft_update(key, object, part)?;
+        Ok(self.commit(draft))
+    }
+
+    /// Deletes an object, gracefully where it has finalizers or is a pod that runs.
+    ///
+    /// # Errors
+    /// Where it is not there, or a precondition does not hold.
+    pub fn delete(&mut self, key: &Key, deletion: &Deletion) -> Result<Arc<Value>, StoreError> {
+        let draft = self.draft_delete(key, deletion)?;
+        Ok(self.commit(draft))
+    }
+
+    /// Does what controllers want, in order; what was refused comes back. A write that changes nothing is none.
+    pub fn apply(&mut self, writes: &[Write]) -> Vec<StoreError> {
+        writes.iter().filter_map(|write| self.apply_one(write).err()).collect()
+    }
+
+    fn apply_one(&mut self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::Create { resource, object } => self.create(resource, object.clone()),
+            Write::Update { key, object } => {
+                let mut object = object.clone();
+                if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.remove("resourceVersion"); // one lock holds over reading and writing: nobody wrote in between
+                }
+                self.update(key, object, Part::AllButStatus)
+            }
+            Write::Status { key, status } => self.update(key, json!({"status": status}), Part::Status),
+            Write::Delete { key } => self.delete(key, &Deletion::default()),
+            Write::Remove { key } => {
+                self.delete(key, &Deletion { grace_seconds: Some(0), ..Deletion::default() })
+            }
+        }
+        .map(|_| ())
+    }
+}

@@ -1,0 +1,152 @@
+//! The truth about a simulated world, for tests only: when service really was there, and what the ledger's nodes really took.
+//!
+//! Made from the network's routes, the resolvers' caches and the nodes' storages; it imports nothing that measures, so that a test
+//! can hold what was measured against it. Recorded at changes, and only where a test asked for it before them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::net::names::{Answer, Records, lookup};
+use super::net::network::State;
+use super::net::{Network, Source};
+use crate::model::name::{Name, Vantage};
+use crate::model::time::At;
+
+/// The port that [`Truth::served`] speaks of.
+const HTTP: u16 = 80;
+
+/// How many services deep a request is followed.
+const DEEPEST: u32 = 8;
+
+/// What is written down while the world goes on.
+pub struct Recorder {
+    vantages: BTreeMap<Vantage, Source>,
+    /// By vantage and address: from when on it would have served or not.
+    ways: BTreeMap<(Vantage, SocketAddrV4), Vec<(At, bool)>>,
+    /// By place and name: the answers that its resolver remembered.
+    answers: BTreeMap<(Name, String), Vec<Remembered>>,
+    /// What the authority answered, from when on.
+    authority: Vec<(At, Records)>,
+}
+
+struct Remembered {
+    at: At,
+    expires: At,
+    addresses: Vec<IpAddr>,
+}
+
+impl Recorder {
+    /// Notes which addresses serve whom now.
+    pub(super) fn record(state: &mut State, clock: &Clock) {
+        let Some(mut recorder) = state.recorder.take() else { return };
+        let now = clock.now();
+        for (vantage, source) in &recorder.vantages {
+            for to in state.public() {
+                let serves = state.would_serve(source, to, DEEPEST, now);
+                let way = recorder.ways.entry((vantage.clone(), to)).or_default();
+                note(way, now, serves);
+            }
+        }
+        let gone = |to: &SocketAddrV4| !state.public().contains(to);
+        for ((_, to), way) in &mut recorder.ways {
+            if way.last().is_some_and(|(_, serves)| *serves) && gone(to) {
+                note(way, now, false);
+            }
+        }
+        state.recorder = Some(recorder);
+    }
+
+    /// Notes what the authority answers from now on.
+    pub(super) fn published(state: &mut State, now: At) {
+        let records = state.records.clone();
+        if let Some(recorder) = &mut state.recorder {
+            recorder.authority.push((now, records));
+        }
+    }
+
+    /// Notes what a resolver remembers from now on.
+    pub(super) fn cached(state: &mut State, place: &Name, name: &str, answer: &Answer, now: At) {
+        if let Some(recorder) = &mut state.recorder {
+            let addresses = answer.addresses.clone();
+            let key = (place.clone(), name.to_owned());
+            let fill = Remembered { at: now, expires: now.plus(answer.ttl), addresses };
+            recorder.answers.entry(key).or_default().push(fill);
+        }
+    }
+
+    /// The address that a place would ask at an instant.
+    fn address(&self, place: &Name, host: &str, at: At) -> Option<IpAddr> {
+        let fills = self.answers.get(&(place.clone(), host.to_owned()));
+        let remembered = fills.into_iter().flatten().rev().find(|fill| fill.at <= at && at < fill.expires);
+        match remembered {
+            Some(fill) => fill.addresses.first().copied(),
+            None => {
+                let records =
+                    self.authority.iter().rev().find(|(from, _)| *from <= at).map(|(_, records)| records);
+                lookup(records?, host)?.addresses.first().copied()
+            }
+        }
+    }
+}
+
+/// Adds a change to what is piecewise constant; the last word of an instant counts.
+fn note(way: &mut Vec<(At, bool)>, at: At, value: bool) {
+    if way.last().is_some_and(|(last, _)| *last == at) {
+        way.pop();
+    }
+    if way.last().is_none_or(|(_, last)| *last != value) {
+        way.push((at, value));
+    }
+}
+
+fn value(way: &[(At, bool)], at: At) -> bool {
+    way.iter().rev().find(|(from, _)| *from <= at).is_some_and(|(_, value)| *value)
+}
+
+/// The truth from the instant on at which a test asked for it.
+pub struct Truth {
+    network: Arc<Network>,
+}
+
+impl Truth {
+    pub(super) fn begin(network: &Arc<Network>, vantages: BTreeMap<Vantage, Source>) -> Truth {
+        let mut state = network.lock();
+        let authority = vec![(At(i64::MIN), state.records.clone())];
+        let recorder = Recorder { vantages, ways: BTreeMap::new(), answers: BTreeMap::new(), authority };
+        state.recorder = Some(recorder);
+        Recorder::record(&mut state, &network.clock);
+        drop(state);
+        Truth { network: Arc::clone(network) }
+    }
+
+    /// From when on a GET of `http://host/` sent by a vantage would have been answered well or not: by the address that its
+    /// resolver would have given, with every step of the way, and the processes behind, as they were at that instant. Where several
+    /// endpoints may be asked, all of them.
+    pub fn served(&self, vantage: &Vantage, host: &str) -> Vec<(At, bool)> {
+        let state = self.network.lock();
+        let Some(recorder) = &state.recorder else { return Vec::new() };
+        let Some(source) = recorder.vantages.get(vantage) else { return Vec::new() };
+        let mine = recorder.ways.iter().filter(|((of, _), _)| of == vantage);
+        let ways: BTreeMap<SocketAddrV4, &Vec<(At, bool)>> = mine.map(|((_, to), way)| (*to, way)).collect();
+        let mut instants: Vec<At> = ways.values().flat_map(|way| way.iter().map(|(at, _)| *at)).collect();
+        let start = instants.iter().min().copied().unwrap_or_default();
+        instants.extend(recorder.authority.iter().map(|(at, _)| *at));
+        let fills = recorder.answers.get(&(source.place.clone(), host.to_owned()));
+        instants.extend(fills.into_iter().flatten().flat_map(|fill| [fill.at, fill.expires]));
+        instants.retain(|at| (start..=self.network.clock.now()).contains(at));
+        instants.sort_unstable();
+        let mut served = Vec::new();
+        for at in instants {
+            let serves = match recorder.address(&source.place, host, at) {
+                Some(IpAddr::V4(address)) => {
+                    ways.get(&SocketAddrV4::new(address, HTTP)).is_some_and(|way| value(way, at))
+                }
+                Some(IpAddr::V6(_)) | None => false,
+            };
+            note(&mut served, at, serves);
+        }
+        served
+    }
+}

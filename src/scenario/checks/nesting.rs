@@ -1,0 +1,28 @@
+//! `parallel` holds no `parallel`, and a procedure no `procedure`: what runs when stays readable.
+
+use super::steps;
+use crate::document::{Diagnostic, Path, Text};
+use crate::scenario::{Action, Scenario, Step};
+
+pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for placed in steps(scenario) {
+        if let Action::Parallel(steps) = &placed.step.action {
+            inner(steps, &placed.action(), placed.text, "parallel", &mut found);
+        }
+    }
+    for procedure in &scenario.procedures {
+        let path = Path::spec().then("steps");
+        inner(&procedure.spec.steps, &path, &procedure.text, "procedure", &mut found);
+    }
+    found
+}
+
+fn inner(steps: &[Step], path: &Path, text: &Text, key: &str, found: &mut Vec<Diagnostic>) {
+    for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.action.key() == key) {
+        let path = path.then(index).then(step.action.key());
+        let place = text.place_of_key(&path);
+        let message = format!("a `{key}` cannot hold a `{key}`");
+        found.push(Diagnostic::error(message, Some(place)).help("put its steps here instead"));
+    }
+}

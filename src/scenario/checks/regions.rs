@@ -1,0 +1,89 @@
+//! Regions and vantages exist, and the one that is lost does not take over.
+
+use super::steps;
+use crate::document::{Diagnostic, Path, Text};
+use crate::model::name::Region;
+use crate::scenario::{Action, Scenario};
+
+pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let spec = &drill.spec;
+    let mut found = Vec::new();
+    let path = Path::spec().then("regions");
+    if spec.regions.lost.is_some() && spec.regions.lost == spec.regions.takes_over {
+        found.push(
+            drill
+                .text
+                .error(&path.then("takesOver"), "the lost region cannot take over")
+                .help("name the region that is left"),
+        );
+    }
+    for (key, region) in [("lost", &spec.regions.lost), ("takesOver", &spec.regions.takes_over)] {
+        if let Some(region) = region {
+            found.extend(unknown(scenario, &drill.text, &path.then(key), region.as_str(), false));
+        }
+    }
+    for (index, probe) in spec.probes.iter().enumerate() {
+        let path = Path::spec().then("probes").then(index).then("from");
+        if probe.from.is_empty() {
+            found.push(
+                drill.text.error(&path, "a probe needs a vantage").help("write `[outside]`, or leave it out"),
+            );
+        }
+        for (index, vantage) in probe.from.iter().enumerate() {
+            found.extend(unknown(scenario, &drill.text, &path.then(index), vantage.as_str(), true));
+        }
+    }
+    if let Some(ledger) = &spec.workload.ledger {
+        let path = Path::spec().then("workload").then("ledger").then("from");
+        found.extend(unknown(scenario, &drill.text, &path, ledger.from.as_str(), true));
+    }
+    for placed in steps(scenario) {
+        if let Some((kind, parameters)) = placed.step.action.parameters() {
+            if let Some(region) = parameters["region"].as_str() {
+                let path = placed.action().then(kind).then("region");
+                found.extend(unknown(scenario, placed.text, &path, region, false));
+            }
+            found.extend(homeless(scenario, &placed.step.action).map(|(part, whose)| {
+                let message = format!("in which region? `spec.regions.{part}` does not say");
+                let place = placed.text.place_of_key(&placed.action().then(kind));
+                Diagnostic::error(message, Some(place))
+                    .help(format!("add `regions: {{{part}: NAME}}`, where {whose} act"))
+            }));
+        }
+    }
+    found
+}
+
+/// The default region that a step needs and the drill lacks.
+fn homeless(scenario: &Scenario, action: &Action) -> Option<(&'static str, &'static str)> {
+    let missing = super::region_of(scenario, action).is_none();
+    match action {
+        Action::Fault(_) if missing => Some(("lost", "faults")),
+        Action::Recover(_) if missing => Some(("takesOver", "recoveries")),
+        Action::Fault(_)
+        | Action::Recover(_)
+        | Action::RemoveFault(_)
+        | Action::Declare(_)
+        | Action::Wait(_)
+        | Action::Task(_)
+        | Action::Notify(_)
+        | Action::Check(_)
+        | Action::Procedure(_)
+        | Action::Parallel(_) => None,
+    }
+}
+
+/// A region that neither the surroundings nor, where there are none, the drill itself knows.
+fn unknown(scenario: &Scenario, text: &Text, path: &Path, name: &str, vantage: bool) -> Option<Diagnostic> {
+    let own = &scenario.drill.spec.regions;
+    let mut known: Vec<&str> = match &scenario.surroundings {
+        Some(surroundings) => surroundings.regions.iter().map(Region::as_str).collect(),
+        None => own.lost.iter().chain(&own.takes_over).map(Region::as_str).collect(),
+    };
+    if vantage {
+        known.push("outside");
+    }
+    let what = if vantage { "vantage" } else { "region" };
+    (!known.contains(&name)).then(|| text.unknown(path, what, name, known.iter().copied()))
+}

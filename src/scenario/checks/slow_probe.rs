@@ -1,0 +1,69 @@
+//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, and nothing is zero.
+
+use super::steps;
+use crate::document::{Diagnostic, Path};
+use crate::model::time::Duration;
+use crate::scenario::Scenario;
+
+/// How many samples an RTO holds at least.
+const SAMPLES: u32 = 100;
+
+pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let mut found = zeros(scenario);
+    for (index, probe) in drill.spec.probes.iter().enumerate() {
+        let path = Path::spec().then("probes").then(index).then("every");
+        let rto = scenario.catalogue.as_ref().and_then(|catalogue| {
+            let service = catalogue.spec.service(probe.service.as_ref()?)?;
+            match &drill.spec.regions.lost {
+                Some(lost) => service.targets.get(lost).map(|targets| targets.rto),
+                None => service.targets.values().map(|targets| targets.rto).min(),
+            }
+        });
+        if let Some(rto) = rto
+            && rto > Duration::ZERO
+            && u128::from(SAMPLES) * probe.every.as_nanos() > rto.as_nanos()
+        {
+            let most = Duration::from(*rto / SAMPLES);
+            let message = format!(
+                "too slow for the RTO of {rto}: the measured time would be too coarse to say anything"
+            );
+            found.push(drill.text.error(&path, message).help(format!("ask at least every {most}")));
+        }
+    }
+    found
+}
+
+fn zeros(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let mut zero: Vec<Diagnostic> = Vec::new();
+    let mut refuse = |text: &crate::document::Text, path: Path, time: Duration, what: &str| {
+        if time == Duration::ZERO {
+            zero.push(
+                text.error(&path, format!("{what} cannot be zero"))
+                    .help("write it like `100ms`, `1s` or `5m`"),
+            );
+        } else if time.as_nanos() % 1_000_000 != 0 {
+            zero.push(text.error(&path, format!("{what} is in whole milliseconds")).help("round it"));
+        }
+    };
+    for (index, probe) in drill.spec.probes.iter().enumerate() {
+        let path = Path::spec().then("probes").then(index);
+        refuse(&drill.text, path.then("every"), probe.every, "a probe's period");
+        refuse(&drill.text, path.then("timeout"), probe.timeout, "a probe's timeout");
+    }
+    if let Some(ledger) = &drill.spec.workload.ledger {
+        let path = Path::spec().then("workload").then("ledger");
+        refuse(&drill.text, path.then("timeout"), ledger.timeout, "a write's timeout");
+    }
+    for (index, abort) in drill.spec.limits.abort_when.iter().enumerate() {
+        let path = Path::spec().then("limits").then("abortWhen").then(index).then("failsFor");
+        refuse(&drill.text, path, abort.fails_for, "the time after which to abort");
+    }
+    for placed in steps(scenario) {
+        if let Some(timeout) = placed.step.timeout {
+            refuse(placed.text, placed.path.then("timeout"), timeout, "a step's timeout");
+        }
+    }
+    zero
+}

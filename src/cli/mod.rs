@@ -7,5 +7,4 @@ pub mod heal;
 pub mod ledger;
 pub mod plan;
 pub mod progress;
-pub mod rehearsal;
-pub mod run;
+pub mod report;

@@ -9,7 +9,7 @@ use super::view::{
     Service, Shown, View,
 };
 use super::{actions, rows, story, words};
-use crate::measure::{Actual, Finding, Measured, ServiceMeasured};
+use crate::measure::{Actual, Finding, Measured, Records, ServiceMeasured};
 use crate::model::event::{Ended, What};
 use crate::model::evidence::{Evidence, Header};
 use crate::model::name::Name;
@@ -96,8 +96,6 @@ fn run(evidence: &Evidence, measured: &Measured) -> Run {
 }
 
 fn headline(run: &Run, measured: &Measured, judged: &Judged) -> Headline {
-    let count = |verdict| judged.objectives.iter().filter(|o| o.verdict == verdict).count() as u64;
-    let promises = |number| words::count(number, "promise");
     let judged_word = match judged.overall {
         Overall::Met => "Met",
         Overall::Indeterminate | Overall::Inconclusive => "Not shown",
@@ -105,19 +103,16 @@ fn headline(run: &Run, measured: &Measured, judged: &Judged) -> Headline {
         Overall::Missed => "Missed",
     };
     let judged_sentence = match judged.overall {
-        Overall::Met => {
-            format!("Every promise that this run exercised was kept: {} of them.", count(Verdict::Met))
+        Overall::Met => "Every promise that this run exercised was kept.".to_owned(),
+        Overall::Indeterminate => {
+            format!(
+                "Not decided: {}. The target lies inside what was measured.",
+                named(judged, Verdict::Indeterminate)
+            )
         }
-        Overall::Indeterminate => format!(
-            "{} could not be decided: the target lies inside what was measured.",
-            words::sentence(&promises(count(Verdict::Indeterminate)))
-        ),
-        Overall::Inconclusive => "Too little was seen to say whether the promises were kept.".to_owned(),
+        Overall::Inconclusive => "Too little was seen to say whether every promise was kept.".to_owned(),
         Overall::Invalid => "The run is invalid, so its numbers say nothing about the promises.".to_owned(),
-        Overall::Missed => {
-            let (missed, met) = (count(Verdict::Missed), count(Verdict::Met));
-            format!("{} broken, {met} kept.", words::sentence(&promises(missed)))
-        }
+        Overall::Missed => format!("Broken: {}.", named(judged, Verdict::Missed)),
     };
     let (word, sentence) = match &measured.ended {
         None => (
@@ -136,9 +131,43 @@ fn headline(run: &Run, measured: &Measured, judged: &Judged) -> Headline {
         overall: judged.overall,
         word: word.to_owned(),
         sentence,
-        why: judged.invalid.iter().chain(run.why.iter()).map(|why| words::sentence(why)).collect(),
+        why: tally(judged)
+            .iter()
+            .chain(&judged.invalid)
+            .chain(&run.why)
+            .map(|why| words::sentence(why))
+            .collect(),
         confidence: confidence(judged),
     }
+}
+
+/// The promises that went so, by name.
+fn named(judged: &Judged, verdict: Verdict) -> String {
+    let these = judged.objectives.iter().filter(|judgement| judgement.verdict == verdict);
+    let names = these.map(|judgement| {
+        format!("{} of {}", title(judgement.objective.kind).to_lowercase(), judgement.objective.service)
+    });
+    names.collect::<Vec<_>>().join("; ")
+}
+
+/// How many promises went how, all of them.
+fn tally(judged: &Judged) -> Option<String> {
+    let all = [
+        Verdict::Met,
+        Verdict::Missed,
+        Verdict::Indeterminate,
+        Verdict::Inconclusive,
+        Verdict::Void,
+        Verdict::NotExercised,
+    ];
+    let counts = all.into_iter().filter_map(|verdict| {
+        let count = judged.objectives.iter().filter(|judgement| judgement.verdict == verdict).count();
+        (count > 0).then(|| format!("{count} {}", verdict_words(verdict).0.to_lowercase()))
+    });
+    let counts: Vec<String> = counts.collect();
+    (!counts.is_empty()).then(|| {
+        format!("Of {}: {}.", words::count(judged.objectives.len() as u64, "promise"), counts.join(", "))
+    })
 }
 
 /// How sure we are, in one sentence.
@@ -146,7 +175,7 @@ fn confidence(judged: &Judged) -> String {
     let widths = judged.objectives.iter().filter_map(|o| o.actual.as_ref()?.span()?.width());
     match widths.max() {
         Some(width) => format!(
-            "Each time is an interval that holds the true one. The widest of those below spans {}.",
+            "Each time is an interval that holds the true one. The widest above spans {}.",
             words::at_most(width)
         ),
         None => "No time could be bounded on both sides.".to_owned(),
@@ -156,20 +185,7 @@ fn confidence(judged: &Judged) -> String {
 fn objective(judgement: &Judgement) -> Objective {
     let Judgement { objective, verdict, prewarned, actual, records, why } = judgement;
     let span = actual.as_ref().and_then(Actual::span);
-    let lost = records.map(|records| {
-        let exactly = words::count(records.exactly, "write");
-        if records.at_most > records.exactly {
-            format!("{exactly}, at most {}", records.at_most)
-        } else {
-            exactly
-        }
-    });
-    let time = actual.as_ref().map(|actual| Shown::from(actual).text);
-    let shown = match (time, lost) {
-        (Some(time), Some(lost)) => format!("{time} ({lost})"),
-        (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => "nothing".to_owned(),
-    };
+    let shown = shown(objective.kind, actual.as_ref(), *records);
     let (word, sign) = verdict_words(*verdict);
     Objective {
         service: objective.service.to_string(),
@@ -188,6 +204,24 @@ fn objective(judgement: &Judgement) -> Objective {
         sign,
         why: why.clone(),
         gauge: span.filter(|_| objective.target.is_some()).map(|span| gauge(&span, objective.target)),
+    }
+}
+
+/// What was measured, in words: a time, a count, or why there is neither.
+fn shown(kind: ObjectiveKind, actual: Option<&Actual>, records: Option<Records>) -> String {
+    let what = if kind == ObjectiveKind::Integrity { "damaged write" } else { "lost write" };
+    let counted = records.map(|records| {
+        let exactly = words::count(records.exactly, what);
+        if records.at_most > records.exactly {
+            format!("{exactly}, at most {}", records.at_most)
+        } else {
+            exactly
+        }
+    });
+    match (actual.map(|actual| Shown::from(actual).text), counted) {
+        (Some(time), Some(counted)) => format!("{time} ({counted})"),
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => "nothing to count".to_owned(),
     }
 }
 

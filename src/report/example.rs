@@ -17,11 +17,11 @@ use crate::model::time::{At, Duration, Interval, Span};
 use crate::verdict::{Judged, Judgement};
 
 pub fn at(seconds: f64) -> At {
-    At((seconds * 1e9) as i64)
+    At((seconds * 1e3).round() as i64 * 1_000_000)
 }
 
 fn length(seconds: f64) -> Duration {
-    Duration::from_nanos((seconds * 1e9) as u64)
+    Duration::from_millis((seconds * 1e3).round() as u64)
 }
 
 fn between(a: f64, b: f64) -> Interval {
@@ -416,7 +416,11 @@ pub fn judged() -> Judged {
         verdict,
         prewarned: kind == ObjectiveKind::Rta,
         actual,
-        records: (kind == ObjectiveKind::Rpa).then_some(Records { exactly: 10, at_most: 39 }),
+        records: match kind {
+            ObjectiveKind::Rpa => Some(Records { exactly: 10, at_most: 39 }),
+            ObjectiveKind::Integrity => Some(Records::default()),
+            _ => None,
+        },
         why: why.to_owned(),
     };
     let took = |least, most| Some(Actual::Took(span(least, most)));

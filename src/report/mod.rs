@@ -107,6 +107,6 @@ impl FromStr for Format {
 }
 
 #[cfg(test)]
-mod example;
+pub mod example;
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@ pub struct Length {
 
 impl From<Duration> for Length {
     fn from(length: Duration) -> Self {
-        Length { ns: length.nanos(), text: super::words::at_most(length) }
+        Length { ns: length.nanos(), text: super::words::exact(length) }
     }
 }
 

@@ -21,10 +21,16 @@ pub fn at_most(length: Duration) -> String {
     shown(length.as_nanos().div_ceil(step(length)) * step(length))
 }
 
+/// A length that is known exactly, to the millisecond.
+pub fn exact(length: Duration) -> String {
+    shown(length.as_nanos().div_ceil(1_000_000) * 1_000_000)
+}
+
 /// A span in words: `1m 12.3s to 1m 13.4s`, `at least 5m`.
 pub fn span(span: &Span) -> String {
     match span.most {
         None => format!("at least {}", at_least(span.least)),
+        Some(most) if most == span.least => exact(most),
         Some(most) if at_least(span.least) == at_most(most) => at_most(most),
         Some(most) => format!("{} to {}", at_least(span.least), at_most(most)),
     }

@@ -226,3 +226,6 @@ fn quoted(path: &str) -> String {
         .collect();
     format!("\"{escaped}\"")
 }
+
+#[cfg(test)]
+mod tests;

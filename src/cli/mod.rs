@@ -1,1 +1,7 @@
 //! (being written)
+
+pub mod answer;
+pub mod explain;
+pub mod inputs;
+pub mod schema;
+pub mod validate;

@@ -1,2 +1,7 @@
-//! The command line: see the room `cli`.
-fn main() {}
+//! The binary: the command line and nothing else. See the crate's documentation for the picture.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drillmaster::cli::main()
+}

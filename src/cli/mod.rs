@@ -2,9 +2,119 @@
 //!
 //! People read stderr; stdout is for what a program asked for. A display that cannot be written stops nothing.
 
+pub mod answer;
 pub mod exit;
+pub mod explain;
 pub mod heal;
+pub mod inputs;
 pub mod ledger;
 pub mod plan;
 pub mod progress;
+pub mod rehearsal;
 pub mod report;
+pub mod run;
+pub mod schema;
+pub mod validate;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use answer::Answer;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::document::Look;
+
+/// Runs disaster recovery drills, measures the recovery time and data loss that really happened, and proves it.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+#[command(after_help = "Example: drillmaster run scenarios/checkout-region-failover.yaml")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Plan(plan::Args),
+    Validate(validate::Args),
+    Explain(explain::Args),
+    Schema(schema::Args),
+    Heal(heal::Heal),
+    Report(report::Report),
+    Ledger(ledger::Args),
+}
+
+/// What goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputFormat {
+    /// What people read.
+    #[default]
+    Text,
+    /// What programs read.
+    Json,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Validate(arguments) => answered(validate::run(&arguments, look())),
+        Command::Explain(arguments) => answered(explain::run(&arguments)),
+        Command::Schema(arguments) => answered(schema::run(&arguments)),
+        Command::Heal(arguments) => heal::run(&arguments),
+        Command::Report(arguments) => match report::run(&arguments) {
+            Ok(()) => exit::code(exit::MET),
+            Err(error) => failed(&error, exit::JOURNAL),
+        },
+        Command::Ledger(arguments) => ledger(arguments),
+    }
+}
+
+fn ledger(arguments: ledger::Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, exit::BUG),
+    };
+    match runtime.block_on(ledger::run(arguments)) {
+        Ok(code) => exit::code(code),
+        Err(error) => failed(&error, exit::USAGE),
+    }
+}
+
+fn answered(answer: Answer) -> ExitCode {
+    match answer {
+        Answer::Said(text) => {
+            print(&text);
+            exit::code(exit::MET)
+        }
+        Answer::Refused(text) => {
+            say(text.trim_end());
+            exit::code(exit::USAGE)
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    say(&format!("error: {error}"));
+    exit::code(code)
+}
+
+/// How diagnostics look on stderr: with colours on a terminal that has not been asked to do without.
+fn look() -> Look {
+    match std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        true => Look::Coloured,
+        false => Look::Plain,
+    }
+}
+
+/// A line for people. One that cannot be written is no reason to stop a drill (I6).
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Output for programs; whoever closed the pipe has read enough.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

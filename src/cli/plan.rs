@@ -3,13 +3,58 @@
 //! The table answers, top to bottom, what was promised, what will be done by whom and for how long, what takes it back, and what
 //! it puts at risk.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use serde_json::{Value, json};
+
+use super::rehearsal::{self, Rehearsal};
+use super::{OutputFormat, exit, failed, inputs, look, print, say};
 
 use crate::model::name::{Name, StepId};
 use crate::model::plan::{Action, Check, Plan, ProofBy, Step, Wait};
 use crate::model::scene::Refusal;
 use crate::model::target::{Objective, ObjectiveKind};
 use crate::plan::{Effects, Planned};
+
+/// Show what a drill would do, and change nothing: its regions are simulated to find out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: drillmaster plan scenarios/checkout-region-failover.yaml")]
+pub struct Args {
+    /// The drill's file; what it refers to is found in its folder.
+    pub drill: PathBuf,
+    /// More files with documents that it refers to.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A table for people, or JSON.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Args) -> ExitCode {
+    let inputs = match inputs::load(&arguments.drill, &arguments.files) {
+        Ok(inputs) => inputs,
+        Err(findings) => {
+            say(&findings.render(look()));
+            return exit::code(exit::USAGE);
+        }
+    };
+    let runtime = match rehearsal::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, exit::BUG),
+    };
+    match runtime.block_on(Rehearsal::prepare(&inputs, 0, 0)) {
+        Ok(Rehearsal { plan, effects, .. }) => {
+            match arguments.output {
+                OutputFormat::Text => print(&table(&plan, &effects)),
+                OutputFormat::Json => print(&format!("{:#}\n", json(&plan, &effects))),
+            }
+            exit::code(exit::MET)
+        }
+        Err(error) => rehearsal::refused(&inputs, &error),
+    }
+}
 
 /// How many names of a blast radius are printed; the rest is counted.
 const MOST_NAMES: usize = 4;

@@ -2,10 +2,13 @@
 //!
 //! A function of documents, seed and `--at` alone: same in, same bytes out (I10). Tests run it with evidence in memory.
 
+use std::process::ExitCode;
+
 use tokio::sync::watch;
 
 use super::inputs::Inputs;
-use crate::document::Diagnostic;
+use super::{exit, look, say};
+use crate::document::{self, Diagnostic};
 use crate::engine::{self, Finished, Head, SharedSink, Watcher};
 use crate::inventory;
 use crate::journal::chain::sha256;
@@ -82,4 +85,13 @@ fn run_id(inputs: &Inputs, seed: u64, wall_unix_ns: i64) -> RunId {
     }
     let digest = sha256(text.as_bytes());
     RunId(digest.0.chars().take(RUN_ID_DIGITS).collect())
+}
+
+/// Says why a drill cannot be rehearsed.
+pub(super) fn refused(inputs: &Inputs, error: &RehearsalError) -> ExitCode {
+    say(&format!("error: {error}"));
+    if let RehearsalError::Plan(diagnostics) = error {
+        say(&document::render(diagnostics, inputs.warnings.sources.iter().map(AsRef::as_ref), look()));
+    }
+    exit::code(exit::USAGE)
 }

@@ -9,10 +9,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use super::inputs::{self, Inputs};
-use super::rehearsal::{Rehearsal, RehearsalError, runtime};
+use super::rehearsal::{self, Rehearsal, runtime};
 use super::report::{Written, write_all};
-use super::{OutputFormat, exit, progress, say};
-use crate::document::{self, Look};
+use super::{OutputFormat, exit, failed, look, progress, say};
 use crate::engine::Finished;
 use crate::journal::{self, Writer};
 use crate::model::event::Ended;
@@ -51,17 +50,17 @@ pub fn run(arguments: &Run) -> ExitCode {
     let inputs = match inputs::load(&arguments.drill, &arguments.files) {
         Ok(inputs) => inputs,
         Err(findings) => {
-            say(&findings.render(Look::of_stderr()));
+            say(&findings.render(look()));
             return exit::code(exit::USAGE);
         }
     };
     if !inputs.warnings.diagnostics.is_empty() {
-        say(&inputs.warnings.render(Look::of_stderr()));
+        say(&inputs.warnings.render(look()));
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return super::bug(&format!("no runtime: {error}")),
+        Err(error) => return failed(&error, exit::BUG),
     };
     runtime.block_on(rehearse(arguments, &inputs, seed))
 }
@@ -70,7 +69,7 @@ async fn rehearse(arguments: &Run, inputs: &Inputs, seed: u64) -> ExitCode {
     let wall = arguments.at.timestamp_nanos_opt().unwrap_or_default();
     let rehearsal = match Rehearsal::prepare(inputs, seed, wall).await {
         Ok(rehearsal) => rehearsal,
-        Err(error) => return refused(inputs, &error),
+        Err(error) => return rehearsal::refused(inputs, &error),
     };
     let (drill, run) = (rehearsal.plan.drill.clone(), rehearsal.head.run.clone());
     let folder =
@@ -119,15 +118,6 @@ fn interrupts() -> watch::Receiver<bool> {
     receiver
 }
 
-fn refused(inputs: &Inputs, error: &RehearsalError) -> ExitCode {
-    say(&format!("error: {error}"));
-    if let RehearsalError::Plan(diagnostics) = error {
-        let sources = inputs.sources();
-        say(&document::render(diagnostics, sources.iter().map(AsRef::as_ref), Look::of_stderr()));
-    }
-    exit::code(exit::USAGE)
-}
-
 /// Measures, judges, reports, and says how it went.
 fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished, head: &str) -> ExitCode {
     let evidence = match journal::read(folder) {
@@ -140,13 +130,13 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
     let runbook = inputs.runbook.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
     let written = match write_all(folder, &evidence, runbook) {
         Ok(written) => written,
-        Err(error) => return super::bug(&error.to_string()),
+        Err(error) => return failed(&error, exit::BUG),
     };
     summarise(finished, &written, folder, head);
     if arguments.output == OutputFormat::Json {
         match std::fs::read_to_string(folder.join("result.json")) {
             Ok(text) => super::print(&text),
-            Err(error) => return super::bug(&format!("result.json: {error}")),
+            Err(error) => return failed(&error, exit::BUG),
         }
     }
     exit::code(exit::of_run(finished, written.judged.overall))

@@ -192,6 +192,11 @@ impl Untyped {
         ordered(found)
     }
 
+    /// An error at a path.
+    pub fn error(&self, path: &Path, message: impl AsRef<str>) -> Diagnostic {
+        Diagnostic::error(message, Some(self.source.place(self.root.find(path))))
+    }
+
     /// What only the type itself refused; it quotes the text, which leads back to the place.
     fn unfit(&self, error: &serde_json::Error) -> Diagnostic {
         let message = error.to_string();

@@ -30,7 +30,7 @@ struct Checker<'a> {
 }
 
 /// A schema with its references followed.
-struct View<'a> {
+pub(crate) struct View<'a> {
     /// The name of the type that it was referred to by.
     name: Option<&'a str>,
     /// From the reference to what it refers to.
@@ -39,18 +39,18 @@ struct View<'a> {
 
 /// The keys that a mapping may have.
 #[derive(Default)]
-struct Fields<'a> {
-    known: BTreeMap<&'a str, &'a Value>,
-    required: Vec<&'a str>,
+pub(crate) struct Fields<'a> {
+    pub(crate) known: BTreeMap<&'a str, &'a Value>,
+    pub(crate) required: Vec<&'a str>,
     /// Exactly one of these stands there.
-    choice: BTreeMap<&'a str, &'a Value>,
+    pub(crate) choice: BTreeMap<&'a str, &'a Value>,
     /// The type of the values of any other key.
-    others: Option<&'a Value>,
+    pub(crate) others: Option<&'a Value>,
     closed: bool,
 }
 
 impl<'a> View<'a> {
-    fn of(schema: &'a Value, root: &'a Value) -> View<'a> {
+    pub(crate) fn of(schema: &'a Value, root: &'a Value) -> View<'a> {
         let mut view = View { name: None, layers: Vec::new() };
         let mut next = Some(schema);
         while let Some(Value::Object(layer)) = next
@@ -72,11 +72,11 @@ impl<'a> View<'a> {
         view
     }
 
-    fn get(&self, keyword: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, keyword: &str) -> Option<&'a Value> {
         self.layers.iter().find_map(|layer| layer.get(keyword))
     }
 
-    fn text(&self, keyword: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, keyword: &str) -> Option<&'a str> {
         self.get(keyword).and_then(Value::as_str)
     }
 
@@ -99,7 +99,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn alternatives(&self) -> &'a [Value] {
+    pub(crate) fn alternatives(&self) -> &'a [Value] {
         self.get("oneOf").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
@@ -117,7 +117,7 @@ impl<'a> View<'a> {
         own.filter_map(Value::as_str).chain(self.alternatives().iter().flat_map(of)).collect()
     }
 
-    fn fields(&self) -> Fields<'a> {
+    pub(crate) fn fields(&self) -> Fields<'a> {
         let mut fields = Fields::default();
         for layer in &self.layers {
             if let Some(Value::Object(properties)) = layer.get("properties") {
@@ -139,7 +139,7 @@ impl<'a> View<'a> {
     }
 
     /// What it wants, in words.
-    fn wants(&self) -> String {
+    pub(crate) fn wants(&self) -> String {
         let words = self.words();
         let choice = self.fields().choice;
         if !choice.is_empty() && self.kind() != Some("object") {
@@ -443,7 +443,7 @@ fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-fn first_sentence(text: &str) -> String {
+pub(crate) fn first_sentence(text: &str) -> String {
     let line = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
     line.trim_end_matches('.').to_owned()
 }

@@ -41,6 +41,10 @@ pub struct SandboxSpec {
     pub happenings: Vec<Happening>,
 }
 
+impl crate::document::Kind for SandboxSpec {
+    const KIND: &'static str = "SandboxSpec";
+}
+
 /// A simulated region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

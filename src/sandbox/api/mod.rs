@@ -45,6 +45,7 @@ use super::state::{Availability, RegionState};
 use crate::world::Io;
 use answer::{Answer, Refusal};
 pub use client::client;
+pub use resources::{Kind, kind_of};
 use path::Asked;
 
 /// The largest request body, as in Kubernetes.

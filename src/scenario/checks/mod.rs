@@ -21,6 +21,8 @@ pub mod unknown_service;
 pub mod unknown_step;
 pub mod unproven_fault;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Action, Drill, Procedure, Scenario, Step};
@@ -148,6 +150,23 @@ fn add<'a>(scenario: &'a Scenario, placed: &mut Vec<Placed<'a>>, at: Placed<'a>,
         | Action::Check(_)
         | Action::Procedure(_) => {}
     }
+}
+
+/// The procedures that a drill's steps name, each once.
+pub fn named_procedures(drill: &Drill) -> BTreeSet<Name> {
+    let named = drill.all_steps().filter_map(|(_, step)| match &step.action {
+        Action::Procedure(name) => Some(name.clone()),
+        Action::Fault(_)
+        | Action::Recover(_)
+        | Action::RemoveFault(_)
+        | Action::Declare(_)
+        | Action::Wait(_)
+        | Action::Task(_)
+        | Action::Notify(_)
+        | Action::Check(_)
+        | Action::Parallel(_) => None,
+    });
+    named.collect()
 }
 
 /// The region that a fault or a recovery acts in.

@@ -1,0 +1,378 @@
+//! A drill file and everything that it refers to, from its folder or from files given with `-f`.
+//!
+//! Documents are found by `metadata.name`; two with one name are an error. A document is as trusted as its folder: the
+//! runbook and the manifests lie in it, symbolic links included, and are bounded. The exact bytes of all that was used are
+//! kept for the evidence.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use crate::catalogue::{self, ServiceCatalogue};
+use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
+use crate::model::name::Name;
+use crate::sandbox::spec::SandboxSpec;
+use crate::scenario::checks::{self, leaves_folder::stays_inside};
+use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
+
+/// The longest runbook or manifest in bytes.
+const LONGEST_FILE: u64 = 10 << 20;
+
+/// The most files that are looked through for a name.
+const MOST_FILES: usize = 500;
+
+/// Every kind of document that a file may hold.
+pub const KINDS: [&str; 4] = [Drill::KIND, ServiceCatalogue::KIND, SandboxSpec::KIND, Procedure::KIND];
+
+/// All that a run needs to know.
+#[derive(Debug)]
+pub struct Inputs {
+    pub scenario: Scenario,
+    pub sandbox: Option<Document<SandboxSpec>>,
+    /// The runbook's path, as the drill names it, and its text.
+    pub runbook: Option<(String, String)>,
+    /// The sandbox's manifests by their path, as its document names them.
+    pub manifests: BTreeMap<String, String>,
+    /// The exact bytes of every file that was used, by its path from the drill's folder.
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub warnings: Findings,
+}
+
+/// Diagnostics with the texts that they speak of.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Vec<Arc<Source>>,
+}
+
+impl Findings {
+    /// As a person reads them.
+    pub fn render(&self, look: Look) -> String {
+        document::render(&self.diagnostics, self.sources.iter().map(Arc::as_ref), look)
+    }
+
+    /// Whether one of them is an error.
+    pub fn refused(&self) -> bool {
+        refused(&self.diagnostics)
+    }
+}
+
+/// Loads a drill file and what it refers to.
+///
+/// # Errors
+/// Everything that is wrong with the documents, at once.
+pub fn load(drill: &FilePath, more: &[PathBuf]) -> Result<Inputs, Findings> {
+    let mut loader = Loader {
+        folder: folder_of(drill),
+        shelf: BTreeMap::new(),
+        found: Findings::default(),
+        files: BTreeMap::new(),
+    };
+    let inputs = loader.load(drill, more);
+    let mut found = loader.found;
+    found.diagnostics = ordered(found.diagnostics);
+    match inputs {
+        Some(inputs) if !found.refused() => Ok(Inputs { files: loader.files, warnings: found, ..inputs }),
+        Some(_) | None => Err(found),
+    }
+}
+
+fn folder_of(file: &FilePath) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent != FilePath::new("") => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+struct Loader {
+    folder: PathBuf,
+    /// Documents by kind and name, and where each came from.
+    shelf: BTreeMap<(String, Name), Vec<Shelved>>,
+    found: Findings,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Clone)]
+struct Shelved {
+    document: Untyped,
+    file: PathBuf,
+}
+
+impl Loader {
+    fn load(&mut self, file: &FilePath, more: &[PathBuf]) -> Option<Inputs> {
+        let source = self.source(file)?;
+        let documents = self.note(document::documents(&source).map_err(|error| vec![error]))?;
+        let (drills, others): (Vec<Untyped>, Vec<Untyped>) =
+            documents.into_iter().partition(|document| document.kind == Drill::KIND);
+        let drill = match drills.as_slice() {
+            [drill] => self.note(drill.typed::<Drill>()),
+            [] => {
+                let message = format!("`{}` holds no Drill", file.display());
+                self.say(
+                    Diagnostic::error(message, None)
+                        .help("name the file of the drill; what it needs is found"),
+                );
+                others.iter().filter(|other| !KINDS.contains(&other.kind.as_str())).for_each(|other| {
+                    self.found.diagnostics.extend(other.unknown_kind(&KINDS));
+                });
+                None
+            }
+            [_, second, ..] => {
+                let message = format!("a second Drill, `{}`, stands in the same file", second.name);
+                self.say(
+                    second
+                        .error(&Path::default().then("kind"), message)
+                        .help("give each drill a file of its own"),
+                );
+                None
+            }
+        }?;
+        for document in others {
+            self.shelve(document, file);
+        }
+        self.fill_shelf(file, more);
+        let catalogue = self.referred::<ServiceCatalogue>(drill.spec.catalogue.as_ref());
+        let sandbox = self.sandbox(&drill);
+        let procedures: Vec<_> = checks::named_procedures(&drill.spec)
+            .into_iter()
+            .filter_map(|name| self.referred::<Procedure>(Some(&name)))
+            .collect();
+        let runbook = self.runbook(&drill);
+        let manifests =
+            sandbox.as_ref().map(|(sandbox, file)| self.manifests(sandbox, file)).unwrap_or_default();
+        if self.found.refused() {
+            return None;
+        }
+        if let Some(catalogue) = &catalogue {
+            self.found.diagnostics.extend(catalogue::checks::all(catalogue));
+        }
+        let surroundings = sandbox.as_ref().map(|(sandbox, _)| surroundings(&sandbox.spec));
+        let scenario = Scenario { drill, catalogue, procedures, surroundings };
+        self.found.diagnostics.extend(checks::all(&scenario));
+        Some(Inputs {
+            scenario,
+            sandbox: sandbox.map(|(sandbox, _)| sandbox),
+            runbook,
+            manifests,
+            files: BTreeMap::new(),
+            warnings: Findings::default(),
+        })
+    }
+
+    fn say(&mut self, diagnostic: Diagnostic) {
+        self.found.diagnostics.push(diagnostic);
+    }
+
+    /// The value, or its diagnostics noted.
+    fn note<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        result.map_err(|errors| self.found.diagnostics.extend(errors)).ok()
+    }
+
+    /// A file that is used: its text, its bytes kept.
+    fn source(&mut self, file: &FilePath) -> Option<Arc<Source>> {
+        let bytes = self.note(bytes_of(file).map_err(|error| vec![error]))?;
+        let source = Source::from_bytes(&file.display().to_string(), &bytes).map_err(|error| vec![error]);
+        let source = Arc::new(self.note(source)?);
+        self.keep(file, bytes);
+        self.found.sources.push(source.clone());
+        Some(source)
+    }
+
+    fn keep(&mut self, file: &FilePath, bytes: Vec<u8>) {
+        let within = file.strip_prefix(&self.folder).ok();
+        let name = within.or_else(|| file.file_name().map(FilePath::new)).unwrap_or(file);
+        let name = name.display().to_string();
+        self.files.insert(name.trim_start_matches("./").replace('\\', "/"), bytes);
+    }
+
+    fn shelve(&mut self, document: Untyped, file: &FilePath) {
+        if KINDS.contains(&document.kind.as_str()) {
+            let key = (document.kind.clone(), document.name.clone());
+            self.shelf.entry(key).or_default().push(Shelved { document, file: file.to_owned() });
+        }
+    }
+
+    /// Everything that a name could mean: the files given, and the folder's. A neighbour that cannot be read is passed
+    /// over: it is another drill's affair.
+    fn fill_shelf(&mut self, drill: &FilePath, more: &[PathBuf]) {
+        for file in more {
+            let bytes = self.note(bytes_of(file).map_err(|error| vec![error]));
+            let source = bytes.and_then(|bytes| {
+                self.note(
+                    Source::from_bytes(&file.display().to_string(), &bytes).map_err(|error| vec![error]),
+                )
+            });
+            let Some(source) = source.map(Arc::new) else { continue };
+            self.found.sources.push(source.clone());
+            for document in
+                self.note(document::documents(&source).map_err(|error| vec![error])).unwrap_or_default()
+            {
+                self.shelve(document, file);
+            }
+        }
+        for file in yaml_files(&self.folder) {
+            let given = more.iter().chain([&drill.to_owned()]).any(|given| same_file(given, &file));
+            let source = || Source::from_bytes(&file.display().to_string(), &bytes_of(&file).ok()?).ok();
+            if !given
+                && let Some(documents) =
+                    source().and_then(|source| document::documents(&Arc::new(source)).ok())
+            {
+                documents.into_iter().for_each(|document| self.shelve(document, &file));
+            }
+        }
+    }
+
+    /// The one document with a name; none where there is none, which a check then says at the reference.
+    fn referred<T: Kind>(&mut self, name: Option<&Name>) -> Option<Document<T>> {
+        self.shelved::<T>(name?).map(|(document, _)| document)
+    }
+
+    fn shelved<T: Kind>(&mut self, name: &Name) -> Option<(Document<T>, PathBuf)> {
+        let candidates = self.shelf.get(&(T::KIND.to_owned(), name.clone())).cloned().unwrap_or_default();
+        match candidates.as_slice() {
+            [] => None,
+            [one] => {
+                if self.found.sources.iter().all(|source| source.path != one.document.source.path) {
+                    self.found.sources.push(one.document.source.clone());
+                }
+                if let Ok(bytes) = bytes_of(&one.file) {
+                    self.keep(&one.file, bytes);
+                }
+                let document = self.note(one.document.typed::<T>())?;
+                Some((document, one.file.clone()))
+            }
+            several => {
+                let files: Vec<String> =
+                    several.iter().map(|one| format!("`{}`", one.file.display())).collect();
+                let message =
+                    format!("more than one {} is called `{name}`: {}", T::KIND, files.join(" and "));
+                self.say(Diagnostic::error(message, None).help("rename one, or move it to another folder"));
+                None
+            }
+        }
+    }
+
+    fn sandbox(&mut self, drill: &Document<Drill>) -> Option<(Document<SandboxSpec>, PathBuf)> {
+        let name = drill.spec.sandbox.as_ref()?;
+        let before = self.found.diagnostics.len();
+        let sandbox = self.shelved::<SandboxSpec>(name);
+        if sandbox.is_none() && self.found.diagnostics.len() == before {
+            self.say(
+                drill
+                    .text
+                    .error(&Path::spec().then("sandbox"), format!("there is no SandboxSpec `{name}` here"))
+                    .help("put it into the drill's folder, or give its file with `-f`"),
+            );
+        }
+        sandbox
+    }
+
+    fn runbook(&mut self, drill: &Document<Drill>) -> Option<(String, String)> {
+        let named = drill.spec.runbook.as_ref().filter(|path| stays_inside(path))?;
+        match self.text_below(&self.folder.clone(), named) {
+            Ok(text) => Some((named.clone(), text)),
+            Err(why) => {
+                let path = Path::spec().then("runbook");
+                self.say(
+                    drill
+                        .text
+                        .error(&path, format!("`{named}` {why}"))
+                        .help("name a file below the drill's folder"),
+                );
+                None
+            }
+        }
+    }
+
+    fn manifests(&mut self, sandbox: &Document<SandboxSpec>, file: &FilePath) -> BTreeMap<String, String> {
+        let folder = folder_of(file);
+        let mut manifests = BTreeMap::new();
+        for (region, spec) in sandbox.spec.regions.iter().enumerate() {
+            for (index, named) in spec.manifests.iter().enumerate() {
+                match self.text_below(&folder, named) {
+                    Ok(text) => {
+                        manifests.insert(named.clone(), text);
+                    }
+                    Err(why) => {
+                        let path = Path::spec().then("regions").then(region).then("manifests").then(index);
+                        let error = sandbox.text.error(&path, format!("`{named}` {why}"));
+                        self.say(error.help("name a file below this document's folder"));
+                    }
+                }
+            }
+        }
+        manifests
+    }
+
+    /// The text of a file below a folder; kept for the evidence.
+    fn text_below(&mut self, folder: &FilePath, named: &str) -> Result<String, String> {
+        if !stays_inside(named) {
+            return Err("leads out of the folder".to_owned());
+        }
+        let file = folder.join(named);
+        let real = |path: &FilePath| {
+            path.canonicalize().map_err(|error| format!("cannot be read: {}", plainly(&error)))
+        };
+        if !real(&file)?.starts_with(real(folder)?) {
+            return Err("is a link that leads out of the folder".to_owned());
+        }
+        let bytes = bytes_of(&file).map_err(|error| error.message)?;
+        let text = String::from_utf8(bytes.clone()).map_err(|_| "is no text: save it as UTF-8".to_owned())?;
+        self.keep(&file, bytes);
+        Ok(text)
+    }
+}
+
+fn surroundings(sandbox: &SandboxSpec) -> Surroundings {
+    Surroundings {
+        regions: sandbox.regions.iter().map(|region| region.name.clone()).collect(),
+        alerts: Some(sandbox.alerts.iter().map(|alert| alert.name.clone()).collect()),
+    }
+}
+
+/// The bytes of a file, if they are not too many.
+pub(super) fn bytes_of(file: &FilePath) -> Result<Vec<u8>, Diagnostic> {
+    let wrong = |why: &str| Diagnostic::error(format!("cannot read `{}`: {why}", file.display()), None);
+    let open = || {
+        if !fs::metadata(file)?.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(file)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| wrong(&plainly(&error)).help("check the path"))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST_FILE {
+        return Err(wrong("it has more than 10 MiB").help("is this the right file?"));
+    }
+    Ok(bytes)
+}
+
+/// An error of the system without its number.
+fn plainly(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn same_file(one: &FilePath, other: &FilePath) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        (_, _) => one == other,
+    }
+}
+
+/// The YAML files of a folder, in order.
+fn yaml_files(folder: &FilePath) -> Vec<PathBuf> {
+    let is_yaml =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml") && path.is_file();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(is_yaml).take(MOST_FILES).collect();
+    files.sort();
+    files
+}

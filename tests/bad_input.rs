@@ -1,0 +1,299 @@
+//! Bad documents, and the whole of what is said about each: read the snapshots as the person who made the mistake.
+//!
+//! Each case is one edit of the good documents in `tests/bad_input/good`, so that what is wrong stands in one line here.
+
+use std::fs;
+use std::path::Path;
+
+use drillmaster::cli::validate;
+use drillmaster::document::Look;
+use proptest::prelude::*;
+
+const DRILL: &str = include_str!("bad_input/good/drill.yaml");
+const CATALOGUE: &str = include_str!("bad_input/good/catalogue.yaml");
+const SANDBOX: &str = include_str!("bad_input/good/sandbox.yaml");
+
+/// What `validate` says of one file of a folder with these files.
+fn said(files: &[(&str, &[u8])], name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("runbooks")).unwrap();
+    fs::write(folder.path().join("runbooks/checkout-failover.md"), "# Checkout failover\n").unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let found = validate::check(&folder.path().join(name), &[]);
+    without(&found.render(Look::Plain), folder.path())
+}
+
+fn without(text: &str, folder: &Path) -> String {
+    text.replace(&format!("{}/", folder.display()), "")
+}
+
+fn of_drill(text: &[u8]) -> String {
+    let files = [
+        ("drill.yaml", text),
+        ("catalogue.yaml", CATALOGUE.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+    ];
+    said(&files, "drill.yaml")
+}
+
+fn of_catalogue(text: &str) -> String {
+    said(&[("catalogue.yaml", text.as_bytes())], "catalogue.yaml")
+}
+
+/// A text with one passage exchanged, which must be there.
+fn edited(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "the good document has no `{from}`");
+    text.replacen(from, to, 1)
+}
+
+fn snapshot(case: &str, said: String) {
+    assert!(!said.is_empty(), "{case}: nothing was said");
+    assert!(!said.contains('\u{1b}'), "{case}: an escape reached the terminal");
+    insta::with_settings!({ snapshot_path => "bad_input", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(case, said);
+    });
+}
+
+#[test]
+fn the_good_documents_are_valid() {
+    assert_eq!(of_drill(DRILL.as_bytes()), "");
+    assert_eq!(of_catalogue(CATALOGUE), "");
+    assert_eq!(said(&[("sandbox.yaml", SANDBOX.as_bytes())], "sandbox.yaml"), "");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_read() {
+    let text = format!("\u{feff}{}", DRILL.replace('\n', "\r\n"));
+    assert_eq!(of_drill(text.as_bytes()), "");
+}
+
+/// Edits of the drill: a name, what stands there, what stands there instead.
+const DRILLS: &[(&str, &str, &str)] = &[
+    ("typo_in_a_field", "takesOver: west", "takeOver: west"),
+    ("typo_in_a_fault", "fault: {isolate:", "fault: {isolat:"),
+    ("typo_in_a_stage", "    failover:", "    failovr:"),
+    ("typo_in_an_action", "        removeFault: lose-east", "        removFault: lose-east"),
+    ("typo_in_a_value", "type: full ", "type: ful "),
+    ("typo_in_the_kind", "kind: Drill", "kind: Drlil"),
+    ("wrong_api_version", "drillmaster.dev/v1alpha1", "drillmaster.dev/v1"),
+    ("bad_name", "name: checkout-region-failover", "name: Checkout Failover"),
+    ("path_in_a_probe_id", "id: east-direct ", "id: ../../etc "),
+    ("text_where_a_list_belongs", "services: [checkout]", "services: checkout"),
+    (
+        "number_where_text_belongs",
+        "purpose: Checkout survives the loss of east within its targets.",
+        "purpose: 42",
+    ),
+    ("text_where_a_number_belongs", "writesPerSecond: 50", "writesPerSecond: many"),
+    ("negative_number", "writesPerSecond: 50", "writesPerSecond: -5"),
+    ("enormous_number", "writesPerSecond: 50", "writesPerSecond: 99999999999999999999999"),
+    ("fraction", "writesPerSecond: 50", "writesPerSecond: 0.5"),
+    ("mapping_where_a_list_belongs", "probes:\n    - id: checkout\n", "probes:\n      id: checkout\n"),
+    ("nothing_where_a_list_belongs", "services: [checkout]", "services:"),
+    ("kind_without_parameters", "check: {ledger: {}}", "check: ledger"),
+    ("duration_without_unit", "timeout: 1s\n      from", "timeout: 15\n      from"),
+    ("negative_duration", "budget: 2m\n        timeout", "budget: -2m\n        timeout"),
+    ("enormous_duration", "maxDuration: 2h", "maxDuration: 99999999d"),
+    ("unknown_unit", "maxDuration: 2h", "maxDuration: 2 hours"),
+    ("zero_period", "every: 1s", "every: 0s"),
+    ("period_longer_than_the_target_allows", "every: 100ms", "every: 1m"),
+    ("missing_field", "  limits:\n    maxDuration: 2h\n", "  limits:\n"),
+    ("missing_purpose", "  purpose: Checkout survives the loss of east within its targets.\n", ""),
+    (
+        "two_actions_in_a_step",
+        "        removeFault: lose-east",
+        "        removeFault: lose-east\n        wait: {duration: 1m}",
+    ),
+    ("no_action_in_a_step", "        removeFault: lose-east", "        title: East comes back"),
+    ("no_kind_in_a_probe", "http: {url: \"http://checkout.west.shop.example/\"}", "service: checkout"),
+    ("duplicate_key", "  severity: sev1 ", "  severity: sev1\n  severity: sev2 "),
+    ("duplicate_key_far_apart", "    operate: ", "    inject: []\n    operate: "),
+    ("merge_key", "regions: {lost: east", "regions: {<<: {lost: east}, lost: west"),
+    ("ambiguous_yes", "announced: true", "announced: yes"),
+    ("ambiguous_no_as_a_name", "lost: east,", "lost: NO,"),
+    ("ambiguous_octal", "writesPerSecond: 50", "writesPerSecond: 050"),
+    ("ambiguous_key", "steadyState: {for: 30s}", "steadyState: {on: 30s}"),
+    ("yaml_tag", "steadyState: {for: 30s}", "steadyState: !custom {for: 30s}"),
+    ("tab", "  limits:\n", "  limits:\n\t"),
+    ("unclosed_bracket", "services: [checkout]", "services: [checkout"),
+    (
+        "unclosed_quote",
+        "url: \"http://checkout.west.shop.example/\"",
+        "url: \"http://checkout.west.shop.example/",
+    ),
+    ("colon_in_text", "purpose: Checkout survives", "purpose: Note: Checkout survives"),
+    ("unknown_anchor", "services: [checkout]", "services: *services"),
+    ("escape_in_a_value", "lost: east,", "lost: \"\\e[31meast\\u202e\","),
+    ("raw_escape", "lost: east,", "lost: \u{1b}[31meast,"),
+    ("unknown_probe", "proof: {probe: east-direct", "proof: {probe: east-direkt"),
+    ("unknown_probe_in_abort_when", "{probe: west-direct, failsFor", "{probe: vest, failsFor"),
+    ("unknown_step", "removeFault: lose-east", "removeFault: lose-west"),
+    ("removing_what_is_no_fault", "removeFault: lose-east", "removeFault: promote-west"),
+    ("unknown_region", "recover: {fence: {region: east", "recover: {fence: {region: esat"),
+    ("unknown_vantage", "from: [outside, west]", "from: [outsid, west]"),
+    ("unknown_role", "declare: {role: duty-manager}", "declare: {role: duty-manger}"),
+    ("unknown_service", "services: [checkout]", "services: [chekout]"),
+    ("unknown_store", "store: orders-postgres", "store: orders-mysql"),
+    ("unknown_severity", "severity: sev1", "severity: sev9"),
+    ("unknown_alert", "wait: {alert: CheckoutDown}", "wait: {alert: CheckoutDwn}"),
+    ("unknown_procedure", "removeFault: lose-east", "procedure: bring-east-back"),
+    ("missing_catalogue", "catalogue: shop", "catalogue: shopp"),
+    ("missing_sandbox", "sandbox: shop-two-regions", "sandbox: shop-three-regions"),
+    ("missing_runbook", "runbook: runbooks/checkout-failover.md", "runbook: runbooks/nothing.md"),
+    ("runbook_leaves_the_folder", "runbook: runbooks/checkout-failover.md", "runbook: ../../etc/passwd"),
+    ("duplicate_step", "id: resync-east", "id: fence-east"),
+    ("duplicate_probe", "id: west-direct", "id: east-direct"),
+    ("fault_without_proof", "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n", ""),
+    ("proof_of_both_sorts", "failsWithin: 20s", "failsWithin: 20s, objectsWithin: 5s"),
+    ("budgets_over_the_rto", "        budget: 4m", "        budget: 14m"),
+    ("timeouts_over_the_limit", "maxDuration: 2h", "maxDuration: 10m"),
+    ("namespace_out_of_scope", "namespaces: [shop]}}", "namespaces: [kube-system]}}"),
+    (
+        "nested_parallel",
+        "removeFault: lose-east",
+        "parallel: [{id: a, parallel: [{id: b, removeFault: lose-east}]}]",
+    ),
+    (
+        "fault_in_the_wrong_stage",
+        "        removeFault: lose-east",
+        "        fault: {isolate: {namespaces: [shop]}}\n        proof: {objectsWithin: 5s}",
+    ),
+    ("fault_left", "      - id: east-back\n        removeFault: lose-east\n", ""),
+    (
+        "failback_without_fence",
+        "      - id: fence-east\n        recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n",
+        "",
+    ),
+    ("region_takes_over_from_itself", "takesOver: west", "takesOver: east"),
+    ("irreversible_step_unknown", "  severity: sev1", "  allowIrreversible: [promote-wst]\n  severity: sev1"),
+    ("not_a_workload", "promote: {workload: statefulset/ledger", "promote: {workload: ledger"),
+    ("tabletop_with_systems", "type: full ", "type: tabletop "),
+];
+
+#[test]
+fn each_bad_drill_is_refused_with_a_place_and_a_way_out() {
+    for (case, from, to) in DRILLS {
+        snapshot(case, of_drill(edited(DRILL, from, to).as_bytes()));
+    }
+}
+
+/// Edits of the catalogue.
+const CATALOGUES: &[(&str, &str, &str)] = &[
+    ("catalogue_cycle", "      degradesWithout: [acquirer]   # soft: queues", "      needs: [checkout]"),
+    (
+        "catalogue_looser_dependency",
+        "        east: {rto: 10m, rpo: 0s, from: impact}",
+        "        east: {rto: 1h, rpo: 0s, from: impact}",
+    ),
+    ("catalogue_unknown_need", "needs: [payments] ", "needs: [paymets] "),
+    ("catalogue_unknown_tier", "tier: missionCritical", "tier: missionCritcal"),
+    ("catalogue_unknown_severity", "respondsWithin: {sev1: 15m}", "respondsWithin: {sev7: 15m}"),
+    ("catalogue_not_a_day", "date: \"2026-10-12\"", "date: 12.10.2026"),
+    ("catalogue_day_that_never_was", "date: \"2026-10-12\"", "date: \"2026-02-30\""),
+    ("catalogue_share_over_all", "success: 99%", "success: 101%"),
+    ("catalogue_budget_over_rto", "failover: 9m", "failover: 10m"),
+    ("catalogue_service_twice", "name: payments", "name: checkout"),
+    ("catalogue_freeze_backwards", "until: \"2026-12-02\"", "until: \"2026-11-02\""),
+];
+
+#[test]
+fn each_bad_catalogue_is_refused_with_a_place_and_a_way_out() {
+    for (case, from, to) in CATALOGUES {
+        snapshot(case, of_catalogue(&edited(CATALOGUE, from, to)));
+    }
+}
+
+#[test]
+fn all_errors_of_a_file_are_said_at_once() {
+    let edits = [
+        ("takesOver: west", "takeOver: west"),
+        ("announced: true", "announced: yes"),
+        ("every: 100ms", "every: 100"),
+        ("fault: {isolate:", "fault: {isolat:"),
+        ("recover: {dnsSwitch: {record:", "recover: {dnsSwitch: {recrod:"),
+    ];
+    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
+    let said = of_drill(text.as_bytes());
+    assert_eq!(said.matches("error:").count(), 6, "{said}");
+    snapshot("all_at_once", said);
+}
+
+#[test]
+fn what_is_no_document_is_refused() {
+    snapshot("empty_file", of_drill(b""));
+    snapshot("only_comments", of_drill(b"# nothing\n---\n"));
+    snapshot("a_list", of_drill(b"- a\n- b\n"));
+    snapshot("a_word", of_drill(b"hello"));
+    snapshot("binary", of_drill(b"\x7fELF\x02\x01\x01\0\0\xff\xfe"));
+    snapshot("a_kubernetes_object", of_drill(b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n"));
+    snapshot("no_such_file", said(&[], "drill.yaml"));
+}
+
+#[test]
+fn what_is_too_much_is_refused_at_once() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(", ")));
+    }
+    snapshot("alias_bomb", of_drill(bomb.as_bytes()));
+    snapshot("deep_nesting", of_drill("[".repeat(5_000).as_bytes()));
+    snapshot(
+        "deep_blocks",
+        of_drill((0..200).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>().as_bytes()),
+    );
+    snapshot("ten_megabytes", of_drill(format!("a: {}", "x".repeat(10 << 20)).as_bytes()));
+}
+
+#[test]
+fn two_documents_with_one_name_are_refused() {
+    let files = [
+        ("drill.yaml", DRILL.as_bytes()),
+        ("catalogue.yaml", CATALOGUE.as_bytes()),
+        ("copy.yaml", CATALOGUE.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+    ];
+    snapshot("two_with_one_name", said(&files, "drill.yaml"));
+}
+
+#[test]
+fn several_documents_may_stand_in_one_file() {
+    let text = format!("{DRILL}\n---\n{CATALOGUE}\n---\n{SANDBOX}");
+    assert_eq!(said(&[("all.yaml", text.as_bytes())], "all.yaml"), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_out_of_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::create_dir(folder.path().join("runbooks")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("runbooks/checkout-failover.md")).unwrap();
+    for (name, text) in [("drill.yaml", DRILL), ("catalogue.yaml", CATALOGUE), ("sandbox.yaml", SANDBOX)] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let found = validate::check(&folder.path().join("drill.yaml"), &[]);
+    snapshot("link_leaves_the_folder", without(&found.render(Look::Plain), folder.path()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutation_of_a_document_makes_the_reader_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "\\PC{0,6}|[\n\t:{}\\[\\]&*!|>'\"#-]{0,4}"), 1..6)
+    ) {
+        let mut text: Vec<char> = DRILL.chars().collect();
+        for (at, gone, new) in edits {
+            let at = at.index(text.len() + 1);
+            text.splice(at..(at + gone).min(text.len()), new.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let source = std::sync::Arc::new(drillmaster::document::Source::new("drill.yaml", &text));
+        if let Err(found) = drillmaster::document::read::<drillmaster::scenario::Drill>(&source) {
+            drillmaster::document::render(&found, [&*source], Look::Plain);
+        }
+    }
+}

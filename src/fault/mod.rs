@@ -68,3 +68,6 @@ kinds! {
         pod_kill::PodKill as "podKill",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,27 @@ impl Facts {
 fn unasked(what: &str) -> Unread {
     Unread { what: what.to_owned(), why: "nobody asked for it".to_owned() }
 }
+
+/// Facts for tests: what these reads would find among objects by region, and addresses by host.
+#[cfg(test)]
+pub(crate) fn told(reads: &[Read], objects: &[(&str, Value)], addresses: &[(&str, &[&str])]) -> Facts {
+    let answer = |read: &Read| match read {
+        Read::Objects { region, resource, namespace } => {
+            let fits = |(place, object): &&(&str, Value)| {
+                *place == region.as_str()
+                    && object["kind"] == *resource.kind
+                    && object["metadata"]["namespace"].as_str() == namespace.as_ref().map(Name::as_str)
+            };
+            let name = |object: &Value| Name::from(object["metadata"]["name"].as_str().unwrap());
+            let found = objects.iter().filter(fits);
+            Ok(Answer::Objects(found.map(|(_, o)| ((namespace.clone(), name(o)), o.clone())).collect()))
+        }
+        Read::Addresses { host } => {
+            let found = addresses.iter().find(|(known, _)| known == host);
+            let parsed = |(_, all): &(&str, &[&str])| all.iter().map(|a| a.parse().unwrap()).collect();
+            found.map(|found| Answer::Addresses(parsed(found))).ok_or("no such host".to_owned())
+        }
+        Read::Output { argv, .. } => Err(format!("`{}` is not to be run here", argv.join(" "))),
+    };
+    Facts { answers: reads.iter().map(|read| (read.clone(), answer(read))).collect() }
+}

@@ -61,3 +61,6 @@ kinds! {
         restore_from_copy::RestoreFromCopy as "restoreFromCopy",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ fn revision(object: &Value) -> Option<u64> {
 }
 
 /// The merge patch (RFC 7386) that makes `to` of `from`; `None` where they are equal.
-fn merge_between(from: &Value, to: &Value) -> Option<Value> {
+pub(super) fn merge_between(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
         return None;
     }

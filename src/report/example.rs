@@ -349,6 +349,7 @@ pub fn measured() -> Measured {
             store: "orders-postgres".into(),
             pass: 1,
             answered_by: "west".into(),
+            is_read_whole: true,
             acknowledged: 2089,
             refused: 0,
             unknown: 1210,

@@ -128,3 +128,26 @@ fn hostile_names_neither_break_the_patch_nor_the_runbook() {
     assert!(!new.contains("<script>") && !new.contains('\u{1b}') && !new.contains("\n--- a/other"));
     assert_eq!(super::patch(&evidence, &example::measured(), PATH, &new), None, "{new}");
 }
+
+#[test]
+fn every_anchor_that_a_shipped_drill_names_stands_in_its_runbook() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut named = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let references = || text.lines().filter_map(|line| line.trim().strip_prefix("runbook: "));
+        let Some(runbook) = references().find(|reference| reference.ends_with(".md")) else { continue };
+        let sections = sections(&fs::read_to_string(folder.join(runbook)).unwrap());
+        for anchor in references().filter_map(|reference| reference.trim_matches('"').strip_prefix('#')) {
+            let section = sections.iter().find(|section| section.anchor == anchor);
+            assert!(
+                section.is_some_and(|section| section.stated().is_some()),
+                "{} names #{anchor}",
+                path.display()
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}

@@ -98,7 +98,9 @@ fn made(set: &Value, node: &str, revision: &str) -> Value {
         ("unreachable", "NoSchedule"),
         ("not-ready", "NoSchedule"),
     ] {
-        tolerations.push(json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": effect}));
+        tolerations.push(
+            json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": effect}),
+        );
     }
     pod["spec"]["tolerations"] = json!(tolerations);
     pod

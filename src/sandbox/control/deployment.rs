@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
 use super::rollout::{Limits, Size, step};
-use super::{Controller, Processes, Reconciled, at, every, instant, itself, one, owners, read, stamp, template};
+use super::{
+    Controller, Processes, Reconciled, at, every, instant, itself, one, owners, read, stamp, template,
+};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
@@ -103,14 +105,17 @@ impl<'a> Sets<'a> {
             step(limits, size(new), &old)
         };
         let all = std::iter::once((new, next)).chain(self.old.iter().copied().zip(older));
-        all.filter(|(set, wanted)| size(set).wanted != *wanted).map(|(set, wanted)| sized(set, wanted)).collect()
+        all.filter(|(set, wanted)| size(set).wanted != *wanted)
+            .map(|(set, wanted)| sized(set, wanted))
+            .collect()
     }
 
     /// Deletions of old, empty sets beyond the history limit.
     fn forgotten(&self, deployment: &Value) -> Vec<Write> {
         let limit = read::number(deployment, "/spec/revisionHistoryLimit").unwrap_or(10).max(0);
         let surplus = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or_default());
-        let empty = |set: &&&Value| size(set).wanted == 0 && read::number(set, "/status/replicas").unwrap_or(0) == 0;
+        let empty =
+            |set: &&&Value| size(set).wanted == 0 && read::number(set, "/status/replicas").unwrap_or(0) == 0;
         let key = |set: &&Value| Key::of(&Resource::replica_sets(), set);
         self.old.iter().filter(empty).take(surplus).map(|set| Write::Delete { key: key(set) }).collect()
     }
@@ -202,8 +207,10 @@ fn status(store: &Store, deployment: &Value, sets: &Sets<'_>, now: At) -> (Value
     if let Some(counts) = status.as_object_mut() {
         counts.retain(|field, count| field == "observedGeneration" || *count != 0);
     }
-    let complete =
-        updated == limits.desired && replicas == limits.desired && available == limits.desired && sets.new.is_some();
+    let complete = updated == limits.desired
+        && replicas == limits.desired
+        && available == limits.desired
+        && sets.new.is_some();
     let (mut conditions, wake) = progress(store, deployment, sets, &status, complete, now);
     let enough = available >= limits.desired - limits.unavailable;
     let (holds, reason, message) = match enough {
@@ -243,8 +250,8 @@ fn progress(
         let count = |field: &str| status.and_then(|status| read::number(status, field)).unwrap_or(0);
         count("/replicas") - count("/updatedReplicas")
     };
-    let spec_changed =
-        read::number(deployment, "/metadata/generation") != read::number(deployment, "/status/observedGeneration");
+    let spec_changed = read::number(deployment, "/metadata/generation")
+        != read::number(deployment, "/status/observedGeneration");
     let was_complete = before.is_some_and(|before| read::text(before, "/reason") == "NewReplicaSetAvailable");
     let exceeded = before.is_some_and(|before| read::text(before, "/reason") == "ProgressDeadlineExceeded");
     let moved = before.is_none()
@@ -256,9 +263,13 @@ fn progress(
     let deadline = since.unwrap_or(now).plus(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
     let name = sets.new.map(read::name).unwrap_or_default();
     let (holds, reason, message) = match () {
-        () if complete => ("True", "NewReplicaSetAvailable", format!("ReplicaSet \"{name}\" has successfully progressed.")),
+        () if complete => {
+            ("True", "NewReplicaSetAvailable", format!("ReplicaSet \"{name}\" has successfully progressed."))
+        }
         // A pod that is lost after the rollout is no rollout.
-        () if was_complete && !spec_changed && sets.old.iter().all(|set| size(set).wanted == 0) => return (conditions, None),
+        () if was_complete && !spec_changed && sets.old.iter().all(|set| size(set).wanted == 0) => {
+            return (conditions, None);
+        }
         () if now >= deadline || (exceeded && !moved) => {
             ("False", "ProgressDeadlineExceeded", format!("ReplicaSet \"{name}\" has timed out progressing."))
         }
@@ -282,6 +293,7 @@ fn progress(
 
 /// The deployment that a replica set belongs to.
 pub fn owner_of<'a>(store: &'a Store, set: &Value) -> Option<&'a Value> {
-    let reference = read::controller(set).filter(|reference| read::text(reference, "/kind") == "Deployment")?;
+    let reference =
+        read::controller(set).filter(|reference| read::text(reference, "/kind") == "Deployment")?;
     one(store, &Resource::deployments(), Some(read::namespace(set)), read::name_field(reference))
 }

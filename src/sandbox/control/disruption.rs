@@ -32,7 +32,10 @@ impl Controller for Budgets {
                 return vec![];
             }
             let chosen = |budget: &&Value| states.iter().flatten().any(|pod| covers(budget, pod));
-            return every(store, &kind, namespace).filter(chosen).map(|budget| Key::of(&kind, budget)).collect();
+            return every(store, &kind, namespace)
+                .filter(chosen)
+                .map(|budget| Key::of(&kind, budget))
+                .collect();
         }
         let scaled = [Resource::deployments(), Resource::replica_sets(), Resource::stateful_sets()]
             .iter()
@@ -50,23 +53,26 @@ impl Controller for Budgets {
             .filter(|pod| covers(budget, pod) && !read::ended(pod))
             .collect();
         let whole = pods.len().try_into().unwrap_or(i64::MAX);
-        let (expected, wanted) = match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
-            (Some(Value::Number(least)), _) => (whole, least.as_i64().unwrap_or_default()),
-            (Some(least), _) => {
-                let expected = scale(store, &pods);
-                (expected, read::share(Some(least), "", expected, true))
-            }
-            (None, Some(most)) => {
-                let expected = scale(store, &pods);
-                (expected, (expected - read::share(Some(most), "", expected, true)).max(0))
-            }
-            (None, None) => (whole, 1),
-        };
+        let (expected, wanted) =
+            match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
+                (Some(Value::Number(least)), _) => (whole, least.as_i64().unwrap_or_default()),
+                (Some(least), _) => {
+                    let expected = scale(store, &pods);
+                    (expected, read::share(Some(least), "", expected, true))
+                }
+                (None, Some(most)) => {
+                    let expected = scale(store, &pods);
+                    (expected, (expected - read::share(Some(most), "", expected, true)).max(0))
+                }
+                (None, None) => (whole, 1),
+            };
         let healthy = pods.iter().filter(|pod| read::holds(pod, "Ready") && !read::terminating(pod)).count();
         let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
         let allowed = if expected > 0 { (healthy - wanted).max(0) } else { 0 };
-        let (holds, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-        let mut status = budget.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
+        let (holds, reason) =
+            if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+        let mut status =
+            budget.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
         for (field, count) in [
             ("currentHealthy", healthy),
             ("desiredHealthy", wanted),
@@ -76,7 +82,8 @@ impl Controller for Budgets {
         ] {
             status[field] = json!(count);
         }
-        let conditions = read::with_condition(budget, "DisruptionAllowed", holds, reason, "", &stamp(store, now));
+        let conditions =
+            read::with_condition(budget, "DisruptionAllowed", holds, reason, "", &stamp(store, now));
         status["conditions"] = json!(conditions);
         super::status(key, budget, status).into_iter().collect::<Vec<_>>().into()
     }
@@ -103,7 +110,9 @@ fn scale(store: &Store, pods: &[&Value]) -> i64 {
             Some(_) | None => None,
         };
         match top {
-            Some(top) if counted.insert(read::uid(top)) => total += read::number(top, "/spec/replicas").unwrap_or(1),
+            Some(top) if counted.insert(read::uid(top)) => {
+                total += read::number(top, "/spec/replicas").unwrap_or(1)
+            }
             Some(_) => {}
             None => total += 1,
         }

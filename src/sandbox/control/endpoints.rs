@@ -34,7 +34,10 @@ impl Controller for Endpoints {
             }
             let states = [Some(&change.object), change.before.as_ref()];
             let chosen = |service: &&Value| states.iter().flatten().any(|pod| chooses(service, pod));
-            return every(store, &service, namespace).filter(chosen).map(|found| Key::of(&service, found)).collect();
+            return every(store, &service, namespace)
+                .filter(chosen)
+                .map(|found| Key::of(&service, found))
+                .collect();
         }
         if change.key.is(&Resource::endpoint_slices()) {
             let name = read::label(&change.object, SERVICE);
@@ -54,8 +57,10 @@ impl Controller for Endpoints {
             .collect();
         let always = read::flag(service, "/spec/publishNotReadyAddresses");
         let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, pod, always)).collect();
-        let ports: Vec<Value> =
-            read::list(service, "/spec/ports").iter().filter_map(|port| resolved(port, pods.first().copied())).collect();
+        let ports: Vec<Value> = read::list(service, "/spec/ports")
+            .iter()
+            .filter_map(|port| resolved(port, pods.first().copied()))
+            .collect();
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
@@ -87,7 +92,9 @@ fn written(store: &Store, slice: Value) -> Option<Write> {
 }
 
 fn selector(service: &Value) -> Option<&Value> {
-    service.pointer("/spec/selector").filter(|selector| selector.as_object().is_some_and(|map| !map.is_empty()))
+    service
+        .pointer("/spec/selector")
+        .filter(|selector| selector.as_object().is_some_and(|map| !map.is_empty()))
 }
 
 fn chooses(service: &Value, pod: &Value) -> bool {
@@ -104,7 +111,8 @@ fn seen(pod: &Value) -> (&Value, &str, &str, bool, bool, bool) {
 fn endpoint(store: &Store, pod: &Value, always: bool) -> Value {
     let (serving, terminating) = (always || read::holds(pod, "Ready"), read::terminating(pod));
     let node = read::text(pod, "/spec/nodeName");
-    let zone = one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
+    let zone =
+        one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
     let mut endpoint = json!({
         "addresses": [read::text(pod, "/status/podIP")],
         "conditions": {"ready": always || (serving && !terminating), "serving": serving, "terminating": terminating},

@@ -35,8 +35,10 @@ impl Controller for Garbage {
             }
             return keys;
         }
-        let owner = read::terminating(&change.object) && (holds(&change.object, FOREGROUND) || holds(&change.object, ORPHAN));
-        let owned = change.kind == ChangeKind::Added && !read::list(&change.object, "/metadata/ownerReferences").is_empty();
+        let owner = read::terminating(&change.object)
+            && (holds(&change.object, FOREGROUND) || holds(&change.object, ORPHAN));
+        let owned = change.kind == ChangeKind::Added
+            && !read::list(&change.object, "/metadata/ownerReferences").is_empty();
         if owner || owned { vec![change.key.clone()] } else { vec![] }
     }
 
@@ -44,7 +46,10 @@ impl Controller for Garbage {
         let Some(object) = at(store, key) else { return Reconciled::nothing() };
         if read::terminating(object) && holds(object, ORPHAN) {
             let mut writes: Vec<Write> = dependents(store, read::uid(object))
-                .map(|(key, dependent)| Write::Update { key: key.clone(), object: orphaned(dependent, read::uid(object)) })
+                .map(|(key, dependent)| Write::Update {
+                    key: key.clone(),
+                    object: orphaned(dependent, read::uid(object)),
+                })
                 .collect();
             writes.push(released(key, object, ORPHAN));
             return writes.into();
@@ -59,7 +64,11 @@ impl Controller for Garbage {
         }
         let owners = read::list(object, "/metadata/ownerReferences");
         let lost = !owners.is_empty() && !owners.iter().any(|owner| exists(store, key, owner));
-        if lost && !read::terminating(object) { vec![Write::Delete { key: key.clone() }].into() } else { Reconciled::nothing() }
+        if lost && !read::terminating(object) {
+            vec![Write::Delete { key: key.clone() }].into()
+        } else {
+            Reconciled::nothing()
+        }
     }
 }
 
@@ -69,19 +78,24 @@ fn holds(object: &Value, finalizer: &str) -> bool {
 
 fn dependents<'a>(store: &'a Store, owner: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
     let owned = move |object: &Value| {
-        read::list(object, "/metadata/ownerReferences").iter().any(|reference| read::text(reference, "/uid") == owner)
+        read::list(object, "/metadata/ownerReferences")
+            .iter()
+            .any(|reference| read::text(reference, "/uid") == owner)
     };
     store.all().map(|(key, object)| (key, object.as_ref())).filter(move |(_, object)| owned(object))
 }
 
 fn blocks(dependent: &Value, owner: &str) -> bool {
     let mut owners = read::list(dependent, "/metadata/ownerReferences").iter();
-    owners.any(|reference| read::text(reference, "/uid") == owner && read::flag(reference, "/blockOwnerDeletion"))
+    owners.any(|reference| {
+        read::text(reference, "/uid") == owner && read::flag(reference, "/blockOwnerDeletion")
+    })
 }
 
 /// Whether an owner is still there.
 fn exists(store: &Store, dependent: &Key, owner: &Value) -> bool {
-    named(store, dependent, owner).is_some() || store.all().any(|(_, object)| read::uid(object) == read::text(owner, "/uid"))
+    named(store, dependent, owner).is_some()
+        || store.all().any(|(_, object)| read::uid(object) == read::text(owner, "/uid"))
 }
 
 /// An owner by its name, in the dependent's namespace or of the whole cluster. Its plural is a guess that fits every kind of

@@ -49,7 +49,8 @@ impl Controller for Jobs {
         });
         let mut writes = vec![];
         if lost || won {
-            let (kind, reason) = if won { ("Complete", "CompletionsReached") } else { ("Failed", "BackoffLimitExceeded") };
+            let (kind, reason) =
+                if won { ("Complete", "CompletionsReached") } else { ("Failed", "BackoffLimitExceeded") };
             status["conditions"] = json!(read::with_condition(job, kind, "True", reason, "", &shown));
             status["active"] = json!(0);
             if won {
@@ -60,7 +61,8 @@ impl Controller for Jobs {
             let room = parallel.min(wanted - succeeded).saturating_sub(active.len());
             let mut pod = template::pod(&jobs(), job, &[("batch.kubernetes.io/job-name", read::name(job))]);
             pod["metadata"]["generateName"] = json!(format!("{}-", read::name(job)));
-            writes.extend(std::iter::repeat_n(Write::Create { resource: Resource::pods(), object: pod }, room));
+            writes
+                .extend(std::iter::repeat_n(Write::Create { resource: Resource::pods(), object: pod }, room));
             status["active"] = json!(active.len() + room);
         }
         writes.extend(super::status(key, job, status));

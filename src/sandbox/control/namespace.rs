@@ -17,7 +17,9 @@ impl Controller for Namespaces {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let kind = Resource::namespaces();
-        if let Some(namespace) = change.key.namespace.as_deref().filter(|_| change.kind != ChangeKind::Modified) {
+        if let Some(namespace) =
+            change.key.namespace.as_deref().filter(|_| change.kind != ChangeKind::Modified)
+        {
             let ending = one(store, &kind, None, namespace).is_some_and(read::terminating);
             return if ending { vec![Key::new(&kind, None, namespace)] } else { vec![] };
         }

@@ -38,7 +38,8 @@ impl Controller for Nodes {
         let nodes = Resource::nodes();
         let before = change.before.as_ref().map(|before| read::holds(before, "Ready"));
         // Whether any node is ready decides about the taints of all.
-        let flipped = before != Some(read::holds(&change.object, "Ready")) || change.kind == ChangeKind::Deleted;
+        let flipped =
+            before != Some(read::holds(&change.object, "Ready")) || change.kind == ChangeKind::Deleted;
         if change.key.is(&nodes) && flipped {
             return every(store, &nodes, None).map(|node| Key::of(&nodes, node)).collect();
         }
@@ -83,7 +84,8 @@ impl Nodes {
         let blocks = 1_u32 << 24_u8.saturating_sub(self.pods.prefix).min(16);
         let taken: Vec<&str> =
             every(store, &Resource::nodes(), None).map(|node| read::text(node, "/spec/podCIDR")).collect();
-        let ranges = (0..blocks).map(|block| format!("{}/24", Ipv4Addr::from(start.wrapping_add(block << 8))));
+        let ranges =
+            (0..blocks).map(|block| format!("{}/24", Ipv4Addr::from(start.wrapping_add(block << 8))));
         let range = ranges.into_iter().find(|range| !taken.contains(&range.as_str()))?;
         let mut object = node.clone();
         object["spec"]["podCIDR"] = json!(range);
@@ -95,7 +97,10 @@ impl Nodes {
 /// What a reader sees of a stored object: the Lease of a healthy node with its latest renewal.
 pub fn as_read(clock: &Clock, object: &mut Value, now: At) {
     let lease = read::text(object, "/kind") == "Lease" && read::namespace(object) == LEASES;
-    if lease && object.pointer("/spec/renewTime").is_none() && object.get("spec").is_some_and(Value::is_object) {
+    if lease
+        && object.pointer("/spec/renewTime").is_none()
+        && object.get("spec").is_some_and(Value::is_object)
+    {
         let last = last_renewal(read::name(object), now);
         object["spec"]["renewTime"] = json!(clock.micro_time(last));
     }
@@ -141,7 +146,14 @@ fn healthy(store: &Store, key: &Key, node: &Value, now: At) -> Vec<Write> {
     ] {
         read::set_condition(&mut conditions, kind, "False", reason, message, &shown);
     }
-    read::set_condition(&mut conditions, "Ready", "True", "KubeletReady", "kubelet is posting ready status", &shown);
+    read::set_condition(
+        &mut conditions,
+        "Ready",
+        "True",
+        "KubeletReady",
+        "kubelet is posting ready status",
+        &shown,
+    );
     let mut writes: Vec<Write> = with_conditions(key, node, conditions).into_iter().collect();
     writes.extend(tainted(key, node, &[]));
     writes
@@ -166,10 +178,12 @@ fn lost(store: &Store, key: &Key, node: &Value, last: At, now: At) -> Vec<Write>
         taints.push(json!({"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": shown}));
     }
     writes.extend(tainted(key, node, &taints));
-    let pods = every(store, &Resource::pods(), None).filter(|pod| read::text(pod, "/spec/nodeName") == key.name);
+    let pods =
+        every(store, &Resource::pods(), None).filter(|pod| read::text(pod, "/spec/nodeName") == key.name);
     for pod in pods.filter(|pod| read::holds(pod, "Ready")) {
         let mut status = pod.get("status").cloned().unwrap_or_default();
-        let conditions = read::with_condition(pod, "Ready", "False", "NodeNotReady", "Node is not ready", &shown);
+        let conditions =
+            read::with_condition(pod, "Ready", "False", "NodeNotReady", "Node is not ready", &shown);
         status["conditions"] = json!(conditions);
         writes.push(Write::Status { key: Key::of(&Resource::pods(), pod), status });
     }
@@ -177,7 +191,8 @@ fn lost(store: &Store, key: &Key, node: &Value, last: At, now: At) -> Vec<Write>
 }
 
 fn with_conditions(key: &Key, node: &Value, conditions: Vec<Value>) -> Option<Write> {
-    let mut status = node.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
+    let mut status =
+        node.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     status["conditions"] = json!(conditions);
     super::status(key, node, status)
 }

@@ -89,7 +89,8 @@ impl<'a> Board<'a> {
         if read::flag(node, "/spec/unschedulable") && !tolerates(pod, &cordon()) {
             return Some("node(s) were unschedulable");
         }
-        let shut = |taint: &&Value| read::text(taint, "/effect") != "PreferNoSchedule" && !tolerates(pod, taint);
+        let shut =
+            |taint: &&Value| read::text(taint, "/effect") != "PreferNoSchedule" && !tolerates(pod, taint);
         if read::list(node, "/spec/taints").iter().any(|taint| shut(&taint)) {
             return Some("node(s) had untolerated taint(s)");
         }
@@ -110,7 +111,8 @@ impl<'a> Board<'a> {
         let near = |term: &Value| {
             let key = read::text(term, "/topologyKey");
             let domain = read::label(node, key);
-            self.matching(pod, term.get("labelSelector")).any(|at| at.is_some_and(|at| read::label(at, key) == domain))
+            self.matching(pod, term.get("labelSelector"))
+                .any(|at| at.is_some_and(|at| read::label(at, key) == domain))
         };
         let required = "requiredDuringSchedulingIgnoredDuringExecution";
         let terms = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{required}"));
@@ -129,8 +131,12 @@ impl<'a> Board<'a> {
         let hard = |rule: &&Value| read::text(rule, "/whenUnsatisfiable") != "ScheduleAnyway";
         read::list(pod, "/spec/topologySpreadConstraints").iter().filter(hard).all(|rule| {
             let key = read::text(rule, "/topologyKey");
-            let mut counts: BTreeMap<&str, i64> =
-                self.nodes.iter().filter(|node| fits(pod, node)).map(|node| (read::label(node, key), 0)).collect();
+            let mut counts: BTreeMap<&str, i64> = self
+                .nodes
+                .iter()
+                .filter(|node| fits(pod, node))
+                .map(|node| (read::label(node, key), 0))
+                .collect();
             for at in self.matching(pod, rule.get("labelSelector")).flatten() {
                 if let Some(count) = counts.get_mut(read::label(at, key)) {
                     *count += 1;
@@ -156,7 +162,10 @@ impl<'a> Board<'a> {
                     && selector.is_some_and(|selector| read::selects(selector, read::labels(other)))
             })
             .map(|(_, name)| {
-                self.nodes.binary_search_by_key(name, |node| read::name(node)).ok().map(|index| self.nodes[index])
+                self.nodes
+                    .binary_search_by_key(name, |node| read::name(node))
+                    .ok()
+                    .map(|index| self.nodes[index])
             })
     }
 }
@@ -176,7 +185,8 @@ fn cordon() -> Value {
 
 /// Whether the pod's node selector and required node affinity allow a node.
 pub fn fits(pod: &Value, node: &Value) -> bool {
-    let selected = pod.pointer("/spec/nodeSelector").is_none_or(|wanted| read::contains(read::labels(node), wanted));
+    let selected =
+        pod.pointer("/spec/nodeSelector").is_none_or(|wanted| read::contains(read::labels(node), wanted));
     let terms = read::list(
         pod,
         "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",

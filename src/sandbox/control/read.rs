@@ -86,7 +86,14 @@ pub fn holds(object: &Value, kind: &str) -> bool {
 }
 
 /// The conditions of an object with one of them set; its transition time moves only when its status changes.
-pub fn with_condition(object: &Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) -> Vec<Value> {
+pub fn with_condition(
+    object: &Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) -> Vec<Value> {
     let mut all = list(object, "/status/conditions").to_vec();
     set_condition(&mut all, kind, status, reason, message, now);
     all
@@ -128,7 +135,8 @@ pub fn contains(labels: &Value, wanted: &Value) -> bool {
 /// One rule of a label selector or of a node selector.
 pub fn expression(operator: &str, found: Option<&str>, values: &[Value]) -> bool {
     let listed = |found: &str| values.iter().any(|value| value.as_str() == Some(found));
-    let compared = |found: &str, value: &Value| Some((found.parse::<i64>().ok()?, value.as_str()?.parse::<i64>().ok()?));
+    let compared =
+        |found: &str, value: &Value| Some((found.parse::<i64>().ok()?, value.as_str()?.parse::<i64>().ok()?));
     let pair = found.zip(values.first()).and_then(|(found, value)| compared(found, value));
     match operator {
         "In" => found.is_some_and(listed),

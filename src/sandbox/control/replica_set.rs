@@ -62,7 +62,8 @@ impl Controller for ReplicaSets {
 /// How many pods have been ready for so many seconds, and when the next one will have.
 pub fn available(store: &Store, pods: &[&Value], seconds: i64, now: At) -> (usize, Option<At>) {
     let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    let ready = pods.iter().filter_map(|pod| read::condition(pod, "Ready").filter(|_| read::holds(pod, "Ready")));
+    let ready =
+        pods.iter().filter_map(|pod| read::condition(pod, "Ready").filter(|_| read::holds(pod, "Ready")));
     let from: Vec<At> = ready
         .map(|condition| instant(store, condition, "/lastTransitionTime").unwrap_or(now).plus(wait))
         .collect();
@@ -75,27 +76,25 @@ fn worst_first<'a>(store: &Store, pods: &[&'a Value]) -> Vec<&'a Value> {
     let node = |pod: &'a Value| read::text(pod, "/spec/nodeName");
     let mut held: BTreeMap<&str, usize> = BTreeMap::new();
     pods.iter().for_each(|pod| *held.entry(node(pod)).or_default() += 1);
-    let mut ranked: Vec<_> = pods
-        .iter()
-        .map(|&pod| {
-            let cost = read::annotation(pod, "controller.kubernetes.io/pod-deletion-cost").parse::<i64>();
-            let restarts =
-                read::list(pod, "/status/containerStatuses").iter().filter_map(|each| read::number(each, "/restartCount"));
-            let since = read::condition(pod, "Ready").and_then(|ready| instant(store, ready, "/lastTransitionTime"));
-            let rank = (
-                !node(pod).is_empty(),
-                read::text(pod, "/status/phase") == "Running",
-                read::holds(pod, "Ready"),
-                cost.unwrap_or_default(),
-                std::cmp::Reverse(held.get(node(pod)).copied()),
-                std::cmp::Reverse(since),
-                std::cmp::Reverse(restarts.max().unwrap_or_default()),
-                std::cmp::Reverse(instant(store, pod, "/metadata/creationTimestamp")),
-                read::name(pod),
-            );
-            (rank, pod)
-        })
-        .collect();
-    ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
-    ranked.into_iter().map(|(_, pod)| pod).collect()
+    let mut pods = pods.to_vec();
+    pods.sort_by_cached_key(|&pod| {
+        let cost = read::annotation(pod, "controller.kubernetes.io/pod-deletion-cost").parse::<i64>();
+        let restarts = read::list(pod, "/status/containerStatuses")
+            .iter()
+            .filter_map(|each| read::number(each, "/restartCount"));
+        let since =
+            read::condition(pod, "Ready").and_then(|ready| instant(store, ready, "/lastTransitionTime"));
+        (
+            !node(pod).is_empty(),
+            read::text(pod, "/status/phase") == "Running",
+            read::holds(pod, "Ready"),
+            cost.unwrap_or_default(),
+            std::cmp::Reverse(held.get(node(pod)).copied()),
+            std::cmp::Reverse(since),
+            std::cmp::Reverse(restarts.max().unwrap_or_default()),
+            std::cmp::Reverse(instant(store, pod, "/metadata/creationTimestamp")),
+            read::name(pod),
+        )
+    });
+    pods
 }

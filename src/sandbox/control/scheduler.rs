@@ -25,10 +25,11 @@ impl Controller for Scheduler {
 
     fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
         let pod = change.key.is(&Resource::pods())
-            && (waits(&change.object) || change.kind == ChangeKind::Deleted || read::terminating(&change.object));
-        let place = |node: &Value| (node.get("spec").cloned(), read::labels(node).clone());
+            && (waits(&change.object)
+                || change.kind == ChangeKind::Deleted
+                || read::terminating(&change.object));
         let node = change.key.is(&Resource::nodes())
-            && change.before.as_ref().map(|before| place(before)) != Some(place(&change.object));
+            && change.before.as_deref().map(offer) != Some(offer(&change.object));
         if pod || node { vec![waiting()] } else { vec![] }
     }
 
@@ -39,7 +40,10 @@ impl Controller for Scheduler {
             return Reconciled::nothing();
         }
         queue.sort_by_key(|pod| {
-            (-read::number(pod, "/spec/priority").unwrap_or(0), read::text(pod, "/metadata/creationTimestamp"))
+            (
+                -read::number(pod, "/spec/priority").unwrap_or(0),
+                read::text(pod, "/metadata/creationTimestamp"),
+            )
         });
         let mut board = Board::new(every(store, &Resource::nodes(), None).collect(), pods.into_iter());
         let mut writes = vec![];
@@ -55,7 +59,8 @@ impl Controller for Scheduler {
                 },
                 Err(why) => ("False", "Unschedulable", why),
             };
-            let conditions = read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
+            let conditions =
+                read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
             let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
             status["conditions"] = Value::Array(conditions);
             if status.get("phase").is_none() {
@@ -65,6 +70,11 @@ impl Controller for Scheduler {
         }
         writes.into()
     }
+}
+
+/// What of a node decides about who may run there.
+fn offer(node: &Value) -> (Option<&Value>, &Value) {
+    (node.get("spec"), read::labels(node))
 }
 
 /// Whether a pod waits for a node.
@@ -77,7 +87,8 @@ fn waits(pod: &Value) -> bool {
 
 /// Writes that bind a pod and its claims to a node.
 fn bound(store: &Store, pod: &Value, node: &str) -> Vec<Write> {
-    let zone = one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
+    let zone =
+        one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
     let mut writes = volumes::bound(store, pod, zone);
     let mut object = pod.clone();
     object["spec"]["nodeName"] = json!(node);

@@ -39,7 +39,8 @@ impl Controller for Services {
             (false, true) => json!([]),
             (true, true) | (false, false) => return Reconciled::nothing(),
         };
-        let mut status = service.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
+        let mut status =
+            service.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
         status["loadBalancer"] = if wanted { json!({"ingress": ingress}) } else { json!({}) };
         super::status(key, service, status).into_iter().collect::<Vec<_>>().into()
     }
@@ -48,8 +49,9 @@ impl Controller for Services {
 impl Services {
     /// The address that was asked for, or the lowest one that nobody has.
     fn free(&self, store: &Store, asked: &str) -> Option<Ipv4Addr> {
-        let taken: BTreeSet<&str> =
-            every(store, &Resource::services(), None).map(|service: &Value| read::text(service, INGRESS)).collect();
+        let taken: BTreeSet<&str> = every(store, &Resource::services(), None)
+            .map(|service: &Value| read::text(service, INGRESS))
+            .collect();
         let start = u32::from(self.load_balancers.network);
         let size = 1_u32 << 32_u8.saturating_sub(self.load_balancers.prefix).min(16);
         let all = (1..size.saturating_sub(1)).map(|host| Ipv4Addr::from(start.wrapping_add(host)));

@@ -65,7 +65,8 @@ impl<'a> Look<'a> {
                 .collect();
         let wanted: Vec<_> = (first..first + count).map(|ordinal| (ordinal, pods.remove(&ordinal))).collect();
         let surplus = pods.into_values().rev().collect();
-        let mut look = Self { set, revision: template::revision(set), wanted, surplus, now, store, wake: None };
+        let mut look =
+            Self { set, revision: template::revision(set), wanted, surplus, now, store, wake: None };
         let all: Vec<&Value> = look.pods().collect();
         look.wake = available(store, &all, look.patience(), now).1;
         look

@@ -25,18 +25,16 @@ impl Controller for Taints {
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let pods = Resource::pods();
         if change.key.is(&Resource::nodes()) {
-            let taints = |node: &Value| node.pointer("/spec/taints").cloned();
-            if change.before.as_ref().is_some_and(|before| taints(before) == taints(&change.object))
-                && at(store, &change.key).is_some()
+            let before = change.before.as_ref().map(|before| read::list(before, "/spec/taints"));
+            if before == Some(read::list(&change.object, "/spec/taints")) && at(store, &change.key).is_some()
             {
                 return vec![];
             }
             let here = |pod: &&Value| read::text(pod, "/spec/nodeName") == change.key.name;
             return every(store, &pods, None).filter(here).map(|pod| Key::of(&pods, pod)).collect();
         }
-        let matters = |pod: &Value| (pod.get("spec").cloned(), read::terminating(pod));
-        let pod = change.key.is(&pods)
-            && change.before.as_ref().map(|before| matters(before)) != Some(matters(&change.object));
+        let pod =
+            change.key.is(&pods) && change.before.as_deref().map(matters) != Some(matters(&change.object));
         if pod { vec![change.key.clone()] } else { vec![] }
     }
 
@@ -49,23 +47,39 @@ impl Controller for Taints {
         let Some(node) = one(store, &Resource::nodes(), None, name) else {
             return vec![Write::Remove { key: key.clone() }].into();
         };
-        let taints = || read::list(node, "/spec/taints").iter().filter(|taint| read::text(taint, "/effect") == "NoExecute");
+        let taints = || {
+            read::list(node, "/spec/taints")
+                .iter()
+                .filter(|taint| read::text(taint, "/effect") == "NoExecute")
+        };
         if read::terminating(pod) {
-            let gone = !read::holds(node, "Ready") && taints().any(|taint| read::text(taint, "/key") == OUT_OF_SERVICE);
-            return if gone { vec![Write::Remove { key: key.clone() }].into() } else { Reconciled::nothing() };
+            let gone = !read::holds(node, "Ready")
+                && taints().any(|taint| read::text(taint, "/key") == OUT_OF_SERVICE);
+            return if gone {
+                vec![Write::Remove { key: key.clone() }].into()
+            } else {
+                Reconciled::nothing()
+            };
         }
         let due = taints().filter_map(|taint| leaves(store, pod, taint, now)).min();
         match due {
             Some(at) if at <= now => {
                 let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
-                let (reason, message) = ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint");
+                let (reason, message) =
+                    ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint");
                 let shown = stamp(store, now);
-                status["conditions"] = json!(read::with_condition(pod, "DisruptionTarget", "True", reason, message, &shown));
+                status["conditions"] =
+                    json!(read::with_condition(pod, "DisruptionTarget", "True", reason, message, &shown));
                 vec![Write::Status { key: key.clone(), status }, Write::Delete { key: key.clone() }].into()
             }
             wake => Reconciled { writes: vec![], wake },
         }
     }
+}
+
+/// What of a pod decides whether it must leave.
+fn matters(pod: &Value) -> (Option<&Value>, bool) {
+    (pod.get("spec"), read::terminating(pod))
 }
 
 /// When a pod must leave because of a taint; never where it tolerates it for ever.

@@ -26,8 +26,12 @@ pub fn zones<'a>(store: &'a Store, pod: &Value) -> Result<Vec<&'a str>, String> 
 
 /// Writes that give each unbound claim of a pod a volume in a zone.
 pub fn bound(store: &Store, pod: &Value, zone: &str) -> Vec<Write> {
-    let found = claims(pod).filter_map(|name| one(store, &Resource::claims(), Some(read::namespace(pod)), name));
-    found.filter(|claim| read::text(claim, "/spec/volumeName").is_empty()).flat_map(|claim| made(claim, zone)).collect()
+    let found =
+        claims(pod).filter_map(|name| one(store, &Resource::claims(), Some(read::namespace(pod)), name));
+    found
+        .filter(|claim| read::text(claim, "/spec/volumeName").is_empty())
+        .flat_map(|claim| made(claim, zone))
+        .collect()
 }
 
 /// Writes that make a volume for a claim and bind the two.
@@ -53,7 +57,8 @@ fn made(claim: &Value, zone: &str) -> [Write; 3] {
     }
     let mut object = claim.clone();
     object["spec"]["volumeName"] = json!(name);
-    let status = json!({"phase": "Bound", "accessModes": read::list(claim, "/spec/accessModes"), "capacity": size});
+    let status =
+        json!({"phase": "Bound", "accessModes": read::list(claim, "/spec/accessModes"), "capacity": size});
     [
         Write::Create { resource: volumes(), object: volume },
         Write::Update { key: key.clone(), object },

@@ -59,7 +59,8 @@ impl Look<'_> {
             return (self.waiting("ContainerCreating", ""), Some(self.startable));
         }
         if read::text(self.before, "/state/waiting/reason") == "CrashLoopBackOff"
-            && let Some(due) = memory.back_off.map(|(wait, ended)| ended.plus(wait)).filter(|due| self.now < *due)
+            && let Some(due) =
+                memory.back_off.map(|(wait, ended)| ended.plus(wait)).filter(|due| self.now < *due)
         {
             return (self.before.clone(), Some(due));
         }
@@ -106,7 +107,8 @@ impl Look<'_> {
             u64::try_from(read::number(probe, name).unwrap_or(default)).unwrap_or_default()
         };
         let tries = field("/failureThreshold", 3).max(1) - 1;
-        let last = field("/initialDelaySeconds", 0).saturating_add(field("/periodSeconds", 10).saturating_mul(tries));
+        let last = field("/initialDelaySeconds", 0)
+            .saturating_add(field("/periodSeconds", 10).saturating_mul(tries));
         let deadline = started.plus(Duration::from_secs(last));
         wakes.push(deadline);
         self.now < deadline
@@ -144,7 +146,8 @@ impl Look<'_> {
             return again.start(memory);
         }
         let name = read::name_field(self.spec);
-        let message = format!("back-off {wait} restarting failed container={name} pod={}", read::name(self.pod));
+        let message =
+            format!("back-off {wait} restarting failed container={name} pod={}", read::name(self.pod));
         status["state"] = json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
         (status, Some(self.now.plus(wait)))
     }
@@ -208,7 +211,11 @@ impl Look<'_> {
 ///
 /// # Errors
 /// Where a ConfigMap, a Secret or a key is missing.
-pub fn resolve(store: &Store, pod: &Value, container: &Value) -> Result<BTreeMap<String, String>, ConfigError> {
+pub fn resolve(
+    store: &Store,
+    pod: &Value,
+    container: &Value,
+) -> Result<BTreeMap<String, String>, ConfigError> {
     let namespace = read::namespace(pod);
     environment(pod, container, &|kind, name| {
         let resource = if kind == "Secret" { secrets() } else { Resource::config_maps() };

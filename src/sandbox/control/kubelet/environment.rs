@@ -165,7 +165,8 @@ mod tests {
     use super::*;
 
     fn resolve(container: Value) -> Result<BTreeMap<String, String>, ConfigError> {
-        let map = json!({"metadata": {"name": "settings"}, "data": {"UPSTREAM": "http://pay/", "LEVEL": "info"}});
+        let map =
+            json!({"metadata": {"name": "settings"}, "data": {"UPSTREAM": "http://pay/", "LEVEL": "info"}});
         let secret = json!({"metadata": {"name": "keys"}, "data": {"TOKEN": "aHVzaA=="}});
         let pod = json!({"metadata": {"name": "web-1", "namespace": "shop", "labels": {"app.kubernetes.io/name": "web"}},
             "status": {"podIP": "10.1.1.2"}});

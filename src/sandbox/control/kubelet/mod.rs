@@ -90,7 +90,8 @@ impl Controller for Kubelet {
             return Reconciled::nothing();
         };
         let name = read::text(pod, "/spec/nodeName");
-        let Some(node) = one(store, &Resource::nodes(), None, name).filter(|_| processes.heartbeat(name)) else {
+        let Some(node) = one(store, &Resource::nodes(), None, name).filter(|_| processes.heartbeat(name))
+        else {
             return Reconciled::nothing();
         };
         if read::terminating(pod) {
@@ -100,7 +101,8 @@ impl Controller for Kubelet {
             return Reconciled::nothing();
         }
         let started = instant(store, pod, "/status/startTime").unwrap_or(now);
-        let mut status = pod.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
+        let mut status =
+            pod.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
         status["startTime"] = json!(stamp(store, started));
         if let Some(address) = memory.address(key, pod, node) {
             status["podIP"] = json!(address.to_string());
@@ -110,7 +112,8 @@ impl Controller for Kubelet {
             status["hostIP"] = json!(host);
         }
         let init = u64::try_from(read::list(pod, "/spec/initContainers").len()).unwrap_or_default();
-        let startable = started.plus(STARTS_IN).plus(Duration::from_secs(init.saturating_mul(INIT.as_secs())));
+        let startable =
+            started.plus(STARTS_IN).plus(Duration::from_secs(init.saturating_mul(INIT.as_secs())));
         // The environment may name the pod's own address.
         let mut seen = pod.clone();
         seen["status"] = status.clone();
@@ -137,9 +140,17 @@ impl Controller for Kubelet {
 fn summarise(status: &mut Value, pod: &Value, containers: &[Value], now: &str) {
     let states = |state: &str| containers.iter().filter(|each| each["state"].get(state).is_some()).count();
     let clean = containers.iter().all(|each| read::number(each, "/state/terminated/exitCode") == Some(0));
-    let ran = |each: &Value| each["state"].get("running").is_some() || each.pointer("/lastState/terminated").is_some();
+    let ran = |each: &Value| {
+        each["state"].get("running").is_some() || each.pointer("/lastState/terminated").is_some()
+    };
     let phase = match states("terminated") {
-        ended if ended == containers.len() && ended > 0 => if clean { "Succeeded" } else { "Failed" },
+        ended if ended == containers.len() && ended > 0 => {
+            if clean {
+                "Succeeded"
+            } else {
+                "Failed"
+            }
+        }
         ended if ended > 0 || containers.iter().any(ran) => "Running",
         _ => "Pending",
     };
@@ -149,7 +160,11 @@ fn summarise(status: &mut Value, pod: &Value, containers: &[Value], now: &str) {
     let (holds, reason, message) = match (unready.is_empty(), phase) {
         (true, _) => ("True", "", String::new()),
         (false, "Succeeded") => ("False", "PodCompleted", String::new()),
-        (false, _) => ("False", "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
+        (false, _) => (
+            "False",
+            "ContainersNotReady",
+            format!("containers with unready status: [{}]", unready.join(" ")),
+        ),
     };
     for kind in ["PodReadyToStartContainers", "Initialized", "PodScheduled"] {
         read::set_condition(&mut conditions, kind, "True", "", "", now);
@@ -186,7 +201,9 @@ impl Memory {
         if self.pods.get(key).is_some_and(|pod| pod.uid != uid) {
             self.forget(key);
         }
-        self.pods.entry(key.clone()).or_insert_with(|| Remembered { uid: uid.to_owned(), ..Remembered::default() })
+        self.pods
+            .entry(key.clone())
+            .or_insert_with(|| Remembered { uid: uid.to_owned(), ..Remembered::default() })
     }
 
     fn forget(&mut self, key: &Key) {
@@ -212,7 +229,8 @@ impl Memory {
         let held = read::text(pod, "/status/podIP").parse::<Ipv4Addr>().ok();
         let next = (0..hosts).map(|step| Ipv4Addr::from(network.wrapping_add(2 + (last + step) % hosts)));
         let address = held.into_iter().chain(next).find(|address| !self.taken.contains_key(address))?;
-        self.last.insert(read::name(node).to_owned(), u32::from(address).wrapping_sub(network).saturating_sub(1));
+        self.last
+            .insert(read::name(node).to_owned(), u32::from(address).wrapping_sub(network).saturating_sub(1));
         self.taken.insert(address, key.clone());
         self.of(key, read::uid(pod)).address = Some(address);
         Some(address)

@@ -57,7 +57,8 @@ impl Row {
             read::number(probe, name).and_then(|number| u64::try_from(number).ok()).unwrap_or(default)
         };
         let period = Duration::from_secs(field("/periodSeconds", 10).max(1));
-        let in_a_row = if answers { field("/successThreshold", 1) } else { field("/failureThreshold", 3) }.max(1);
+        let in_a_row =
+            if answers { field("/successThreshold", 1) } else { field("/failureThreshold", 3) }.max(1);
         let begin = started.plus(Duration::from_secs(field("/initialDelaySeconds", 0)));
         let first = *self.other_since.get_or_insert_with(|| next_tick(begin, period, now));
         let row = Duration::from_secs(period.as_secs().saturating_mul(in_a_row - 1));

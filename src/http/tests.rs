@@ -45,12 +45,14 @@ async fn each_way_to_break_has_its_class_and_says_whether_the_request_may_have_a
     });
     net.serves("hole", |_| {});
     net.cut("hole", true);
+    net.serves("slams", drop);
     for (host, failure_and_sent) in [
         ("unknown", (Failure::Resolve, false)),
         ("refused", (Failure::Refused, false)),
         ("unreachable", (Failure::Unreachable, false)),
         ("reset", (Failure::Reset, false)),
         ("hole", (Failure::Timeout, false)),
+        ("slams", (Failure::Reset, false)),
         ("closed", (Failure::Protocol, true)),
         ("short", (Failure::Protocol, true)),
         ("gopher", (Failure::Protocol, true)),

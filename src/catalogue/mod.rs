@@ -141,8 +141,9 @@ pub struct Owner {
 pub struct Targets {
     /// The longest recovery time.
     pub rto: Duration,
-    /// The most data that may be lost, as a time.
-    pub rpo: Duration,
+    /// The most data that may be lost, as a time; left out for a service without stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Duration>,
     /// From where the recovery time counts.
     #[serde(default)]
     pub from: Origin,
@@ -169,8 +170,9 @@ pub struct Budget {
 pub struct FailbackTargets {
     /// The longest outage on the way back.
     pub rto: Duration,
-    /// The most data that may be lost on the way back.
-    pub rpo: Duration,
+    /// The most data that may be lost on the way back; left out for a service without stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Duration>,
 }
 
 /// Who supplies something from outside.

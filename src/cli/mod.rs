@@ -8,6 +8,7 @@ pub mod explain;
 pub mod heal;
 pub mod inputs;
 pub mod ledger;
+pub mod new;
 pub mod plan;
 pub mod progress;
 pub mod rehearsal;
@@ -39,6 +40,7 @@ enum Command {
     Plan(plan::Args),
     Validate(validate::Args),
     Explain(explain::Args),
+    New(new::Args),
     Schema(schema::Args),
     Heal(heal::Heal),
     Report(report::Report),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Validate(arguments) => answered(validate::run(&arguments, look())),
         Command::Explain(arguments) => answered(explain::run(&arguments)),
+        Command::New(arguments) => answered(new::run(&arguments)),
         Command::Schema(arguments) => answered(schema::run(&arguments)),
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Report(arguments) => match report::run(&arguments) {

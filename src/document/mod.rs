@@ -48,7 +48,7 @@ pub trait Kind: DeserializeOwned + JsonSchema {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// A name has lower-case letters, digits and `-`, and begins and ends with a letter or a digit.
-    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    #[schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub name: Name,
 }
 

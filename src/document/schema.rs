@@ -250,6 +250,7 @@ impl Checker<'_> {
         let fields = view.fields();
         let mut chosen: Vec<&str> = Vec::new();
         let mut unknown = false;
+        let mut meant: Vec<&str> = Vec::new();
         for (key, value) in entries {
             let Some(name) = key.key() else {
                 unknown = true;
@@ -277,25 +278,28 @@ impl Checker<'_> {
                 }
                 None if fields.closed => {
                     unknown = true;
+                    meant.extend(nearest(name, fields.known.keys().copied()));
                     self.unknown_field(key, name, &fields, entries);
                 }
                 None => {}
             }
         }
         let present = |name: &str| entries.iter().any(|(key, _)| key.key() == Some(name));
+        let refused = entries.iter().any(|(key, _)| key.shape == Shape::Refused);
         for name in &fields.required {
-            if !present(name) {
+            // A misspelt or refused key was said already.
+            if !present(name) && !meant.contains(name) && !refused {
                 let schema = fields.known.get(name).map(|schema| View::of(schema, self.root));
                 let help = schema.and_then(|view| {
-                    let example = view.name.filter(|name| *name == "Duration").map_or("…", |_| "30s");
                     let description = view.text("description").map(first_sentence)?;
-                    Some(format!("add `{name}: {example}`: {description}"))
+                    Some(format!("add `{name}: …` ({description})"))
                 });
                 self.error(at.clone(), format!("`{name}` is missing"), help);
             }
         }
         if !fields.choice.is_empty() && chosen.is_empty() && !unknown {
-            self.error(at, format!("one of {} is missing", list(fields.choice.keys().copied())), None);
+            let one = if fields.choice.len() == 1 { "" } else { "one of " };
+            self.error(at, format!("{one}{} is missing", list(fields.choice.keys().copied())), None);
         }
     }
 
@@ -343,7 +347,8 @@ impl Checker<'_> {
     }
 
     fn string(&mut self, node: &Node, text: &str, view: &View<'_>) {
-        let described = || view.text("description").map(first_sentence);
+        let rule = view.layers.iter().find(|layer| layer.contains_key("pattern"));
+        let described = || rule?.get("description")?.as_str().map(first_sentence);
         let said = match view.name {
             Some("Duration") => text.parse::<Duration>().err().map(|error| error.to_string()),
             Some("Share") => text.parse::<Share>().err(),
@@ -412,7 +417,7 @@ pub fn unknown<'a>(
             Some(format!("write `{near}`")),
         );
     }
-    let all: Vec<&str> = all.collect();
+    let all: std::collections::BTreeSet<&str> = all.collect();
     let help = match all.len() {
         0 => None,
         1 => Some(format!("there is only {}", list(all))),
@@ -451,7 +456,8 @@ pub(crate) fn first_sentence(text: &str) -> String {
 /// `WeekTime` as `week time`.
 fn in_words(name: &str) -> String {
     let mut words = String::new();
-    for c in name.chars() {
+    // Two types of one name are told apart by a number in the schema.
+    for c in name.trim_end_matches(|c: char| c.is_ascii_digit()).chars() {
         if c.is_uppercase() && !words.is_empty() {
             words.push(' ');
         }

@@ -252,7 +252,10 @@ pub fn read(source: &Source) -> Result<Vec<Tree>, Diagnostic> {
         Err(error) if trees.iter().all(|tree| tree.found.is_empty()) => {
             let at = error.location().map_or(0, |at| source.byte_at(at.line(), at.column()));
             let place = Some(source.place(at..at + 1));
-            let message = format!("YAML readers do not agree on this: {error}");
+            let said = error.to_string();
+            let why =
+                if said.contains("integer") { "the number is too large" } else { "one of them refuses it" };
+            let message = format!("YAML readers do not agree on this: {why}");
             Err(Diagnostic::error(message, place)
                 .help("write it more plainly; text in quotes is read alike by all"))
         }
@@ -264,6 +267,8 @@ pub fn read(source: &Source) -> Result<Vec<Tree>, Diagnostic> {
 fn unreadable(source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text);
+    let too_much = ["budget", "limit", "depth"].iter().any(|word| message.contains(word));
+    let message = if too_much { "there is too much of it" } else { message };
     let place = error.location().map(|at| {
         let byte = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let start = source.byte_at(byte(at.line()), byte(at.column()));
@@ -272,7 +277,7 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
     });
     let help = if message.contains("tabs") {
         "indent with spaces"
-    } else if message.contains("budget") || message.contains("limit") || message.contains("depth") {
+    } else if too_much {
         "documents have at most 20000 values, 32 levels and 500 aliases; split it up"
     } else if message.contains("unclosed") {
         "close it"
@@ -414,11 +419,13 @@ fn ambiguous(source: &Source, node: &Node, second: &serde_yaml::Value) -> Diagno
             place,
         )
         .help(format!("write `{is}`, or put the word in quotes: `\"{written}\"`")),
-        (Shape::Number(number), _) => Diagnostic::error(
-            format!("`{written}` is the number {number} to some YAML readers, and not to others"),
-            place,
-        )
-        .help(format!("write `{number}`, or put it in quotes: `\"{written}\"`")),
+        (Shape::Number(number), _) => {
+            let decimal = written.trim_start_matches('0').replace('_', "");
+            let message =
+                format!("`{written}` is the number {number} to some YAML readers, and not to others");
+            Diagnostic::error(message, place)
+                .help(format!("write `{decimal}`; or put text in quotes: `\"{written}\"`"))
+        }
         _ => Diagnostic::error(format!("`{written}` is not read alike by all YAML readers"), place)
             .help("put it in quotes"),
     }

@@ -100,7 +100,9 @@ fn of(scenario: &Scenario, service: &Promised) -> Vec<Objective> {
     let mut found = Vec::new();
     if let Some(targets) = targets(scenario, service) {
         found.push(Objective { origin: targets.from, ..promise(ObjectiveKind::Rta, Some(targets.rto)) });
-        found.push(Objective { store: store.clone(), ..promise(ObjectiveKind::Rpa, Some(targets.rpo)) });
+        if let Some(rpo) = targets.rpo {
+            found.push(Objective { store: store.clone(), ..promise(ObjectiveKind::Rpa, Some(rpo)) });
+        }
         if let Some(exposure) = targets.exposure {
             found.push(promise(ObjectiveKind::Exposure, Some(exposure)));
         }

@@ -102,7 +102,7 @@ pub struct Regions {
 #[schemars(deny_unknown_fields)]
 pub struct Probe {
     /// An id has lower-case letters, digits and `-`; no other probe of the drill has it.
-    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    #[schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub id: ProbeId,
     /// The service whose objectives it measures; several probes may measure one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +261,7 @@ impl Kind for Procedure {
 #[schemars(deny_unknown_fields)]
 pub struct Step {
     /// An id has lower-case letters, digits and `-`; no other step of the drill has it.
-    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    #[schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub id: StepId,
     /// What people read in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -22,7 +22,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                 moved = moved.or(Some(&placed.step.id));
             }
             Action::RemoveFault(of) => {
-                let fault = steps.iter().find(|other| other.step.id == *of).map(|other| &other.step.action);
+                let fault = steps.iter().map(|other| other.step).find(|step| step.id == *of);
+                let fault = fault.map(|step| &step.action).filter(|action| action.key() == "fault");
                 let region = fault.and_then(|fault| region_of(scenario, fault));
                 if let (Some(by), Some(region)) = (moved, region)
                     && !fenced.contains(&region)

@@ -74,12 +74,16 @@ fn homeless(scenario: &Scenario, action: &Action) -> Option<(&'static str, &'sta
     }
 }
 
-/// A region that neither the surroundings nor, where there are none, the drill itself knows.
+/// A region that neither the surroundings nor, where there are none, the drill or its catalogue knows.
 fn unknown(scenario: &Scenario, text: &Text, path: &Path, name: &str, vantage: bool) -> Option<Diagnostic> {
     let own = &scenario.drill.spec.regions;
     let mut known: Vec<&str> = match &scenario.surroundings {
         Some(surroundings) => surroundings.regions.iter().map(Region::as_str).collect(),
-        None => own.lost.iter().chain(&own.takes_over).map(Region::as_str).collect(),
+        None => {
+            let promised = scenario.catalogue.iter().flat_map(|catalogue| &catalogue.spec.services);
+            let promised = promised.flat_map(|service| service.targets.keys());
+            own.lost.iter().chain(&own.takes_over).chain(promised).map(Region::as_str).collect()
+        }
     };
     if vantage {
         known.push("outside");

@@ -43,7 +43,7 @@ fn zeros(scenario: &Scenario) -> Vec<Diagnostic> {
                 text.error(&path, format!("{what} cannot be zero"))
                     .help("write it like `100ms`, `1s` or `5m`"),
             );
-        } else if time.as_nanos() % 1_000_000 != 0 {
+        } else if !time.as_nanos().is_multiple_of(1_000_000) {
             zero.push(text.error(&path, format!("{what} is in whole milliseconds")).help("round it"));
         }
     };

@@ -46,6 +46,7 @@ use crate::world::Io;
 use answer::{Answer, Refusal};
 pub use client::client;
 use path::Asked;
+pub use resources::{Kind, kind_of};
 
 /// The largest request body, as in Kubernetes.
 const LARGEST_BODY: usize = 3 << 20;

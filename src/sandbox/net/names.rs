@@ -118,7 +118,11 @@ fn service(object: &Value) -> Records {
 /// A name as it is compared: lower case, without the last dot.
 pub fn clean(name: &str) -> Cow<'_, str> {
     let name = name.trim().trim_end_matches('.');
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
 }
 
 /// What a name resolves to, and for how long one may believe it.

@@ -84,10 +84,10 @@ fn endpoint(object: &Value) -> Records {
     let stated = object.pointer("/spec/endpoints").and_then(Value::as_array);
     for endpoint in stated.into_iter().flatten() {
         let Some(name) = endpoint["dnsName"].as_str() else { continue };
-        let targets = endpoint["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut targets = endpoint["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let data = match endpoint["recordType"].as_str().unwrap_or("A") {
             "A" => Data::Addresses(targets.filter_map(|text| text.parse().ok()).collect()),
-            "CNAME" => match targets.last() {
+            "CNAME" => match targets.next_back() {
                 Some(target) => Data::Alias(clean(target).into_owned()),
                 None => continue,
             },

@@ -85,7 +85,8 @@ impl Sandbox {
         fastrand::seed(seed);
         let mut random = fastrand::Rng::with_seed(seed);
         let clock = Clock::new(Instant::now() + SETTLE.std(), wall_unix_ns);
-        let ranges = spec.regions.iter().map(|region| (region.name.as_str().into(), region.addresses)).collect();
+        let ranges =
+            spec.regions.iter().map(|region| (region.name.as_str().into(), region.addresses)).collect();
         let network = Network::new(clock, ranges, &spec.links, &spec.hosts, random.fork());
         for host in &spec.hosts {
             network.listen(host.address, 80, Arc::new(HttpStandIn::third_party(OUTSIDE, host.status)));
@@ -123,7 +124,10 @@ impl Sandbox {
         stage.play(&spec.happenings, &mut tasks);
         let alerts = Alerting::start(&spec.alerts, &vantages, clock).map_err(SandboxError::Spec)?;
         let world = World {
-            regions: regions.iter().map(|(name, (state, _))| (name.clone(), api::client(Arc::clone(state)))).collect(),
+            regions: regions
+                .iter()
+                .map(|(name, (state, _))| (name.clone(), api::client(Arc::clone(state))))
+                .collect(),
             vantages,
             addresses: spec.regions.iter().map(address_range).collect(),
             clock: Arc::new(clock),
@@ -172,7 +176,10 @@ fn check(spec: &SandboxSpec) -> Result<(), String> {
             return Err("no region can be called outside".into());
         }
         if region.addresses.prefix > SMALLEST {
-            return Err(format!("region {}: a prefix longer than /{SMALLEST} holds too few addresses", region.name));
+            return Err(format!(
+                "region {}: a prefix longer than /{SMALLEST} holds too few addresses",
+                region.name
+            ));
         }
         if region.nodes.is_empty() {
             return Err(format!("region {} has no nodes", region.name));
@@ -199,7 +206,8 @@ fn check(spec: &SandboxSpec) -> Result<(), String> {
         }
     }
     let times = spec.links.iter().map(|link| link.latency);
-    let times = times.chain(spec.people.iter().flat_map(|person| [person.answers.after, person.answers.jitter]));
+    let times =
+        times.chain(spec.people.iter().flat_map(|person| [person.answers.after, person.answers.jitter]));
     let rules = spec.alerts.iter().flat_map(|rule| [rule.every, rule.fails_for, rule.notifies_after]);
     if times.chain(rules).any(|time| time.subsec_nanos() % 1_000_000 != 0) {
         return Err("a duration has a part smaller than a millisecond".into());

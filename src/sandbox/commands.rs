@@ -13,7 +13,9 @@ pub struct NoCommands;
 
 impl Commands for NoCommands {
     fn run<'a>(&'a self, name: &'a Name, _: &'a [String], _: Duration) -> BoxFuture<'a, io::Result<Printed>> {
-        let why = format!("the command {name} does not run in a rehearsal: allow it in an environment file, and use --env");
+        let why = format!(
+            "the command {name} does not run in a rehearsal: allow it in an environment file, and use --env"
+        );
         Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::PermissionDenied, why))))
     }
 }

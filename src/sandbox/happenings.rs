@@ -37,7 +37,9 @@ impl Stage {
                 Happens::Delete(target) | Happens::Crash(target) | Happens::Patch { target, .. } => {
                     region(&target.region)
                 }
-                Happens::NodeDown { region: name, .. } | Happens::ApiDown { region: name, .. } => region(name),
+                Happens::NodeDown { region: name, .. } | Happens::ApiDown { region: name, .. } => {
+                    region(name)
+                }
                 Happens::CutOff { vantage, .. } => {
                     (!self.vantages.contains_key(vantage)).then(|| format!("vantage {vantage}"))
                 }
@@ -106,7 +108,9 @@ impl Stage {
     fn meant(&self, target: &Target) -> Vec<Key> {
         let Some((state, _)) = self.regions.get(&target.region) else { return Vec::new() };
         state.read(|store| {
-            let Some(kind) = api::kind_of(store, &target.api_version, &target.kind) else { return Vec::new() };
+            let Some(kind) = api::kind_of(store, &target.api_version, &target.kind) else {
+                return Vec::new();
+            };
             let all = store.list(&kind.resource.group, &kind.resource.plural, None);
             let meant = all.filter(|(key, _)| in_namespace(key, target) && target.means(&key.name));
             meant.map(|(key, _)| key.clone()).collect()

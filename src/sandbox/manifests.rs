@@ -33,7 +33,9 @@ pub fn read(text: &str) -> Result<Vec<Value>, String> {
         let value = Value::deserialize(document).map_err(|error| error.to_string())?;
         match value {
             Value::Null => {}
-            Value::Object(ref fields) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
+            Value::Object(ref fields)
+                if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) =>
+            {
                 objects.extend(fields.get("items").and_then(Value::as_array).into_iter().flatten().cloned());
             }
             Value::Object(_) => objects.push(value),
@@ -54,9 +56,8 @@ pub fn read(text: &str) -> Result<Vec<Value>, String> {
 /// Where a kind is not served, or the store refuses.
 pub fn load(store: &mut Store, objects: Vec<Value>) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
-    let is_first = |object: &Value| {
-        matches!(object["kind"].as_str(), Some("Namespace" | "CustomResourceDefinition"))
-    };
+    let is_first =
+        |object: &Value| matches!(object["kind"].as_str(), Some("Namespace" | "CustomResourceDefinition"));
     let (first, rest): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(is_first);
     for mut object in first.into_iter().chain(rest) {
         let (api_version, kind) = (word(&object["apiVersion"])?, word(&object["kind"])?);
@@ -107,7 +108,8 @@ mod tests {
     #[test]
     fn documents_lists_and_json_are_read_in_order() {
         let text = "# a comment\n---\nkind: A\n---\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n---\n{\"kind\": \"D\"}\n";
-        let kinds: Vec<String> = read(text).unwrap().iter().map(|object| word(&object["kind"]).unwrap()).collect();
+        let kinds: Vec<String> =
+            read(text).unwrap().iter().map(|object| word(&object["kind"]).unwrap()).collect();
         assert_eq!(kinds, ["A", "B", "C", "D"]);
         assert!(read("- a\n- b\n").is_err());
         assert!(read("a: [b\n").is_err());

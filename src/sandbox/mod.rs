@@ -21,6 +21,8 @@ pub mod spec;
 pub mod stand_in;
 pub mod state;
 pub mod store;
+#[cfg(test)]
+mod tests;
 #[doc(hidden)]
 pub mod truth;
 

@@ -47,6 +47,7 @@ use answer::{Answer, Refusal};
 pub use client::client;
 pub use resources::{Kind, kind_of};
 use path::Asked;
+pub use resources::{Kind, kind_of};
 
 /// The largest request body, as in Kubernetes.
 const LARGEST_BODY: usize = 3 << 20;

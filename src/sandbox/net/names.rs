@@ -84,10 +84,10 @@ fn endpoint(object: &Value) -> Records {
     let stated = object.pointer("/spec/endpoints").and_then(Value::as_array);
     for endpoint in stated.into_iter().flatten() {
         let Some(name) = endpoint["dnsName"].as_str() else { continue };
-        let targets = endpoint["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut targets = endpoint["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let data = match endpoint["recordType"].as_str().unwrap_or("A") {
             "A" => Data::Addresses(targets.filter_map(|text| text.parse().ok()).collect()),
-            "CNAME" => match targets.last() {
+            "CNAME" => match targets.next_back() {
                 Some(target) => Data::Alias(clean(target).into_owned()),
                 None => continue,
             },
@@ -118,7 +118,11 @@ fn service(object: &Value) -> Records {
 /// A name as it is compared: lower case, without the last dot.
 pub fn clean(name: &str) -> Cow<'_, str> {
     let name = name.trim().trim_end_matches('.');
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
 }
 
 /// What a name resolves to, and for how long one may believe it.

@@ -101,7 +101,7 @@ enum Route {
     Dropped,
     Refused,
     Nobody,
-    NoRoute,
+    Unrouted,
 }
 
 /// Where a connection ends.
@@ -264,7 +264,7 @@ impl Network {
                 sleep(NOBODY_THERE).await;
                 return Err(io::ErrorKind::HostUnreachable.into());
             }
-            Way::NoRoute => return Err(io::ErrorKind::NetworkUnreachable.into()),
+            Way::Unrouted => return Err(io::ErrorKind::NetworkUnreachable.into()),
         };
         sleep_some(hop.latency * 2).await;
         let Some(listener) = self.listener(from, hop, generation) else { return pending().await };
@@ -289,7 +289,7 @@ enum Way {
     Dropped,
     Refused(Duration),
     Nobody,
-    NoRoute,
+    Unrouted,
 }
 
 impl State {
@@ -341,7 +341,7 @@ impl State {
                 Way::Refused(latency.unwrap_or_default())
             }
             Some(Route::Nobody) => Way::Nobody,
-            Some(Route::NoRoute) | None => Way::NoRoute,
+            Some(Route::Unrouted) | None => Way::Unrouted,
         }
     }
 
@@ -354,7 +354,7 @@ impl State {
             let passes = self.passes(from, to, *to.ip());
             return Route::Endpoints { hops: vec![Hop { to, via: *to.ip(), latency, passes }], next: 0 };
         }
-        let Some(place) = self.place_of(*to.ip()).cloned() else { return Route::NoRoute };
+        let Some(place) = self.place_of(*to.ip()).cloned() else { return Route::Unrouted };
         let inside = from.place == place;
         let latency = self.latency(&from.place, &place);
         let targets = match self.regions.get(&place).map(|index| index.stands(*to.ip(), to.port(), inside)) {

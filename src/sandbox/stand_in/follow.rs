@@ -54,7 +54,9 @@ fn news(store: &Store, seen: u64) -> Vec<News> {
         return Vec::new();
     };
     let known = changes.filter_map(|change| {
-        let found = NETWORK.iter().find(|(group, plural, _)| change.key.group == *group && change.key.plural == *plural);
+        let found = NETWORK
+            .iter()
+            .find(|(group, plural, _)| change.key.group == *group && change.key.plural == *plural);
         found.map(|(_, _, kind)| (change.clone(), *kind))
     });
     known

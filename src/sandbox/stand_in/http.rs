@@ -49,12 +49,21 @@ impl HttpStandIn {
     /// A third party that gives every request this status.
     pub fn third_party(place: &str, status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-        Self { shared: Arc::new(Shared { status, place: header(place), net: None, upstream: None, optional: None }) }
+        Self {
+            shared: Arc::new(Shared {
+                status,
+                place: header(place),
+                net: None,
+                upstream: None,
+                optional: None,
+            }),
+        }
     }
 
     /// A pod's service with its environment.
     pub fn new(place: &str, env: &BTreeMap<String, String>, net: Arc<View>) -> Self {
-        let upstream = |name: &str| env.get(name).filter(|text| !text.is_empty()).map(|text| Upstream::read(text));
+        let upstream =
+            |name: &str| env.get(name).filter(|text| !text.is_empty()).map(|text| Upstream::read(text));
         let shared = Shared {
             status: StatusCode::OK,
             place: header(place),
@@ -80,7 +89,8 @@ fn header(text: &str) -> HeaderValue {
 
 impl Upstream {
     fn read(text: &str) -> Upstream {
-        let uri = text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        let uri =
+            text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         uri.map_or(Upstream::Nonsense, |_| Upstream::Url(text.to_owned()))
     }
 }

@@ -13,9 +13,12 @@ use crate::sandbox::clock::Clock;
 use crate::sandbox::net::Listener;
 use crate::sandbox::net::pipe::End;
 
-/// The storages of all ledger nodes, by region, namespace and what outlives the pod: its claim, or its name in its StatefulSet.
+/// What outlives a pod: its region, its namespace, and its claim or its name in its StatefulSet.
+pub type Identity = (Region, String, String);
+
+/// The storages of all ledger nodes.
 #[derive(Clone, Default)]
-pub struct Storages(Arc<Mutex<BTreeMap<(Region, String, String), Kept>>>);
+pub struct Storages(Arc<Mutex<BTreeMap<Identity, Kept>>>);
 
 impl Storages {
     /// The storage of a pod; a pod that nothing outlives gets a new one.
@@ -35,11 +38,11 @@ impl Storages {
     }
 
     /// Every storage there is.
-    pub fn all(&self) -> Vec<((Region, String, String), Kept)> {
+    pub fn all(&self) -> Vec<(Identity, Kept)> {
         self.lock().iter().map(|(key, kept)| (key.clone(), kept.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Region, String, String), Kept>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Identity, Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -159,9 +159,9 @@ impl Pods {
             process.ports = ports;
         }
         self.listen(&process);
-        let ended = process.exited.is_some().then(|| process.pod.clone());
+        let pod = process.pod.clone();
         self.lock().processes.insert((uid, name), process);
-        ended.into_iter().for_each(|pod| self.wake(pod));
+        self.wake(pod);
     }
 
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
@@ -305,7 +305,9 @@ impl Pods {
 /// The TCP ports that a container states.
 fn container_ports(container: &Value) -> Vec<u16> {
     let ports = container["ports"].as_array().into_iter().flatten();
-    ports.filter_map(|port| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok())).collect()
+    ports
+        .filter_map(|port| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok()))
+        .collect()
 }
 
 impl Processes for Pods {
@@ -314,9 +316,9 @@ impl Processes for Pods {
         let found = state.processes.get(&(text(pod, "/metadata/uid").to_owned(), container.to_owned()));
         let Some(process) = found.filter(|process| process.exited.is_none()) else { return false };
         let port = probe.pointer("/httpGet/port").or(probe.pointer("/tcpSocket/port"));
-        let listens = port.and_then(Value::as_u64).is_none_or(|port| {
-            u16::try_from(port).is_ok_and(|port| process.ports.contains(&port))
-        });
+        let listens = port
+            .and_then(Value::as_u64)
+            .is_none_or(|port| u16::try_from(port).is_ok_and(|port| process.ports.contains(&port)));
         let well = match &process.runs {
             Runs::Ledger(service) => service.is_readable(),
             Runs::Http(service) => service.is_ready(),
@@ -355,8 +357,7 @@ impl Containers for Pods {
         let uid = text(pod, "/metadata/uid");
         let state = self.lock();
         let mut mine = state.processes.iter();
-        let found =
-            mine.find(|((of, name), _)| of == uid && container.is_none_or(|wanted| wanted == name));
+        let found = mine.find(|((of, name), _)| of == uid && container.is_none_or(|wanted| wanted == name));
         let log = found.map(|(_, process)| process.log.iter().take(LOG).copied().collect());
         Box::pin(std::future::ready(log.ok_or_else(|| io::ErrorKind::NotFound.into())))
     }

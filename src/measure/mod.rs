@@ -22,7 +22,7 @@ pub use measured::*;
 use crate::model::event::{Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
-use crate::model::plan::{Check, Ledger, Plan};
+use crate::model::plan::{Ledger, Plan};
 use crate::model::sample::WriteSeen;
 use crate::model::time::{At, Interval};
 use service::{Impact, Windows};
@@ -113,7 +113,6 @@ fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], window
 /// Every reading of every store.
 fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, ServiceMeasured>) -> Vec<Loss> {
     let mut losses: Vec<Loss> = Vec::new();
-    let mut begun = At(i64::MIN);
     let removed: BTreeMap<&Name, &Outcome> = evidence
         .events
         .iter()
@@ -123,14 +122,9 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
         })
         .collect();
     for event in &evidence.events {
-        if let What::StepStarted { step } = &event.what
-            && story.plan.step(step).is_some_and(|step| {
-                matches!(step.action, crate::model::plan::Action::Check(Check::Ledger(_)))
-            })
-        {
-            begun = event.at;
-        }
-        let What::ReadBack { store, pass, answered_by, stable, outcome } = &event.what else { continue };
+        let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else {
+            continue;
+        };
         let Some(ledger) = story.plan.ledgers.iter().find(|ledger| ledger.store == *store) else { continue };
         let trouble = match outcome.why() {
             Some(why) => Some(format!("the store could not be read back: {why}")),
@@ -138,7 +132,7 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
             None => None,
         };
         let earlier = losses.iter().filter(|loss| loss.store == *store && loss.pass < *pass).next_back();
-        let mut loss = loss(evidence, ledger, *pass, begun, earlier);
+        let mut loss = loss(evidence, ledger, *pass, *began, earlier);
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();
         loss.is_read_whole = trouble.is_none();

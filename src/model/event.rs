@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -197,9 +198,11 @@ pub enum What {
         sha256: Sha256,
     },
     /// A ledger was read back to its rows; not stable means that it still changed when time was up.
+    /// Writes that were not completed when it began are not judged by it.
     ReadBack {
         store: Name,
         pass: u32,
+        began: At,
         answered_by: Name,
         stable: bool,
         outcome: Outcome,
@@ -255,7 +258,7 @@ impl<'de> Deserialize<'de> for RowFilePath {
 }
 
 /// What a person decides about a held step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Decision {
     /// Try it again.

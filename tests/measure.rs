@@ -1,5 +1,7 @@
 //! Whole drills in memory, from samples to verdicts: one for each rule that decides.
 
+#![expect(clippy::unwrap_used, reason = "what a test sets up must work")]
+
 use serde_json::{Value, json};
 
 use drillmaster::journal::Memory;

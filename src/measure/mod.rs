@@ -131,7 +131,7 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
             None if !stable => Some("the store still changed when it was read back".to_owned()),
             None => None,
         };
-        let earlier = losses.iter().filter(|loss| loss.store == *store && loss.pass < *pass).next_back();
+        let earlier = losses.iter().rfind(|loss| loss.store == *store && loss.pass < *pass);
         let mut loss = loss(evidence, ledger, *pass, *began, earlier);
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();

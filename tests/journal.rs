@@ -1,6 +1,8 @@
 //! The evidence folder as an auditor gets it: whole, cut off, or tampered with. Every change of one line is found, wherever it
 //! is; what nobody could find without the head is said to be so.
 
+#![expect(clippy::unwrap_used, reason = "what a test sets up must work")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -22,7 +22,7 @@ pub use measured::*;
 use crate::model::event::{Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
-use crate::model::plan::{Check, Ledger, Plan};
+use crate::model::plan::{Ledger, Plan};
 use crate::model::sample::WriteSeen;
 use crate::model::time::{At, Interval};
 use service::{Impact, Windows};
@@ -122,14 +122,16 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
         })
         .collect();
     for event in &evidence.events {
-        let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else { continue };
+        let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else {
+            continue;
+        };
         let Some(ledger) = story.plan.ledgers.iter().find(|ledger| ledger.store == *store) else { continue };
         let trouble = match outcome.why() {
             Some(why) => Some(format!("the store could not be read back: {why}")),
             None if !stable => Some("the store still changed when it was read back".to_owned()),
             None => None,
         };
-        let earlier = losses.iter().filter(|loss| loss.store == *store && loss.pass < *pass).next_back();
+        let earlier = losses.iter().rfind(|loss| loss.store == *store && loss.pass < *pass);
         let mut loss = loss(evidence, ledger, *pass, *began, earlier);
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();

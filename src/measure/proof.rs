@@ -58,19 +58,19 @@ fn fault(
         }
         ProofBy::Objects => by_objects(story, step, requested),
     };
+    let removed = story.undo_started(step).into_iter().chain(story.stopped).min();
+    let end = removed.unwrap_or(story.end);
     let owed = match proof.until {
         ProofUntil::Once => None,
-        ProofUntil::Recovery => story.first_recovery().map(|(at, _)| at),
-        ProofUntil::Restored => restored.map(|at| at.latest).or(Some(story.end)),
+        ProofUntil::Recovery => Some(story.first_recovery().map_or(end, |(at, _)| at.min(end))),
+        ProofUntil::Restored => Some(restored.map_or(end, |at| at.latest.min(end))),
     };
-    let removed = story.undo_started(step).into_iter().chain(story.stopped).min();
-    let owed = owed.map(|at| removed.map_or(at, |removed| at.min(removed)));
     told.invalid = match (shown.effective, shown.gone, owed) {
         (None, ..) => Some(format!("the fault {step} had no effect that anything showed")),
         (Some(at), ..) if at.earliest > requested.plus(proof.within) => {
             Some(format!("the fault {step} took effect only after its {}", proof.within))
         }
-        (Some(_), Some(gone), Some(owed)) if gone.earliest < owed => {
+        (Some(_), Some(gone), Some(owed)) if shown_until(proof, owed, end, gone) < owed => {
             Some(format!("the fault {step} was gone at {} already, and was owed until {owed}", gone.latest))
         }
         (Some(_), ..) => None,
@@ -83,6 +83,12 @@ fn fault(
         source: shown.source,
         ..told
     }
+}
+
+/// Until when the fault showed. Where its end may be what restored the service, until it was last seen; where a recovery or its
+/// removal ends it, until it was first seen gone, since the last look before that came a little earlier by nature.
+fn shown_until(proof: &Proof, owed: At, end: At, gone: Interval) -> At {
+    if proof.until == ProofUntil::Restored && owed < end { gone.earliest } else { gone.latest }
 }
 
 /// The probe's first outage after the request. A fault cannot work before it is asked for.

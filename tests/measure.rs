@@ -1,0 +1,417 @@
+//! Whole drills in memory, from samples to verdicts: one for each rule that decides.
+
+#![expect(clippy::unwrap_used, reason = "what a test sets up must work")]
+
+use serde_json::{Value, json};
+
+use drillmaster::journal::Memory;
+use drillmaster::measure::{Actual, Measured, ServiceMeasured, measure};
+use drillmaster::model::event::{Ended, Sink, What};
+use drillmaster::model::evidence::Evidence;
+use drillmaster::model::name::Name;
+use drillmaster::model::sample::{Failure, Found, Row, RowFile, Sample, Seen, Stages, Write, WriteSeen};
+use drillmaster::model::target::{Overall, Verdict};
+use drillmaster::model::time::{At, Span};
+use drillmaster::verdict::{Judged, exit_code, judge};
+
+const S: i64 = 1_000_000_000;
+const PERIOD: i64 = S / 10;
+
+/// A drill as it went: in seconds. East fails at 60 and comes back at 400, in the failback that begins at 300.
+#[derive(Clone)]
+struct Drill {
+    /// When each vantage sees the service down.
+    down: Vec<(&'static str, f64, f64)>,
+    fault_shows: Option<(f64, f64)>,
+    /// Not sent, by any probe.
+    blind: Option<(f64, f64)>,
+    control_fails: Option<&'static str>,
+    declared: Option<f64>,
+    /// The last write that the other side has.
+    replicated: u64,
+    objectives: Vec<Value>,
+    until: &'static str,
+    /// The journal ends here.
+    ends: Option<Ended>,
+    rows_until: f64,
+    stable: bool,
+    with_ledger: bool,
+}
+
+impl Default for Drill {
+    fn default() -> Self {
+        Self {
+            down: vec![("outside", 60.0, 100.0), ("west", 60.0, 90.0)],
+            fault_shows: Some((60.0, 400.0)),
+            blind: None,
+            control_fails: None,
+            declared: Some(70.0),
+            replicated: 290,
+            objectives: vec![rta("60s", "impact")],
+            until: "restored",
+            ends: Some(Ended::Completed),
+            rows_until: 500.0,
+            stable: true,
+            with_ledger: true,
+        }
+    }
+}
+
+fn rta(target: &str, origin: &str) -> Value {
+    json!({"service": "checkout", "kind": "rta", "target": target, "origin": origin, "store": null, "lost": "east"})
+}
+
+fn objective(kind: &str, target: Option<&str>, store: Option<&str>) -> Value {
+    json!({"service": "checkout", "kind": kind, "target": target, "store": store, "lost": "east"})
+}
+
+fn nanos(seconds: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "a few hundred seconds")]
+    let nanos = (seconds * 1e9) as i64;
+    nanos
+}
+
+impl Drill {
+    fn plan(&self) -> Value {
+        let probe = |id: &str, service: Value, control: bool, from: Value| {
+            json!({"id": id, "service": service, "control": control, "every": "100ms", "timeout": "1s", "from": from,
+                   "freshEvery": 1, "ask": {}})
+        };
+        let step = |id: &str, stage: &str, action: Value| {
+            json!({"id": id, "stage": stage, "title": null, "role": null, "runbook": null, "budget": null,
+                   "timeout": "5m", "onTimeout": "finding", "action": action})
+        };
+        let mut probes = vec![
+            probe("checkout", json!("checkout"), false, json!(["outside", "west"])),
+            probe("east-direct", json!(null), false, json!(["outside"])),
+        ];
+        if self.control_fails.is_some() {
+            probes.push(probe("control", json!(null), true, json!(["outside", "west"])));
+        }
+        let ledger = json!({"service": "checkout", "store": "orders", "url": "", "writesPerSecond": 5, "timeout": "1s",
+                            "from": "outside"});
+        let proof = json!({"by": {"probe": "east-direct"}, "within": "20s", "until": self.until});
+        json!({
+            "drill": "d", "purpose": "p", "type": "full", "announced": true, "absent": [], "lost": "east",
+            "takesOver": "west", "regions": ["east", "west"], "namespaces": [],
+            "services": [{"name": "checkout", "owner": null, "tier": null, "mtpd": null, "stores": ["orders"],
+                          "restored": {"success": "100%", "for": "10s"}}],
+            "objectives": self.objectives,
+            "severity": {"name": "sev1", "acknowledge": null, "engage": null, "update": null, "declare": "15s"},
+            "expectations": [], "probes": probes,
+            "ledgers": if self.with_ledger { vec![ledger] } else { vec![] },
+            "steadyState": "30s", "limits": {"maxDuration": "1h", "abortWhen": []},
+            "steps": [
+                step("lose", "inject", json!({"fault": {"fault": {"isolate": {}}, "region": "east", "proof": proof}})),
+                step("declare", "declare", json!({"declare": {"role": "duty-manager", "escalation": []}})),
+                step("promote", "failover",
+                     json!({"recover": {"recover": {"promote": {}}, "region": "west", "movesAuthority": true}})),
+                step("back", "failback",
+                     json!({"recover": {"recover": {"resync": {}}, "region": "east", "movesAuthority": false}})),
+            ],
+            "pointOfNoReturn": null, "authority": null, "longest": {"budgets": "0s", "timeouts": "0s"},
+            "blastRadius": [], "runbook": null
+        })
+    }
+
+    fn sample(&self, vantage: &str, down: &[(f64, f64)], index: i64, phase: i64) -> Sample {
+        let sent = index * PERIOD + phase;
+        let within = |(from, to): (f64, f64)| nanos(from) <= sent && sent < nanos(to);
+        let failed = down.iter().any(|span| within(*span));
+        let gap = self.blind.is_some_and(within);
+        let region = if sent < nanos(80.0) { "east" } else { "west" };
+        let (seen, took) = match (gap, failed) {
+            (true, _) => (Seen::Gap, 0),
+            (false, true) => (Seen::Failed(Failure::Timeout), S),
+            (false, false) => (Seen::Ok, 5_000_000),
+        };
+        let _ = vantage;
+        Sample {
+            scheduled: At(sent),
+            sent: At(sent),
+            completed: At(sent + took),
+            seen,
+            address: None,
+            answered_by: Some(region.into()),
+            stages: Stages::default(),
+        }
+    }
+
+    fn rows(&self, sink: &mut Memory) {
+        let last = nanos(self.rows_until) / PERIOD;
+        let mut put = |probe: &str, vantage: &str, down: &[(f64, f64)], phase: i64| {
+            for index in 0..last {
+                let mut line = String::new();
+                self.sample(vantage, down, index, phase).write(&mut line);
+                sink.row(At(index), &RowFile::Probe(probe.into(), vantage.into()), &line).unwrap();
+            }
+        };
+        for (vantage, phase) in [("outside", 13), ("west", 37)] {
+            let spans: Vec<(f64, f64)> = self
+                .down
+                .iter()
+                .filter(|(at, ..)| *at == vantage)
+                .map(|(_, from, to)| (*from, *to))
+                .collect();
+            put("checkout", vantage, &spans, phase * 1_000_000);
+            if let Some(fails) = self.control_fails {
+                let spans = if fails == vantage { vec![(50.0, 200.0)] } else { vec![] };
+                put("control", vantage, &spans, 1);
+            }
+        }
+        put("east-direct", "outside", self.fault_shows.as_slice(), 71 * 1_000_000);
+        for number in 1..=600_u64 {
+            let sent = At(i64::try_from(number).unwrap() * S / 5);
+            let served = sent < At(60 * S) || sent > At(100 * S);
+            let epoch = if sent < At(60 * S) { 1 } else { 2 };
+            let seen = if served { WriteSeen::Ok { epoch } } else { WriteSeen::Failed(Failure::Refused) };
+            let completed = At(sent.0 + 5_000_000);
+            let mut line = String::new();
+            Write { number, scheduled: sent, sent, completed, seen, address: None }.write(&mut line);
+            sink.row(sent, &RowFile::Writes("orders".into()), &line).unwrap();
+            let there = served && (number <= self.replicated || epoch == 2);
+            for pass in [1, 2] {
+                let mut line = String::new();
+                Found { number, epoch, intact: true }.write(&mut line);
+                if there {
+                    sink.row(sent, &RowFile::Read("orders".into(), pass), &line).unwrap();
+                }
+            }
+        }
+        sink.bind(At(500 * S)).unwrap();
+    }
+
+    fn evidence(&self) -> Evidence {
+        let mut sink = Memory::default();
+        let mut tell = |at: f64, what: Value| {
+            sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();
+        };
+        let effect = |id: u32, step: &str, of: Value| {
+            json!({"effectIntended": {"step": step, "undo": {"nothing": {"because": "it is a test"}},
+                "effect": {"id": id, "act": {"ask": {"role": "r", "text": ""}}, "of": of}}})
+        };
+        let read = |pass: u32| {
+            json!({"readBack": {"store": "orders", "pass": pass, "began": 130 * S, "answeredBy": "west",
+                                "stable": self.stable, "outcome": "ok"}})
+        };
+        tell(
+            0.0,
+            json!({"runStarted": {"journal": 0, "version": "0", "run": "r", "rehearsal": true, "wallUnixNs": 0,
+                                        "seed": 1, "inputs": {}, "plan": self.plan()}}),
+        );
+        tell(30.0, json!({"steady": {"since": 1, "outcome": "ok"}}));
+        tell(59.9, json!({"stepStarted": {"step": "lose"}}));
+        tell(60.0, effect(0, "lose", json!("fault")));
+        tell(61.0, json!({"stepEnded": {"step": "lose", "outcome": "ok"}}));
+        if let Some(declared) = self.declared {
+            tell(61.0, json!({"asked": {"step": "declare", "role": "duty-manager", "text": ""}}));
+            tell(
+                declared,
+                json!({"said": {"step": "declare", "role": "duty-manager", "who": "ada", "simulated": true,
+                                           "said": "declared", "text": ""}}),
+            );
+        }
+        tell(80.0, json!({"stepStarted": {"step": "promote"}}));
+        tell(80.0, effect(1, "promote", json!({"recovery": {"movesAuthority": true}})));
+        tell(85.0, json!({"stepEnded": {"step": "promote", "outcome": "ok"}}));
+        tell(131.0, read(1));
+        tell(300.0, json!({"stepStarted": {"step": "back"}}));
+        tell(400.0, json!({"undoStarted": {"effect": 0, "by": "engine"}}));
+        tell(400.0, json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}));
+        tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
+        tell(450.0, read(2));
+        self.rows(&mut sink);
+        if let Some(how) = &self.ends {
+            sink.append(At(500 * S), What::RunEnded { how: how.clone() }).unwrap();
+        }
+        sink.evidence()
+    }
+
+    fn judged(&self) -> (Measured, Judged) {
+        let evidence = self.evidence();
+        let measured = measure(&evidence);
+        let judged = judge(&evidence, &measured);
+        (measured, judged)
+    }
+
+    fn verdict(&self) -> (Overall, Verdict) {
+        let (_, judged) = self.judged();
+        (judged.overall, judged.objectives[0].verdict)
+    }
+}
+
+fn of(measured: &Measured) -> &ServiceMeasured {
+    &measured.services[&Name::from("checkout")]
+}
+
+fn secs(span: Actual) -> (f64, f64) {
+    let Actual::Took(Span { least, most }) = span else { panic!("{span:?}") };
+    (least.as_secs_f64(), most.map_or(f64::INFINITY, |most| most.as_secs_f64()))
+}
+
+#[test]
+fn impact_at_the_first_vantage_and_restoration_at_the_last_from_three_origins() {
+    let mut drill = Drill::default();
+    drill.down = vec![("outside", 60.0, 90.0), ("west", 65.0, 100.0)];
+    let (measured, judged) = drill.judged();
+    for (origin, truth) in [(&of(&measured).rta.fault, 40.0), (&of(&measured).rta.impact, 40.0)] {
+        let (least, most) = secs(origin.clone());
+        assert!(least <= truth && truth <= most && most - least <= 2.2, "{truth} in [{least}, {most}]");
+    }
+    let (least, most) = secs(of(&measured).rta.declaration.clone());
+    assert!(least <= 30.0 && 30.0 <= most && most - least <= 0.2);
+    assert_eq!(judged.overall, Overall::Met);
+    assert!(judged.objectives[0].prewarned, "people acted in an announced drill");
+    assert_eq!(exit_code(judged.overall), 0);
+}
+
+#[test]
+fn only_an_upper_bound_within_the_target_is_met() {
+    for (target, overall, verdict) in [
+        ("42s", Overall::Met, Verdict::Met),
+        ("40s", Overall::Indeterminate, Verdict::Indeterminate),
+        ("38s", Overall::Missed, Verdict::Missed),
+    ] {
+        let drill = Drill { objectives: vec![rta(target, "impact")], ..Drill::default() };
+        assert_eq!(drill.verdict(), (overall, verdict), "{target}");
+    }
+}
+
+#[test]
+fn a_fault_that_does_nothing_or_is_reverted_makes_the_run_invalid() {
+    for shows in [None, Some((60.0, 70.0)), Some((90.0, 400.0))] {
+        let drill = Drill { fault_shows: shows, ..Drill::default() };
+        assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void), "{shows:?}");
+    }
+    // Owed until the first recovery only, or once.
+    for (until, to, valid) in
+        [("recovery", 79.0, false), ("recovery", 82.0, true), ("once", 62.0, true), ("restored", 82.0, false)]
+    {
+        let drill = Drill { fault_shows: Some((60.0, to)), until, ..Drill::default() };
+        assert_eq!(drill.verdict().0 == Overall::Met, valid, "{until} {to}");
+    }
+}
+
+#[test]
+fn a_target_missed_in_a_steady_run_stays_missed_and_a_run_that_was_not_steady_says_nothing() {
+    let mut drill = Drill { fault_shows: None, objectives: vec![rta("1s", "impact")], ..Drill::default() };
+    assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
+    drill.down.push(("west", 40.0, 45.0));
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
+}
+
+#[test]
+fn a_prober_that_is_blind_at_a_bound_is_inconclusive() {
+    for blind in [(59.0, 61.5), (99.0, 101.0), (0.0, 500.0)] {
+        let drill = Drill { blind: Some(blind), until: "once", ..Drill::default() };
+        let (measured, judged) = drill.judged();
+        assert!(!of(&measured).blind.is_empty());
+        assert_ne!(judged.overall, Overall::Met, "{blind:?}");
+        assert_ne!(judged.objectives[0].verdict, Verdict::Met, "{blind:?}");
+    }
+}
+
+#[test]
+fn what_never_comes_back_is_missed_and_what_comes_back_too_late_to_tell_is_inconclusive() {
+    let mut drill = Drill::default();
+    drill.down = vec![("outside", 60.0, 600.0), ("west", 60.0, 600.0)];
+    assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
+    drill.down = vec![("outside", 60.0, 495.0), ("west", 60.0, 495.0)];
+    assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+    drill.down = vec![("outside", 60.0, 600.0), ("west", 60.0, 90.0)];
+    assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive), "the vantages disagree");
+}
+
+#[test]
+fn without_impact_the_recovery_time_is_at_most_what_could_hide() {
+    let drill = Drill { down: vec![], ..Drill::default() };
+    let (measured, judged) = drill.judged();
+    assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
+    assert_eq!(judged.overall, Overall::Met);
+    let blind = Drill { down: vec![], blind: Some((70.0, 72.0)), ..Drill::default() };
+    assert_eq!(blind.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+}
+
+#[test]
+fn a_vantage_whose_control_probe_fails_is_excluded_and_named() {
+    let mut drill = Drill { control_fails: Some("west"), ..Drill::default() };
+    drill.down = vec![("outside", 60.0, 90.0), ("west", 50.0, 200.0)];
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!(least <= 30.0 && 30.0 <= most && most < 33.0);
+    assert_eq!(measured.excluded[0].vantage.as_str(), "west");
+    assert!(judged.findings.iter().any(|finding| finding.what.contains("west is excluded")));
+}
+
+#[test]
+fn an_origin_that_did_not_happen_is_not_applicable_and_never_negative() {
+    for declared in [None, Some(120.0)] {
+        let drill = Drill { declared, objectives: vec![rta("60s", "declaration")], ..Drill::default() };
+        let (measured, judged) = drill.judged();
+        assert!(matches!(of(&measured).rta.declaration, Actual::NotApplicable { .. }), "{declared:?}");
+        assert_eq!(judged.objectives[0].verdict, Verdict::NotExercised);
+        assert_eq!(judged.overall, Overall::Inconclusive, "nothing was judged, so nothing passes");
+    }
+}
+
+#[test]
+fn lost_writes_are_counted_exactly_and_dated_from_the_oldest() {
+    let rpo = |target: &str| vec![objective("rpa", Some(target), Some("orders"))];
+    let drill = Drill { objectives: rpo("5s"), ..Drill::default() };
+    let (measured, judged) = drill.judged();
+    let loss = &measured.losses[0];
+    assert_eq!(loss.found.lost, (291..300).collect::<Vec<u64>>());
+    assert_eq!((loss.records.exactly, loss.records.at_most), (9, 9));
+    let (least, most) = secs(loss.rpa.clone());
+    assert!(least <= 1.8 && 1.8 <= most && most - least <= 1.3, "[{least}, {most}]");
+    assert_eq!(judged.overall, Overall::Met);
+    assert_eq!(Drill { objectives: rpo("1s"), ..drill.clone() }.verdict().1, Verdict::Missed);
+    let none = Drill { replicated: 300, objectives: rpo("0s"), ..drill.clone() };
+    assert_eq!(none.verdict(), (Overall::Met, Verdict::Met));
+    let unstable = Drill { stable: false, ..drill.clone() };
+    assert_eq!(unstable.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+    let unwritten = Drill { with_ledger: false, ..drill };
+    assert_eq!(unwritten.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+}
+
+#[test]
+fn the_way_back_is_an_outage_of_its_own() {
+    let failback = |target: &str| vec![objective("failback", Some(target), None)];
+    let mut drill = Drill { objectives: failback("10s"), ..Drill::default() };
+    assert_eq!(drill.verdict(), (Overall::Met, Verdict::Met), "no failure: [0, period + timeout]");
+    drill.down.push(("outside", 350.0, 355.0));
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).failback.outage.clone());
+    assert!(least <= 5.0 && 5.0 <= most && most < 7.5);
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met);
+    let (_, most) = secs(of(&measured).rta.impact.clone());
+    assert!(most < 43.0, "the failback is no part of the recovery time");
+    drill.objectives = failback("2s");
+    assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
+}
+
+#[test]
+fn people_are_judged_by_their_own_times_and_exposure_by_redundancy() {
+    let mut drill = Drill { objectives: vec![objective("response", None, None)], ..Drill::default() };
+    assert_eq!(drill.verdict(), (Overall::Met, Verdict::Met), "nine of fifteen seconds");
+    drill.declared = Some(77.0);
+    assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
+    drill.objectives = vec![objective("exposure", Some("330s"), None)];
+    assert_eq!(drill.verdict(), (Overall::Met, Verdict::Met), "from 80 to 410");
+    drill.objectives = vec![objective("mtpd", Some("70s"), None)];
+    assert_eq!(
+        drill.verdict(),
+        (Overall::Indeterminate, Verdict::Indeterminate),
+        "from 60 to 131, to a second"
+    );
+}
+
+#[test]
+fn a_run_that_did_not_come_to_its_end_passes_nothing() {
+    for ends in [None, Some(Ended::Interrupted), Some(Ended::Aborted { why: "x".into() })] {
+        let drill = Drill { ends, ..Drill::default() };
+        assert_eq!(drill.judged().1.overall, Overall::Inconclusive);
+    }
+    let nothing = judge(&Evidence::default(), &measure(&Evidence::default()));
+    assert_eq!(nothing.overall, Overall::Invalid);
+}

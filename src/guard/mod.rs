@@ -80,3 +80,17 @@ fn scope(plan: &Plan) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_name_is_told_with_what_there_is() {
+        let (east, west) = (Region::from("east"), Region::from("west"));
+        let missing = [&west].into();
+        let said = refusal("region", &missing, &[east].into()).unwrap();
+        assert_eq!(said, "the environment has no region west: it has east");
+        assert_eq!(refusal::<Region>("region", &BTreeSet::new(), &BTreeSet::new()), None);
+    }
+}

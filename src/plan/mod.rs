@@ -287,3 +287,6 @@ fn blame(scenario: &Scenario, id: &StepId, message: &str) -> Diagnostic {
 fn as_text(kind: &impl Serialize) -> Value {
     serde_json::to_value(kind).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod validate;
+pub mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ enum Command {
     New(new::Args),
     Schema(schema::Args),
     Heal(heal::Heal),
+    Verify(verify::Verify),
     Report(report::Report),
     Ledger(ledger::Args),
 }
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
             Ok(()) => exit::code(exit::MET),
             Err(error) => failed(&error, exit::JOURNAL),
         },
+        Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => ledger(arguments),
     }
 }
@@ -84,6 +87,16 @@ fn ledger(arguments: ledger::Args) -> ExitCode {
         Ok(code) => exit::code(code),
         Err(error) => failed(&error, exit::USAGE),
     }
+}
+
+fn verified(arguments: &verify::Verify) -> ExitCode {
+    let (seen, code) = arguments.run();
+    match (arguments.output, serde_json::to_string_pretty(&seen)) {
+        (OutputFormat::Text, _) => print(&verify::text(&seen)),
+        (OutputFormat::Json, Ok(json)) => print(&format!("{json}\n")),
+        (OutputFormat::Json, Err(error)) => return failed(&error, exit::BUG),
+    }
+    exit::code(code)
 }
 
 fn answered(answer: Answer) -> ExitCode {

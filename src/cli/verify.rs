@@ -5,11 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::{OutputFormat, exit};
 use crate::journal::{Verified, verify};
 use crate::model::name::Sha256;
-
-/// The exit code for a journal that does not verify.
-pub const DOES_NOT_VERIFY: u8 = 13;
 
 /// Checks an evidence folder: its chain, its rows, its inputs and its end.
 #[derive(Debug, Args)]
@@ -20,6 +18,9 @@ pub struct Verify {
     /// The head that the run printed: proves that nothing was cut off at the end.
     #[arg(long, value_name = "HASH")]
     pub head: Option<String>,
+    /// What goes to standard output.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 impl Verify {
@@ -27,7 +28,7 @@ impl Verify {
     pub fn run(&self) -> (Verified, u8) {
         let head = self.head.as_ref().map(|head| Sha256(head.trim().to_ascii_lowercase()));
         let seen = verify(&self.bundle, head.as_ref());
-        let code = if seen.holds() { 0 } else { DOES_NOT_VERIFY };
+        let code = if seen.holds() { exit::MET } else { exit::JOURNAL };
         (seen, code)
     }
 }

@@ -45,7 +45,6 @@ use super::state::{Availability, RegionState};
 use crate::world::Io;
 use answer::{Answer, Refusal};
 pub use client::client;
-pub use resources::{Kind, kind_of};
 use path::Asked;
 pub use resources::{Kind, kind_of};
 

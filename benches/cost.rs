@@ -3,6 +3,8 @@
 //! `cargo bench --bench cost`. Virtual time, one thread; CPU time is the kernel's own account of it (Linux), so that a busy
 //! machine does not count. Prints; asserts nothing.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;

@@ -2,6 +2,8 @@
 //!
 //! The rules are functions from a tree of sources to complaints, so that a test can plant each kind of defect and see it named.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -2,6 +2,8 @@
 //!
 //! Each case is one edit of the good documents in `tests/bad_input/good`, so that what is wrong stands in one line here.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::fs;
 use std::path::Path;
 

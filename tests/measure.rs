@@ -251,8 +251,7 @@ fn secs(span: Actual) -> (f64, f64) {
 
 #[test]
 fn impact_at_the_first_vantage_and_restoration_at_the_last_from_three_origins() {
-    let mut drill = Drill::default();
-    drill.down = vec![("outside", 60.0, 90.0), ("west", 65.0, 100.0)];
+    let drill = Drill { down: vec![("outside", 60.0, 90.0), ("west", 65.0, 100.0)], ..Drill::default() };
     let (measured, judged) = drill.judged();
     for (origin, truth) in [(&of(&measured).rta.fault, 40.0), (&of(&measured).rta.impact, 40.0)] {
         let (least, most) = secs(origin.clone());
@@ -313,8 +312,7 @@ fn a_prober_that_is_blind_at_a_bound_is_inconclusive() {
 
 #[test]
 fn what_never_comes_back_is_missed_and_what_comes_back_too_late_to_tell_is_inconclusive() {
-    let mut drill = Drill::default();
-    drill.down = vec![("outside", 60.0, 600.0), ("west", 60.0, 600.0)];
+    let mut drill = Drill { down: vec![("outside", 60.0, 600.0), ("west", 60.0, 600.0)], ..Drill::default() };
     assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
     drill.down = vec![("outside", 60.0, 495.0), ("west", 60.0, 495.0)];
     assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
@@ -338,7 +336,7 @@ fn a_vantage_whose_control_probe_fails_is_excluded_and_named() {
     drill.down = vec![("outside", 60.0, 90.0), ("west", 50.0, 200.0)];
     let (measured, judged) = drill.judged();
     let (least, most) = secs(of(&measured).rta.impact.clone());
-    assert!(least <= 30.0 && 30.0 <= most && most < 33.0);
+    assert!(least <= 30.0 && (30.0..33.0).contains(&most));
     assert_eq!(measured.excluded[0].vantage.as_str(), "west");
     assert!(judged.findings.iter().any(|finding| finding.what.contains("west is excluded")));
 }
@@ -382,7 +380,7 @@ fn the_way_back_is_an_outage_of_its_own() {
     drill.down.push(("outside", 350.0, 355.0));
     let (measured, judged) = drill.judged();
     let (least, most) = secs(of(&measured).failback.outage.clone());
-    assert!(least <= 5.0 && 5.0 <= most && most < 7.5);
+    assert!(least <= 5.0 && (5.0..7.5).contains(&most));
     assert_eq!(judged.objectives[0].verdict, Verdict::Met);
     let (_, most) = secs(of(&measured).rta.impact.clone());
     assert!(most < 43.0, "the failback is no part of the recovery time");

@@ -63,7 +63,12 @@ impl Rehearsal {
     }
 
     /// Runs the drill to its end.
-    pub async fn run(self, sink: SharedSink, watcher: Watcher, interrupted: watch::Receiver<bool>) -> Finished {
+    pub async fn run(
+        self,
+        sink: SharedSink,
+        watcher: Watcher,
+        interrupted: watch::Receiver<bool>,
+    ) -> Finished {
         let world = self.sandbox.world();
         engine::run(world, self.plan, self.head, sink, watcher, interrupted).await
     }

@@ -84,7 +84,9 @@ async fn rehearse(arguments: &Run, inputs: &Inputs, seed: u64) -> ExitCode {
     for line in rehearsal.sandbox.not_simulated() {
         say(&format!("not simulated: {line}"));
     }
-    say(&format!("rehearsal of {drill}, seed {seed}: simulated regions, virtual time; it never counts as a drill"));
+    say(&format!(
+        "rehearsal of {drill}, seed {seed}: simulated regions, virtual time; it never counts as a drill"
+    ));
     let watcher = progress::watcher(&rehearsal.plan, arguments.quiet);
     let finished = rehearsal.run(writer.clone(), watcher, interrupts()).await;
     let head = writer.lock().unwrap_or_else(PoisonError::into_inner).head().clone();
@@ -124,7 +126,11 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
         Ok(evidence) => evidence,
         Err(error) => {
             say(&format!("error: {error}"));
-            return exit::code(if finished.outstanding.is_empty() { exit::JOURNAL } else { exit::NOT_HEALED });
+            return exit::code(if finished.outstanding.is_empty() {
+                exit::JOURNAL
+            } else {
+                exit::NOT_HEALED
+            });
         }
     };
     let runbook = inputs.runbook.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));

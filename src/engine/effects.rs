@@ -317,7 +317,9 @@ impl Engine {
             Ok(ask) => ask,
             Err(error) => return Outcome::failed(error),
         };
-        match crate::http::exchange(net.as_ref(), self.world.clock.as_ref(), &ask, Some(EXEC_ENDS_WITHIN)).await {
+        match crate::http::exchange(net.as_ref(), self.world.clock.as_ref(), &ask, Some(EXEC_ENDS_WITHIN))
+            .await
+        {
             Ok(answer) if answer.status < 400 => Outcome::Ok,
             Ok(answer) => Outcome::failed(format!("status {}", answer.status)),
             Err(broken) if broken.sent => Outcome::unknown(broken.failure),

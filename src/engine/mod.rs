@@ -374,7 +374,8 @@ impl Engine {
             let up_to = self.live.highest_write(&ledger.store);
             let deadline = began.plus(READ_WITHIN);
             let clock = self.world.clock.as_ref();
-            let read = ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
+            let read =
+                ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
             let (answered_by, stable, outcome) = match read {
                 Ok(read) => {
                     let file = RowFile::Read(ledger.store.clone(), pass);
@@ -383,7 +384,8 @@ impl Engine {
                     }
                     self.recorder.bind()?;
                     let region = self.world.region_of(read.answered_by);
-                    let answered_by = region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
+                    let answered_by =
+                        region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
                     (answered_by, read.stable, Outcome::Ok)
                 }
                 Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),

@@ -113,8 +113,9 @@ impl Pair {
 
     async fn found(&self, host: &str) -> Vec<Found> {
         let deadline = At(i64::MAX);
-        let read =
-            read_back(&*self.net, &*self.clock, &ledger(host), &"run-1".into(), u64::MAX, deadline).await.unwrap();
+        let read = read_back(&*self.net, &*self.clock, &ledger(host), &"run-1".into(), u64::MAX, deadline)
+            .await
+            .unwrap();
         assert!(read.stable);
         read.found
     }

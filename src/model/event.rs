@@ -69,6 +69,10 @@ impl Outcome {
 }
 
 /// What happened.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is written and read once; boxes would stand in every pattern"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum What {

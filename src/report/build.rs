@@ -239,7 +239,7 @@ fn title(kind: ObjectiveKind) -> &'static str {
 
 fn promise(judgement: &Judgement) -> String {
     let objective = &judgement.objective;
-    let within = objective.target.map(|target| words::at_most(target));
+    let within = objective.target.map(words::at_most);
     match (objective.kind, within) {
         (ObjectiveKind::Integrity, _) => "nothing corrupt, accepted twice or resurrected".to_owned(),
         (ObjectiveKind::Rta, Some(target)) => match objective.origin {

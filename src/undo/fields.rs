@@ -76,13 +76,20 @@ fn put_from(value: &mut Value, path: &[String], depth: usize, to: Option<&Value>
             }
             (false, None) if !fields.contains_key(segment) => true,
             (false, _) => {
-                let empty = if path[depth + 1].starts_with('[') { Value::Array(vec![]) } else { Value::Object(Map::new()) };
+                let empty = if path[depth + 1].starts_with('[') {
+                    Value::Array(vec![])
+                } else {
+                    Value::Object(Map::new())
+                };
                 put_from(fields.entry(segment.clone()).or_insert(empty), path, depth + 1, to)
             }
         },
         Value::Array(list) => {
-            let Some(keys) = keys_for(&path[..depth]).filter(|_| segment.starts_with('[')) else { return false };
-            let place = list.iter().position(|element| element_segment(element, keys).as_ref() == Some(segment));
+            let Some(keys) = keys_for(&path[..depth]).filter(|_| segment.starts_with('[')) else {
+                return false;
+            };
+            let place =
+                list.iter().position(|element| element_segment(element, keys).as_ref() == Some(segment));
             match (last, place, to) {
                 (true, Some(place), Some(to)) => list[place] = to.clone(),
                 (true, Some(place), None) => {
@@ -105,7 +112,10 @@ fn is_servers(path: &[String]) -> bool {
         [first] => first == "status",
         [first, second] => {
             first == "metadata"
-                && matches!(second.as_str(), "resourceVersion" | "generation" | "managedFields" | "uid" | "creationTimestamp")
+                && matches!(
+                    second.as_str(),
+                    "resourceVersion" | "generation" | "managedFields" | "uid" | "creationTimestamp"
+                )
         }
         _ => false,
     }
@@ -131,7 +141,9 @@ fn differ(path: &mut Vec<String>, before: Option<&Value>, after: Option<&Value>,
                 path.pop();
             }
         }
-        (None, Some(Value::Object(new))) if !new.is_empty() && !path.last().is_some_and(|s| s.starts_with('[')) => {
+        (None, Some(Value::Object(new)))
+            if !new.is_empty() && !path.last().is_some_and(|s| s.starts_with('[')) =>
+        {
             touches.push(Touch::Created { path: path.clone() });
             for (name, value) in new {
                 path.push(name.clone());
@@ -157,7 +169,8 @@ fn differ(path: &mut Vec<String>, before: Option<&Value>, after: Option<&Value>,
             }
         }
         (None, Some(Value::Array(new))) => {
-            let Some(is) = keys_for(path).and_then(|keys| segments(new, keys)).filter(|is| !is.is_empty()) else {
+            let Some(is) = keys_for(path).and_then(|keys| segments(new, keys)).filter(|is| !is.is_empty())
+            else {
                 return touches.push(field(path, None, after));
             };
             touches.push(Touch::Created { path: path.clone() });

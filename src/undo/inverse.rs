@@ -54,7 +54,10 @@ pub fn inverse(now: &Value, uid: &str, touched: &[Touch], named: &str) -> Invers
         };
         conflicts.push(Conflict {
             field: format!("{named} {}", path.join(".")),
-            advice: format!("somebody changed it since; it was kept as {}", kept.chars().take(200).collect::<String>()),
+            advice: format!(
+                "somebody changed it since; it was kept as {}",
+                kept.chars().take(200).collect::<String>()
+            ),
         });
     }
     for path in made.into_iter().rev() {
@@ -75,8 +78,9 @@ fn patch_between(now: &Value, restored: &Value) -> Vec<Value> {
     if changes.is_empty() {
         return vec![];
     }
-    let tests = ["uid", "resourceVersion"]
-        .map(|field| json!({"op": "test", "path": format!("/metadata/{field}"), "value": now["metadata"][field]}));
+    let tests = ["uid", "resourceVersion"].map(
+        |field| json!({"op": "test", "path": format!("/metadata/{field}"), "value": now["metadata"][field]}),
+    );
     tests.into_iter().chain(changes.iter().filter_map(|change| serde_json::to_value(change).ok())).collect()
 }
 
@@ -109,12 +113,23 @@ mod tests {
 
     /// Values as specs hold them, a keyed list among them.
     fn spec() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(1)), Just(json!(2)), Just(json!("a")), Just(json!([1])), Just(Value::Null)];
+        let leaf = prop_oneof![
+            Just(json!(1)),
+            Just(json!(2)),
+            Just(json!("a")),
+            Just(json!([1])),
+            Just(Value::Null)
+        ];
         let env = proptest::collection::btree_map("[a-c]", leaf.clone(), 0..3).prop_map(|map| {
             Value::Array(map.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect())
         });
-        let value = prop_oneof![leaf.clone(), env, proptest::collection::btree_map("[x-z]", leaf, 0..3).prop_map(|m| json!(m))];
-        proptest::collection::btree_map(prop_oneof!["[p-r]", Just("env".to_owned())], value, 0..4).prop_map(|m| json!(m))
+        let value = prop_oneof![
+            leaf.clone(),
+            env,
+            proptest::collection::btree_map("[x-z]", leaf, 0..3).prop_map(|m| json!(m))
+        ];
+        proptest::collection::btree_map(prop_oneof!["[p-r]", Just("env".to_owned())], value, 0..4)
+            .prop_map(|m| json!(m))
     }
 
     /// As the API server stores them: in the order that undo leaves, lists are compared as sets of elements.
@@ -125,7 +140,9 @@ mod tests {
                 list.sort_by_key(Value::to_string);
                 Value::Array(list)
             }
-            Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), sorted(value))).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
+            }
             other => other.clone(),
         }
     }

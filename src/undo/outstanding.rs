@@ -109,14 +109,22 @@ mod tests {
     use crate::model::name::RunId;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
-        whats.into_iter().enumerate().map(|(i, what)| Event { seq: i as u64, at: At(i as i64), what }).collect()
+        whats
+            .into_iter()
+            .enumerate()
+            .map(|(i, what)| Event { seq: i as u64, at: At(i as i64), what })
+            .collect()
     }
 
     fn create(id: u32) -> What {
         let at = Ref::new(&"east".into(), Resource::network_policies(), Some("shop"), "drill");
         What::EffectIntended {
             step: "lose".into(),
-            effect: Effect { id: EffectId(id), act: Act::Create { at: at.clone(), object: json!({}) }, of: Of::Fault },
+            effect: Effect {
+                id: EffectId(id),
+                act: Act::Create { at: at.clone(), object: json!({}) },
+                of: Of::Fault,
+            },
             undo: Undo::Remove { at, run: RunId::from("r") },
         }
     }
@@ -131,11 +139,15 @@ mod tests {
 
     #[test]
     fn an_effect_is_owed_from_its_intent_until_a_successful_undo() {
-        let owed = |whats| outstanding(&events(whats)).iter().map(|open| open.effect.id.0).collect::<Vec<_>>();
+        let owed =
+            |whats| outstanding(&events(whats)).iter().map(|open| open.effect.id.0).collect::<Vec<_>>();
         assert_eq!(owed(vec![create(1), create(2), ended(1, Outcome::Ok)]), vec![2, 1]);
         assert_eq!(owed(vec![create(1), ended(1, Outcome::unknown("lost"))]), vec![1]);
         assert_eq!(owed(vec![create(1), ended(1, Outcome::failed("409"))]), Vec::<u32>::new());
         assert_eq!(owed(vec![create(1), undone(1, Outcome::failed("503"))]), vec![1]);
-        assert_eq!(owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]), Vec::<u32>::new());
+        assert_eq!(
+            owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]),
+            Vec::<u32>::new()
+        );
     }
 }

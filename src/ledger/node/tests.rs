@@ -157,8 +157,8 @@ proptest! {
                 prop_assert_eq!(numbers, written);
             }
         }
-        for side in 0..2 {
-            let mut again = Node::new(roles[side]);
+        for (side, role) in roles.into_iter().enumerate() {
+            let mut again = Node::new(role);
             for change in sides.changes[side].drain(..) {
                 let line = serde_json::to_string(&change).unwrap();
                 again.apply(serde_json::from_str(&line).unwrap());

@@ -105,7 +105,8 @@ pub struct Kind {
 
 /// The kind that an object says it is; none where it is not served.
 pub fn kind_of(store: &Store, api_version: &str, kind: &str) -> Option<Kind> {
-    let meant = |served: &Served| served.resource.api_version() == api_version && served.resource.kind == kind;
+    let meant =
+        |served: &Served| served.resource.api_version() == api_version && served.resource.kind == kind;
     let served = all(store).into_iter().filter(|served| !served.review).find(meant)?;
     Some(Kind { resource: served.resource, namespaced: served.namespaced })
 }

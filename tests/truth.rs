@@ -1,0 +1,241 @@
+//! A thousand rehearsals against the simulated truth: what is reported must hold what really happened, and be narrow.
+//!
+//! The truth is told by `Sandbox::truth`, which knows links, caches and stores, and nothing of probes, events or measurements.
+//! All draws come from fixed seeds, so that what fails once fails again; two threads, a runtime each.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+#[path = "truth/documents.rs"]
+mod documents;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use documents::Draw;
+use drillmaster::cli::rehearsal::{Rehearsal, runtime};
+use drillmaster::engine::{Shown, Watcher};
+use drillmaster::journal::Memory;
+use drillmaster::measure::{Actual, Measured, Moment, measure};
+use drillmaster::model::event::What;
+use drillmaster::model::evidence::Evidence;
+use drillmaster::model::target::{ObjectiveKind, Verdict};
+use drillmaster::model::time::{At, Duration, Interval, Span};
+use drillmaster::sandbox::truth::{LedgerTruth, Truth};
+use drillmaster::verdict::judge;
+use tokio::sync::watch;
+
+const REHEARSALS: u64 = 20;
+const THREADS: u64 = 2;
+const VANTAGES: [&str; 2] = ["outside", "west"];
+
+/// What really happened.
+#[derive(Debug, Clone)]
+struct Happened {
+    failed: At,
+    restored: At,
+    /// Stored by a node that took them, and missing in what serves.
+    lost: BTreeSet<u64>,
+}
+
+impl Happened {
+    /// From the truth alone, at the instant of the read-back.
+    fn of(truth: &Truth, lasting: Duration) -> Happened {
+        let mut happened =
+            Happened { failed: At(i64::MAX), restored: At(i64::MIN), lost: lost(&truth.ledgers()) };
+        for vantage in VANTAGES {
+            let (failed, restored) = outage(&truth.served(&vantage.into(), "orders.shop.example"), lasting);
+            happened.failed = happened.failed.min(failed);
+            happened.restored = happened.restored.max(restored);
+        }
+        happened
+    }
+
+    fn took(&self) -> Duration {
+        self.restored.since(self.failed)
+    }
+}
+
+/// The first failure of one vantage, and the first instant after it since which it was served for as long as the clause asks.
+fn outage(served: &[(At, bool)], lasting: Duration) -> (At, At) {
+    let down = served.iter().position(|(_, serves)| !serves).unwrap();
+    let until = |index: usize| served.get(index + 1).map_or(At(i64::MAX), |(at, _)| *at);
+    let up = (down..served.len()).find(|index| served[*index].1 && until(*index).since(served[*index].0) >= lasting);
+    (served[down].0, served[up.unwrap()].0)
+}
+
+fn lost(ledgers: &[LedgerTruth]) -> BTreeSet<u64> {
+    let west = ledgers.iter().find(|ledger| ledger.region == "west".into()).unwrap();
+    let present: BTreeSet<u64> = west.present.iter().map(|taken| taken.number).collect();
+    let accepted = ledgers.iter().flat_map(|ledger| &ledger.accepted).map(|taken| taken.number);
+    accepted.filter(|number| !present.contains(number)).collect()
+}
+
+/// One rehearsal: what was reported, beside what happened.
+#[derive(Debug, Clone)]
+struct Outcome {
+    draw: Draw,
+    happened: Happened,
+    impacted: Interval,
+    restored: Interval,
+    rta: Span,
+    lost: BTreeSet<u64>,
+    unknown_missing: BTreeSet<u64>,
+    /// What the verdicts say of targets below, inside, at the end of and above the interval.
+    verdicts: Vec<(&'static str, Duration, Verdict)>,
+}
+
+fn rehearse(seed: u64) -> Outcome {
+    let draw = Draw::new(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = draw.inputs(folder.path());
+    let sink = Arc::new(Mutex::new(Memory::default()));
+    let told = Arc::new(Mutex::new(None));
+    let (telling, lasting) = (told.clone(), Duration::from_millis(draw.lasting));
+    runtime().unwrap().block_on(async {
+        let rehearsal = Rehearsal::prepare(&inputs, seed, 0).await.unwrap();
+        let truth = rehearsal.sandbox.truth();
+        let watcher: Watcher = Box::new(move |_, shown| {
+            if let Shown::Event(event) = shown
+                && matches!(event.what, What::ReadBack { pass: 1, .. })
+            {
+                *telling.lock().unwrap() = Some(Happened::of(&truth, lasting));
+            }
+        });
+        let (_sender, interrupted) = watch::channel(false);
+        rehearsal.run(sink.clone(), watcher, interrupted).await;
+    });
+    let happened = told.lock().unwrap().clone().unwrap_or_else(|| panic!("{draw:?}: not read back"));
+    let evidence = sink.lock().unwrap().evidence();
+    let measured = measure(&evidence);
+    reported(draw, happened, &evidence, &measured)
+}
+
+fn reported(draw: Draw, happened: Happened, evidence: &Evidence, measured: &Measured) -> Outcome {
+    let service = &measured.services["orders"];
+    let Actual::Took(rta) = &service.rta.impact else { panic!("{draw:?}: {:?}", service.rta.impact) };
+    let found = &measured.losses[0].found;
+    let at = |moment| service.timeline[&moment].at;
+    Outcome {
+        impacted: at(Moment::Impacted),
+        restored: at(Moment::Restored),
+        rta: *rta,
+        lost: found.lost.iter().copied().collect(),
+        unknown_missing: found.unknown_missing.iter().copied().collect(),
+        verdicts: verdicts(&draw, evidence, measured, *rta),
+        draw,
+        happened,
+    }
+}
+
+/// Judges the same evidence with other targets.
+fn verdicts(
+    draw: &Draw,
+    evidence: &Evidence,
+    measured: &Measured,
+    rta: Span,
+) -> Vec<(&'static str, Duration, Verdict)> {
+    let mut random = fastrand::Rng::with_seed(draw.seed ^ 0x7a76e7);
+    let (least, most) = (rta.least.nanos(), rta.most.unwrap().nanos());
+    let targets = [
+        ("below", random.i64(1..least)),
+        ("inside", random.i64(least..most)),
+        ("at its least", least),
+        ("at its most", most),
+        ("above", random.i64(most..2 * most)),
+    ];
+    let mut evidence = evidence.clone();
+    targets
+        .into_iter()
+        .map(|(place, target)| {
+            let target = Duration::from_nanos(u64::try_from(target).unwrap());
+            let What::RunStarted { plan, .. } = &mut evidence.events[0].what else { unreachable!() };
+            let mut objectives = plan.objectives.iter_mut();
+            objectives.find(|one| one.kind == ObjectiveKind::Rta).unwrap().target = Some(target);
+            let judged = judge(&evidence, measured);
+            let mut judgements = judged.objectives.iter();
+            let rta = judgements.find(|one| one.objective.kind == ObjectiveKind::Rta).unwrap();
+            (place, target, rta.verdict)
+        })
+        .collect()
+}
+
+/// Why an outcome is not as it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Violation {
+    TruthBeforeBegin,
+    TruthAfterBegin,
+    TruthBeforeEnd,
+    TruthAfterEnd,
+    TruthOutsideInterval,
+    OriginTooWide,
+    TooWide,
+    LostOthers,
+    Verdict,
+}
+
+impl Outcome {
+    /// Everything that is wrong with it.
+    fn violations(&self) -> Vec<Violation> {
+        let Outcome { happened, impacted, restored, .. } = self;
+        let unit = Duration::from_millis(self.draw.period + self.draw.timeout);
+        let width = self.rta.width().unwrap();
+        let verdict = |(place, target, verdict): &(&str, Duration, Verdict)| {
+            let as_expected = match *place {
+                "below" => *verdict == Verdict::Missed,
+                "inside" | "at its least" => *verdict == Verdict::Indeterminate,
+                _ => *verdict == Verdict::Met,
+            };
+            let untrue = (*verdict == Verdict::Met && happened.took() > *target)
+                || (*verdict == Verdict::Missed && happened.took() <= *target);
+            !as_expected || untrue
+        };
+        // A record that a node took while its answer was lost on the way was never acknowledged to anybody.
+        let unanswered = happened.lost.intersection(&self.unknown_missing).copied().collect();
+        let acknowledged: BTreeSet<u64> = &happened.lost - &unanswered;
+        [
+            (happened.failed < impacted.earliest, Violation::TruthBeforeBegin),
+            (happened.failed > impacted.latest, Violation::TruthAfterBegin),
+            (happened.restored < restored.earliest, Violation::TruthBeforeEnd),
+            (happened.restored > restored.latest, Violation::TruthAfterEnd),
+            (!self.rta.contains(happened.took()), Violation::TruthOutsideInterval),
+            (impacted.width() > unit, Violation::OriginTooWide),
+            (width > unit.plus(impacted.width()), Violation::TooWide),
+            (acknowledged != self.lost, Violation::LostOthers),
+            (self.verdicts.iter().any(verdict), Violation::Verdict),
+        ]
+        .into_iter()
+        .filter_map(|(is, violation)| is.then_some(violation))
+        .collect()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Happened { failed, restored, lost } = &self.happened;
+        writeln!(f, "{:?}", self.draw)?;
+        writeln!(f, "failed {failed:?} in {:?}", self.impacted)?;
+        writeln!(f, "restored {restored:?} in {:?}", self.restored)?;
+        writeln!(f, "lost {lost:?}\nreported {:?} and {:?}", self.lost, self.unknown_missing)?;
+        write!(f, "{:?}", self.verdicts)
+    }
+}
+
+static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
+    let share = |thread: u64| {
+        move || (0..REHEARSALS).filter(|seed| seed % THREADS == thread).map(rehearse).collect::<Vec<_>>()
+    };
+    let threads: Vec<_> = (0..THREADS).map(|thread| std::thread::spawn(share(thread))).collect();
+    threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+});
+
+#[test]
+fn a_thousand_rehearsals_report_what_really_happened() {
+    let wrong: Vec<_> =
+        OUTCOMES.iter().map(|outcome| (outcome, outcome.violations())).filter(|(_, all)| !all.is_empty()).collect();
+    if let Some((outcome, violations)) = wrong.first() {
+        panic!("{} of {REHEARSALS} are wrong, the first: {violations:?}\n{outcome}", wrong.len());
+    }
+    let many = OUTCOMES.iter().filter(|outcome| outcome.happened.lost.len() >= 20).count();
+    assert!(2 * many >= OUTCOMES.len(), "only {many} runs lost twenty records");
+}

@@ -60,7 +60,8 @@ impl Happened {
 fn outage(served: &[(At, bool)], lasting: Duration) -> (At, At) {
     let down = served.iter().position(|(_, serves)| !serves).unwrap();
     let until = |index: usize| served.get(index + 1).map_or(At(i64::MAX), |(at, _)| *at);
-    let up = (down..served.len()).find(|index| served[*index].1 && until(*index).since(served[*index].0) >= lasting);
+    let up = (down..served.len())
+        .find(|index| served[*index].1 && until(*index).since(served[*index].0) >= lasting);
     (served[down].0, served[up.unwrap()].0)
 }
 
@@ -103,7 +104,13 @@ fn rehearse(seed: u64) -> Outcome {
             }
         });
         let (_sender, interrupted) = watch::channel(false);
-        rehearsal.run(sink.clone(), watcher, interrupted).await;
+        let finished = rehearsal.run(sink.clone(), watcher, interrupted).await;
+        if std::env::var("SHOW").is_ok() {
+            eprintln!("{finished:?}");
+            for e in sink.lock().unwrap().events() {
+                eprintln!("{} {:.300}", e.at.0 / 1000000, format!("{:?}", e.what));
+            }
+        }
     });
     let happened = told.lock().unwrap().clone().unwrap_or_else(|| panic!("{draw:?}: not read back"));
     let evidence = sink.lock().unwrap().evidence();
@@ -231,8 +238,11 @@ static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
 
 #[test]
 fn a_thousand_rehearsals_report_what_really_happened() {
-    let wrong: Vec<_> =
-        OUTCOMES.iter().map(|outcome| (outcome, outcome.violations())).filter(|(_, all)| !all.is_empty()).collect();
+    let wrong: Vec<_> = OUTCOMES
+        .iter()
+        .map(|outcome| (outcome, outcome.violations()))
+        .filter(|(_, all)| !all.is_empty())
+        .collect();
     if let Some((outcome, violations)) = wrong.first() {
         panic!("{} of {REHEARSALS} are wrong, the first: {violations:?}\n{outcome}", wrong.len());
     }

@@ -95,10 +95,15 @@ impl Live {
         })
     }
 
-    /// Whether a probe's newest answer is a failure since an instant, at any vantage.
+    /// Whether the newest answer of a probe, sent at an instant or after it, is a failure, at any vantage. (The first failure may have
+    /// been under way before it.)
     pub(super) fn failing_since(&self, probe: &ProbeId, instant: At) -> bool {
-        self.state().tracks.get(probe).is_some_and(|tracks| {
-            tracks.values().any(|track| matches!(track, Track::Down { since } if *since >= instant))
+        let state = self.state();
+        let newest = |vantage: &Vantage| state.newest.get(&(probe.clone(), vantage.clone()));
+        state.tracks.get(probe).is_some_and(|tracks| {
+            tracks.iter().any(|(vantage, track)| {
+                matches!(track, Track::Down { .. }) && newest(vantage).is_some_and(|sent| *sent >= instant)
+            })
         })
     }
 
@@ -144,5 +149,7 @@ mod tests {
         );
         live.sample(&probe, &vantage, &sample(11, Seen::Gap));
         assert!(live.failing_since(&probe, At(11)) && !live.failing_since(&probe, At(12)));
+        live.sample(&probe, &vantage, &sample(12, Seen::Gap));
+        assert!(live.failing_since(&probe, At(12)), "it fails now, though it began to before");
     }
 }

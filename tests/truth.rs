@@ -3,6 +3,7 @@
 //! The truth is told by `Sandbox::truth`, which knows links, caches and stores, and nothing of probes, events or measurements.
 //! All draws come from fixed seeds, so that what fails once fails again; two threads, a runtime each.
 
+#![expect(clippy::print_stdout, reason = "a test says how much it noticed")]
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "truth/documents.rs"]
@@ -25,7 +26,7 @@ use drillmaster::sandbox::truth::{LedgerTruth, Truth};
 use drillmaster::verdict::judge;
 use tokio::sync::watch;
 
-const REHEARSALS: u64 = 20;
+const REHEARSALS: u64 = 200;
 const THREADS: u64 = 2;
 const VANTAGES: [&str; 2] = ["outside", "west"];
 
@@ -104,13 +105,7 @@ fn rehearse(seed: u64) -> Outcome {
             }
         });
         let (_sender, interrupted) = watch::channel(false);
-        let finished = rehearsal.run(sink.clone(), watcher, interrupted).await;
-        if std::env::var("SHOW").is_ok() {
-            eprintln!("{finished:?}");
-            for e in sink.lock().unwrap().events() {
-                eprintln!("{} {:.300}", e.at.0 / 1000000, format!("{:?}", e.what));
-            }
-        }
+        rehearsal.run(sink.clone(), watcher, interrupted).await;
     });
     let happened = told.lock().unwrap().clone().unwrap_or_else(|| panic!("{draw:?}: not read back"));
     let evidence = sink.lock().unwrap().evidence();
@@ -248,4 +243,38 @@ fn a_thousand_rehearsals_report_what_really_happened() {
     }
     let many = OUTCOMES.iter().filter(|outcome| outcome.happened.lost.len() >= 20).count();
     assert!(2 * many >= OUTCOMES.len(), "only {many} runs lost twenty records");
+}
+
+#[test]
+fn shifting_any_bound_by_one_period_is_noticed() {
+    let shifts: [(&str, Violation, fn(&mut Outcome, Duration)); 6] = [
+        ("impacted, from below", Violation::TruthBeforeBegin, |it, by| {
+            it.impacted.earliest = it.impacted.earliest.plus(by);
+        }),
+        ("impacted, from above", Violation::TruthAfterBegin, |it, by| {
+            it.impacted.latest = it.impacted.latest.minus(by);
+        }),
+        ("restored, from below", Violation::TruthBeforeEnd, |it, by| {
+            it.restored.earliest = it.restored.earliest.plus(by);
+        }),
+        ("restored, from above", Violation::TruthAfterEnd, |it, by| {
+            it.restored.latest = it.restored.latest.minus(by);
+        }),
+        ("the recovery time, from below", Violation::TruthOutsideInterval, |it, by| {
+            it.rta.least = it.rta.least.plus(by);
+        }),
+        ("the recovery time, from above", Violation::TruthOutsideInterval, |it, by| {
+            it.rta.most = it.rta.most.map(|most| most.minus(by));
+        }),
+    ];
+    for (what, expected, shift) in shifts {
+        let noticed = OUTCOMES.iter().filter(|outcome| {
+            let mut shifted = (*outcome).clone();
+            shift(&mut shifted, Duration::from_millis(outcome.draw.period));
+            shifted.violations().contains(&expected)
+        });
+        let noticed = noticed.count();
+        println!("{what}: noticed in {noticed} runs");
+        assert!(noticed >= OUTCOMES.len() / 50, "{what}: noticed in {noticed} runs only");
+    }
 }

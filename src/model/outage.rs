@@ -233,14 +233,25 @@ impl<'a> Series<'a> {
         (begin, before.is_none() || self.gaps_in(bracket) > 0)
     }
 
-    /// When the run that begins here began: after the last sample before it that was no proper answer.
+    /// When the run that begins here began: after the last sample before it that was no proper answer. An ok bounds it only if it
+    /// surely saw the time after the outage: it was sent when one of the failures before it had completed. (Another may have
+    /// overtaken them, and been answered before a short outage.)
     fn end(&self, run: usize) -> Interval {
         let Some(first) = self.at(run) else { return Interval::exactly(At(0)) };
         let improper = |index: &usize| {
             !self.is_ok(*index) || Self::between(&self.slow, *index, index.saturating_add(1)) > 0
         };
         let before = (0..run).rev().find(improper).and_then(|index| self.at(index));
-        Interval { earliest: before.map_or(first.sent, |sample| sample.sent), latest: first.completed }
+        let failures =
+            (0..run).rev().take_while(|index| !self.is_ok(*index)).filter_map(|index| self.at(index));
+        let known = failures.map(|sample| sample.completed).min().unwrap_or(first.sent);
+        let after = (run..self.seen.len())
+            .filter_map(|index| self.at(index))
+            .find(|ok| is_ok(ok) && ok.sent >= known);
+        Interval {
+            earliest: before.map_or(first.sent, |sample| sample.sent),
+            latest: after.unwrap_or(first).completed,
+        }
     }
 
     fn gaps_in(&self, interval: Interval) -> usize {

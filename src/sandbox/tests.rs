@@ -19,7 +19,7 @@ use crate::world::Net;
 const CHECKOUT: &str = "http://checkout.shop.example/";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/sandbox")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
 fn shipped(name: &str) -> (SandboxSpec, BTreeMap<String, String>) {

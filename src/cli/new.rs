@@ -52,21 +52,23 @@ pub fn run(args: &Args) -> Answer {
 }
 
 fn write(folder: &std::path::Path, name: &str) -> io::Result<()> {
+    const EAST: &str = "10.1.192.1";
     fs::create_dir(folder)?;
-    let region = |region: &str, role: &str, peer: &str| {
+    let region = |region: &str, role: &str, peer: &str, address: &str| {
         let text = include_str!("starter/region.manifest");
         text.replace("REGION", region)
             .replace("LEDGER_PEER", "\0")
             .replace("PEER", peer)
             .replace('\0', "LEDGER_PEER")
             .replace("value: ROLE", &format!("value: {role}"))
+            .replace("ADDRESS", address)
     };
-    let west = region("west", "replica", "east") + include_str!("starter/record.manifest");
+    let west = region("west", "replica", "east", "10.2.192.1") + &include_str!("starter/record.manifest").replace("ADDRESS", EAST);
     let files = [
         ("drill.yaml", include_str!("starter/drill.yaml").replace("NAME", name)),
         ("catalogue.yaml", include_str!("starter/catalogue.yaml").replace("NAME", name)),
         ("sandbox.yaml", include_str!("starter/sandbox.yaml").replace("NAME", name)),
-        ("east.manifest", region("east", "primary", "west")),
+        ("east.manifest", region("east", "primary", "west", EAST)),
         ("west.manifest", west),
         ("runbook.md", include_str!("starter/runbook.md").to_owned()),
     ];

@@ -231,6 +231,10 @@ impl Engine {
 
     /// Takes one effect back; returns what is left of it.
     pub(super) async fn undo(&self, open: &Open, by: &Name) -> Result<Option<Outstanding>, SinkError> {
+        if open.undo == Undo::Irreversible && open.ended == Some(Outcome::Ok) {
+            // Done for good, as the scenario allowed by name: nothing is owed.
+            return Ok(None);
+        }
         let effect = open.effect.id;
         self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
         let (outcome, conflicts) = match &open.undo {

@@ -291,17 +291,10 @@ impl Engine {
         }
         let lasting = self.plan.steady_state;
         let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
-        let all = async {
-            for probe in &self.plan.probes {
-                self.succeeds(&probe.id, lasting).await;
-            }
-            // The first may have failed while the last was waited for.
-            let now = || self.world.clock.now();
-            let steady = |live: &Live| {
-                self.plan.probes.iter().all(|p| live.succeeded_for(&p.id, p.from.len(), lasting, now()))
-            };
-            self.live.until(steady).await;
-        };
+        let now = || self.world.clock.now();
+        let all = self.live.until(|live| {
+            self.plan.probes.iter().all(|p| live.succeeded_for(&p.id, p.from.len(), lasting, now()))
+        });
         let outcome = match tokio::time::timeout(patience.std(), all).await {
             Ok(()) => Outcome::Ok,
             Err(_) => {
@@ -335,8 +328,11 @@ impl Engine {
             return Ok(());
         }
         let now = || self.world.clock.now();
+        // What succeeded before this does not count: the last step may be about to break it.
         let up = |live: &Live| {
-            measured.iter().all(|(p, lasting)| live.succeeded_for(&p.id, p.from.len(), *lasting, now()))
+            measured.iter().all(|(p, lasting)| {
+                now() >= sent.plus(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+            })
         };
         let outcome = match tokio::time::timeout(RESTORED_WITHIN.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,

@@ -24,7 +24,7 @@ const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
 /// How often the objects of a fault are looked at while its effect is owed.
 const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
 
-/// Who decides about a held step that names no role.
+/// Who decides about a held step that names no role, in a drill without owned services.
 const OPERATOR: &str = "operator";
 
 impl Engine {
@@ -96,7 +96,13 @@ impl Engine {
             Action::Declare { escalation, .. } => escalation.iter().rev().find(|rung| rung.may_declare),
             _ => None,
         });
-        ladder.map(|rung| rung.role.clone()).or_else(|| step.role.clone()).unwrap_or_else(|| OPERATOR.into())
+        ladder.map_or_else(|| self.decider(step), |rung| rung.role.clone())
+    }
+
+    /// Whom a held step is for: its own role, else the owner of the first service, who knows the system.
+    fn decider(&self, step: &Step) -> Role {
+        let owner = || self.plan.services.iter().find_map(|service| service.owner.clone());
+        step.role.clone().or_else(owner).unwrap_or_else(|| OPERATOR.into())
     }
 
     async fn decide(&self, step: &Step, role: &Role, why: &str, before: u32) -> Result<Decision, Stop> {
@@ -122,7 +128,7 @@ impl Engine {
             let (Action::Recover { .. }, Some(why)) = (&step.action, outcome.why()) else {
                 return Ok(outcome);
             };
-            let role = step.role.clone().unwrap_or_else(|| OPERATOR.into());
+            let role = self.decider(step);
             match self.decide(step, &role, why, held).await? {
                 Decision::Retry => held += 1,
                 Decision::Skip { reason } => {
@@ -456,10 +462,14 @@ impl Engine {
         }
     }
 
-    /// Waits until a probe has been answering at all its vantages for a time.
+    /// Waits until a probe has been answering at all its vantages for a time from now on.
     pub(super) async fn succeeds(&self, probe: &ProbeId, lasting: crate::model::time::Duration) {
         let vantages = self.vantages_of(probe);
-        self.live.until(|live| live.succeeded_for(probe, vantages, lasting, self.world.clock.now())).await;
+        let earliest = self.world.clock.now().plus(lasting);
+        let now = || self.world.clock.now();
+        self.live
+            .until(|live| now() >= earliest && live.succeeded_for(probe, vantages, lasting, now()))
+            .await;
     }
 
     pub(super) fn vantages_of(&self, probe: &ProbeId) -> usize {

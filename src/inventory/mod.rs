@@ -37,7 +37,7 @@ enum Unreadable {
     NoVantage,
     #[error("no answer within {}s", PATIENCE.as_secs())]
     TimedOut,
-    #[error("the API server said: {0}")]
+    #[error("the API server said: {}", said(.0))]
     Api(#[from] kube::Error),
     #[error("the request cannot be made: {0}")]
     Request(#[from] http::Error),
@@ -53,6 +53,14 @@ enum Unreadable {
     Exited { code: i32, stderr: String },
     #[error("it printed no JSON ({source}); on stderr: {stderr}")]
     NoJson { source: serde_json::Error, stderr: String },
+}
+
+/// The server's own message, without the object around it.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// Reads all of it, each thing once and all at the same time.

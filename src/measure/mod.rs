@@ -61,7 +61,11 @@ pub fn measure(evidence: &Evidence) -> Measured {
         })
         .collect();
     let losses = losses(&story, evidence, &services);
-    for loss in losses.iter().filter(|loss| loss.pass > 1) {
+    // What was lost on the way back is known only against what was there before it.
+    let is_known = |loss: &&Loss| {
+        loss.pass > 1 && loss.is_read_whole && whole_before(&losses, loss.pass, &loss.store).is_some()
+    };
+    for loss in losses.iter().filter(is_known) {
         if let Some(measured) = services.get_mut(&loss.service) {
             measured.failback.lost = Some(loss.records);
         }
@@ -110,6 +114,11 @@ fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], window
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
 
+/// The last whole reading of a store before a pass.
+fn whole_before<'a>(losses: &'a [Loss], pass: u32, store: &Name) -> Option<&'a Loss> {
+    losses.iter().rfind(|loss| loss.store == *store && loss.pass < pass && loss.is_read_whole)
+}
+
 /// Every reading of every store.
 fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, ServiceMeasured>) -> Vec<Loss> {
     let mut losses: Vec<Loss> = Vec::new();
@@ -131,15 +140,21 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
             None if !stable => Some("the store still changed when it was read back".to_owned()),
             None => None,
         };
-        let earlier = losses.iter().rfind(|loss| loss.store == *store && loss.pass < *pass);
+        let earlier = whole_before(&losses, *pass, store);
         let mut loss = loss(evidence, ledger, *pass, *began, earlier);
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();
         loss.is_read_whole = trouble.is_none();
+        if trouble.is_some() {
+            // What was not seen in half a reading may be there.
+            loss.found.lost.clear();
+            loss.found.unknown_missing.clear();
+            loss.records = ledger::records(&loss.found);
+        }
         loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
         loss.rpa = match trouble {
             Some(why) => Actual::unseen(why),
-            None => rpa(evidence, &loss, timeline),
+            None => rpa(evidence, &loss, earlier.is_some(), timeline),
         };
         losses.retain(|loss| loss.store != *store || loss.pass != *pass);
         losses.push(loss);
@@ -185,11 +200,16 @@ fn loss(evidence: &Evidence, ledger: &Ledger, pass: u32, begun: At, earlier: Opt
     loss
 }
 
-/// The data loss in time. What is lost on the way back counts from its start, everything else from the disruption.
-fn rpa(evidence: &Evidence, loss: &Loss, timeline: Option<&BTreeMap<Moment, Mark>>) -> Actual {
+/// The data loss in time. What is lost since an earlier reading counts from the way back, everything else from the disruption.
+fn rpa(
+    evidence: &Evidence,
+    loss: &Loss,
+    since_earlier: bool,
+    timeline: Option<&BTreeMap<Moment, Mark>>,
+) -> Actual {
     let writes = evidence.writes.get(&loss.store).map_or(&[][..], Vec::as_slice);
     let at = |moment| timeline.and_then(|timeline| timeline.get(&moment)).map(|mark: &Mark| mark.at);
-    let origins: &[Moment] = if loss.pass > 1 {
+    let origins: &[Moment] = if since_earlier {
         &[Moment::FailbackStarted]
     } else {
         &[Moment::FaultEffective, Moment::Impacted, Moment::FailoverStarted]

@@ -256,7 +256,7 @@ impl Court<'_> {
             }
             (None, _) if has_ledger => {
                 opinion.verdict = Verdict::Inconclusive;
-                opinion.why = "the store was not read back after the failback".to_owned();
+                opinion.why = "the store was not read back whole before and after the failback".to_owned();
             }
             (Some(_) | None, _) => {}
         }

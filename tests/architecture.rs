@@ -104,15 +104,7 @@ impl Kind {
             "thread::",
             "spawn_blocking",
         ];
-        const SERVING: &[&str] = &[
-            "SystemTime",
-            "std::time::Instant",
-            "Utc::now",
-            "std::env",
-            "HashMap",
-            "thread::",
-            "spawn_blocking",
-        ];
+        const SERVING: &[&str] = &["std::env", "HashMap", "thread::", "spawn_blocking"];
         const FILES: &[&str] = &[
             "SystemTime",
             "std::time::Instant",

@@ -1,0 +1,282 @@
+//! No healing into a split brain (I5): an orchestrator that dies at any event, while everybody goes on writing to both sides,
+//! leaves a world that `heal` puts back, or fences and says how to go on.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod laboratory;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use drillmaster::cli::inputs::Inputs;
+use drillmaster::cli::rehearsal::Rehearsal;
+use drillmaster::engine::Finished;
+use drillmaster::model::effect::Act;
+use drillmaster::model::event::{Event, What};
+use drillmaster::sandbox::state::Availability;
+use laboratory::{
+    Death, Pen, assert_no_two_accepted, drill, heal, in_virtual_time, ledger_status, run_until_death, seconds, stores,
+    write_everywhere,
+};
+
+/// The failover of the shop with fewer minutes, fewer probes and no people.
+const FAILOVER: &str = r#"
+apiVersion: drillmaster.dev/v1alpha1
+kind: Drill
+metadata: {name: short-failover}
+spec:
+  purpose: Checkout survives the loss of east.
+  type: full
+  announced: true
+  sandbox: shop-two-regions
+  catalogue: shop
+  regions: {lost: east, takesOver: west}
+  services: [checkout]
+  probes:
+    - {id: checkout, service: checkout, every: 1s, timeout: 500ms, http: {url: "http://checkout.shop.example/"}}
+    - {id: east-direct, every: 1s, timeout: 500ms, http: {url: "http://checkout.east.shop.example/"}}
+  workload:
+    ledger: {service: checkout, store: orders-postgres, url: "http://checkout.shop.example/ledger", writesPerSecond: 1}
+  steadyState: {for: 5s}
+  limits: {maxDuration: 1h, namespaces: [shop]}
+  stages:
+    inject:
+      - id: lose-east
+        fault: {isolate: {namespaces: [shop]}}
+        proof: {probe: east-direct, failsWithin: 20s, until: restored}
+    failover:
+      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}
+      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}
+    failback:
+      - {id: fence-east, recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}}
+      - {id: east-back, removeFault: lose-east}
+      - {id: resync-east, recover: {resync: {region: east, workload: statefulset/ledger, namespace: shop}}}
+      - {id: west-steps-down, recover: {demote: {workload: statefulset/ledger, namespace: shop}}}
+      - {id: promote-east, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}
+      - {id: traffic-east, recover: {dnsSwitch: {region: east, record: checkout.shop.example}}}
+"#;
+
+/// A planned switchover with fewer minutes and probes.
+const SWITCHOVER: &str = r#"
+apiVersion: drillmaster.dev/v1alpha1
+kind: Drill
+metadata: {name: short-switchover}
+spec:
+  purpose: Checkout moves to west and back.
+  type: full
+  announced: true
+  sandbox: shop-two-regions
+  catalogue: shop
+  regions: {lost: east, takesOver: west}
+  services: [checkout]
+  probes:
+    - {id: checkout, service: checkout, every: 1s, timeout: 500ms, http: {url: "http://checkout.shop.example/"}}
+  workload:
+    ledger: {service: checkout, store: orders-postgres, url: "http://checkout.shop.example/ledger", writesPerSecond: 1}
+  steadyState: {for: 5s}
+  limits: {maxDuration: 1h, namespaces: [shop]}
+  stages:
+    failover:
+      - {id: east-steps-down, recover: {demote: {region: east, workload: statefulset/ledger, namespace: shop}}}
+      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}
+      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}
+    failback:
+      - {id: west-steps-down, recover: {demote: {workload: statefulset/ledger, namespace: shop}}}
+      - {id: promote-east, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}
+      - {id: traffic-east, recover: {dnsSwitch: {region: east, record: checkout.shop.example}}}
+"#;
+
+/// What is in the way of the healing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Nothing,
+    /// East's API server, while it heals first.
+    East(Availability),
+    West(Availability),
+}
+
+/// Which way a healing went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    BeforeAnything,
+    Home,
+    Away,
+    Nobody,
+}
+
+struct Case {
+    rehearsal: Rehearsal,
+    pen: Arc<Mutex<Pen>>,
+    before: BTreeMap<String, serde_json::Value>,
+    what: String,
+}
+
+impl Case {
+    fn api(&self, region: &str, availability: Availability) {
+        let (_, state) = self.rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == region).unwrap();
+        state.set_availability(availability);
+    }
+
+    fn blocks(&self) -> Vec<String> {
+        stores(&self.rehearsal).into_keys().filter(|key| key.contains("networkpolicies")).collect()
+    }
+
+    /// What must hold once nothing is in the way of healing.
+    async fn assert_healed(&self, healed: &Finished) -> Way {
+        let what = &self.what;
+        let (east, west) = (ledger_status(&self.rehearsal, "east").await, ledger_status(&self.rehearsal, "west").await);
+        assert_eq!(self.blocks(), Vec::<String>::new(), "{what}: the fault is still there");
+        let way = match (east["role"].as_str().unwrap(), west["role"].as_str().unwrap()) {
+            ("primary", "replica") => Way::Home,
+            ("fenced" | "replica", "primary") => Way::Away,
+            ("fenced" | "replica", "replica") => Way::Nobody,
+            roles => unreachable!("{what}: {roles:?}"),
+        };
+        if way == Way::Home {
+            assert_eq!(healed.outstanding, vec![], "{what}");
+            assert_eq!(stores(&self.rehearsal), self.before, "{what}: not as before");
+        } else {
+            assert!(!healed.outstanding.is_empty(), "{what}: nobody is told that west has taken over");
+        }
+        assert!(healed.outstanding.iter().all(|left| !left.advice.is_empty()), "{what}");
+        assert_eq!(healed.journal, None, "{what}");
+        way
+    }
+}
+
+/// One death and its healings.
+async fn dies(inputs: &Inputs, death: Death, trouble: Trouble) -> Way {
+    let rehearsal = Rehearsal::prepare(inputs, 7, 0).await.unwrap();
+    let truth = rehearsal.sandbox.truth();
+    let (before, pen) = (stores(&rehearsal), Pen::new(death));
+    let case = Case { rehearsal, pen, before, what: format!("{death:?}, {trouble:?}") };
+    let world = case.rehearsal.sandbox.world();
+    let writers = write_everywhere(&world);
+    assert_eq!(run_until_death(&case.rehearsal, &case.pen).await, None, "{}", case.what);
+    seconds(7).await;
+    if case.pen.lock().unwrap().memory.events().is_empty() {
+        assert_eq!(stores(&case.rehearsal), case.before, "{}", case.what);
+        return Way::BeforeAnything;
+    }
+    match trouble {
+        Trouble::Nothing => {}
+        Trouble::East(how) | Trouble::West(how) => {
+            let region = if matches!(trouble, Trouble::East(_)) { "east" } else { "west" };
+            let blocked = !case.blocks().is_empty();
+            let moved = ledger_status(&case.rehearsal, "west").await["role"] == "primary";
+            case.api(region, how);
+            let healed = heal(world.clone(), &case.pen).await;
+            if blocked && (moved || region == "east") {
+                let listed = healed.outstanding.iter().any(|left| left.what.contains("networkpolicies"));
+                assert!(listed || region == "west", "{}: {:?}", case.what, healed.outstanding);
+            }
+            seconds(7).await;
+            assert_no_two_accepted(&truth.ledgers(), &case.what);
+            case.api(region, Availability::Up);
+        }
+    }
+    let healed = heal(world.clone(), &case.pen).await;
+    let way = case.assert_healed(&healed).await;
+    seconds(20).await;
+    assert_eq!(case.assert_healed(&healed).await, way, "{}", case.what);
+    let (written, stored) = (case.pen.lock().unwrap().memory.events().len(), stores(&case.rehearsal));
+    let again = heal(world, &case.pen).await;
+    assert_eq!(again.outstanding, healed.outstanding, "{}", case.what);
+    assert_eq!(stores(&case.rehearsal), stored, "{}", case.what);
+    let since = case.pen.lock().unwrap().memory.events()[written..].to_vec();
+    let effects = since.iter().filter(|event| matches!(event.what, What::EffectIntended { .. })).count();
+    assert_eq!(effects, 0, "{}: a second healing changed something", case.what);
+    seconds(7).await;
+    drop(writers);
+    let epochs = assert_no_two_accepted(&truth.ledgers(), &case.what);
+    assert!(!epochs.is_empty(), "{}: nobody wrote", case.what);
+    way
+}
+
+/// The events of a whole run, in which nobody dies.
+fn whole(inputs: &Inputs) -> Vec<Event> {
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(inputs, 7, 0).await.unwrap();
+        let truth = rehearsal.sandbox.truth();
+        let (pen, before) = (Pen::new(Death::Never), stores(&rehearsal));
+        let writers = write_everywhere(&rehearsal.sandbox.world());
+        let finished = run_until_death(&rehearsal, &pen).await.unwrap();
+        drop(writers);
+        assert_eq!(finished.outstanding, vec![]);
+        assert_eq!(stores(&rehearsal), before);
+        assert_no_two_accepted(&truth.ledgers(), "the whole run");
+        let pen = pen.lock().unwrap();
+        let mut events = pen.memory.events().to_vec();
+        events.retain(|event| !matches!(event.what, What::Rows { .. }));
+        assert_eq!(events.len(), pen.written);
+        events
+    })
+}
+
+fn ways(inputs: &Inputs, deaths: impl Iterator<Item = (Death, Trouble)>) -> BTreeMap<Way, usize> {
+    let mut ways = BTreeMap::new();
+    for (death, trouble) in deaths {
+        *ways.entry(in_virtual_time(dies(inputs, death, trouble))).or_default() += 1;
+    }
+    ways
+}
+
+fn at_every_event(events: &[Event]) -> impl Iterator<Item = (Death, Trouble)> {
+    (0..events.len()).flat_map(|n| [Death::Before(n), Death::After(n)]).map(|death| (death, Trouble::Nothing))
+}
+
+/// Where each exec's intent is written.
+fn execs(events: &[Event]) -> Vec<usize> {
+    let is_exec = |event: &Event| matches!(&event.what, What::EffectIntended { effect, .. } if matches!(effect.act, Act::Exec(_)));
+    (0..events.len()).filter(|n| is_exec(&events[*n])).collect()
+}
+
+fn in_flight(events: &[Event]) -> impl Iterator<Item = (Death, Trouble)> {
+    let polls = [1, 2, 3, 4, 6, 8, 12];
+    execs(events)
+        .into_iter()
+        .flat_map(move |n| polls.map(|most| Death::Within(n, most)))
+        .map(|death| (death, Trouble::Nothing))
+}
+
+fn all_ways_seen(ways: &BTreeMap<Way, usize>) {
+    for way in [Way::Home, Way::Away, Way::Nobody] {
+        assert!(ways.get(&way).is_some_and(|count| *count >= 2), "{ways:?}");
+    }
+}
+
+#[test]
+fn a_failover_that_dies_at_any_event_is_put_back_or_fenced() {
+    let inputs = drill(FAILOVER);
+    let events = whole(&inputs);
+    all_ways_seen(&ways(&inputs, at_every_event(&events)));
+}
+
+#[test]
+fn a_failover_that_dies_while_a_command_is_in_flight_is_put_back_or_fenced() {
+    let inputs = drill(FAILOVER);
+    all_ways_seen(&ways(&inputs, in_flight(&whole(&inputs))));
+}
+
+#[test]
+fn a_switchover_that_dies_at_any_event_or_in_flight_is_put_back_or_goes_on() {
+    let inputs = drill(SWITCHOVER);
+    let events = whole(&inputs);
+    all_ways_seen(&ways(&inputs, at_every_event(&events).chain(in_flight(&events))));
+}
+
+#[test]
+fn while_an_api_server_is_down_nothing_is_unfenced_and_what_is_left_is_listed() {
+    let inputs = drill(FAILOVER);
+    let events = whole(&inputs);
+    let down = [Availability::BlackHole, Availability::Failing(503)];
+    let troubles: Vec<Trouble> =
+        down.into_iter().flat_map(|how| [Trouble::East(how), Trouble::West(how)]).collect();
+    let effects: Vec<usize> = (0..events.len())
+        .filter(|n| matches!(events[*n].what, What::EffectIntended { .. } | What::EffectEnded { .. }))
+        .collect();
+    let deaths = effects
+        .into_iter()
+        .flat_map(|n| troubles.iter().map(move |trouble| (Death::After(n), *trouble)).collect::<Vec<_>>());
+    all_ways_seen(&ways(&inputs, deaths));
+}

@@ -11,6 +11,9 @@ use std::path::{Component, Path, PathBuf};
 use super::chain::{BadLine, Chain, GENESIS, Next, line, sha256};
 use super::rows::{Block, open};
 use super::{JOURNAL, TORN};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::name::Sha256;
 use crate::model::sample::RowFile;
@@ -18,6 +21,9 @@ use crate::model::time::At;
 
 /// At most this many rows of a file stand in a block.
 pub const BLOCK: u64 = 512;
+
+/// What the records of one undo take at most, beside a repetition of the effect's own: its start, its end, its conflicts.
+const UNDO_RECORDS: u64 = 4096;
 
 /// Why a folder could not be opened for writing.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +43,8 @@ pub struct Writer {
     journal: File,
     /// Bytes of the lines that are on disk.
     bytes: u64,
+    /// Bytes beyond them that undoing may need.
+    owed: u64,
     seq: u64,
     head: Sha256,
     files: BTreeMap<RowFile, Rows>,
@@ -64,6 +72,7 @@ impl Writer {
             folder: folder.to_owned(),
             journal,
             bytes: 0,
+            owed: 0,
             seq: 0,
             head: GENESIS.into(),
             files: BTreeMap::new(),
@@ -96,6 +105,7 @@ impl Writer {
             folder: folder.to_owned(),
             journal,
             bytes: chain.bytes,
+            owed: 0,
             seq: chain.read,
             head: chain.head,
             files: BTreeMap::new(),
@@ -125,6 +135,30 @@ impl Writer {
         &self.head
     }
 
+    /// Before an effect, takes the space of its undo's records on disk (I6), and keeps it free of other records: a disk that fills
+    /// up refuses the next effect, and not the healing of the last one. File systems without reservations go without.
+    fn reserve(&mut self, what: &What, length: u64) -> io::Result<()> {
+        let owed = match what {
+            What::EffectIntended { .. } => self.owed + length + UNDO_RECORDS,
+            What::EffectEnded { .. }
+            | What::UndoStarted { .. }
+            | What::UndoEnded { .. }
+            | What::AbortRequested { .. }
+            | What::HealStarted { .. }
+            | What::HealEnded { .. }
+            | What::RunEnded { .. } => return Ok(()),
+            _ => self.owed,
+        };
+        if owed > 0 {
+            match fallocate(&self.journal, FallocateFlags::KEEP_SIZE, self.bytes, length + owed) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(full) => return Err(full.into()),
+            }
+        }
+        self.owed = owed;
+        Ok(())
+    }
+
     fn put(&mut self, line: &str) -> io::Result<()> {
         let written = self.journal.write_all(line.as_bytes()).and_then(|()| self.journal.sync_data());
         if written.is_err() {
@@ -148,6 +182,7 @@ impl Sink for Writer {
         let event = Event { seq: self.seq, at, what };
         let (mut text, head) = line(&self.head, &event).map_err(refused)?;
         text.push('\n');
+        self.reserve(&event.what, text.len() as u64).map_err(refused)?;
         self.put(&text).map_err(refused)?;
         self.bytes += text.len() as u64;
         self.seq += 1;
@@ -207,4 +242,34 @@ fn keep_torn(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.write_all(b"\n")?;
     file.sync_all()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::effect::{Act, Effect, EffectId, Of, Ref, Resource, Undo};
+    use crate::model::event::Outcome;
+
+    #[test]
+    fn the_space_of_an_undos_records_is_on_disk_before_its_effect() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path()).unwrap();
+        let at = Ref::new(&"east".into(), Resource::config_maps(), Some("shop"), "settings");
+        let act = Act::Create { at, object: json!({"data": {"text": "x".repeat(20_000)}}) };
+        let effect = Effect { id: EffectId(1), act, of: Of::Fault };
+        let undo = Undo::Nothing { because: "a test".to_owned() };
+        writer.append(At(0), What::EffectIntended { step: "s".into(), effect, undo }).unwrap();
+        let on_disk = || fs::metadata(folder.path().join(JOURNAL)).unwrap();
+        let (length, taken) = (on_disk().len(), on_disk().blocks() * 512);
+        assert!(taken >= 2 * length + UNDO_RECORDS, "{taken} bytes are taken for {length}");
+        writer.append(At(1), What::StepEnded { step: "s".into(), outcome: Outcome::Ok }).unwrap();
+        assert!(
+            on_disk().blocks() * 512 >= on_disk().len() + length + UNDO_RECORDS,
+            "another record took of it"
+        );
+    }
 }

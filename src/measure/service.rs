@@ -274,10 +274,16 @@ fn failback(views: &[&View<'_>], windows: Windows) -> Failback {
 }
 
 fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actual {
-    let Some((impacted, _)) = &impact.impacted else { return impact.since(None) };
+    let verifies = story.steps_in(Stage::Verify).next().is_some();
+    let Some((impacted, _)) = &impact.impacted else {
+        return match verified {
+            None if verifies => Actual::Unseen { why: "the data was not verified".to_owned() },
+            Some(_) | None => impact.since(None),
+        };
+    };
     let whole = impact.since(None);
     match (impact.restored_at(), verified) {
-        (Some(_), None) if story.steps_in(Stage::Verify).next().is_none() => {
+        (Some(_), None) if !verifies => {
             Actual::not_exercised("the drill does not verify the data")
         }
         (Some(_), None) => Actual::Took(Span::at_least(story.end.since(impacted.latest))),

@@ -32,8 +32,12 @@ pub fn owed(view: &View, judged: &Judged) -> Vec<String> {
     if view.run.how == "completed" && !view.steps.iter().any(|step| step.stage == "failback") {
         owed.push("Plan the way back: this drill has no failback.".to_owned());
     }
-    if let Some(finding) = view.findings.first() {
-        let more = view.findings.len() - 1;
+    let late = |finding: &&String| {
+        view.steps.iter().any(|step| finding.starts_with(&format!("the step {} took ", step.id)))
+    };
+    let others: Vec<&String> = view.findings.iter().filter(|finding| !late(finding)).collect();
+    if let Some(finding) = others.first() {
+        let more = others.len() - 1;
         let rest = if more == 0 {
             String::new()
         } else {
@@ -60,7 +64,7 @@ fn of(objective: &Objective, view: &View) -> Option<String> {
             (ObjectiveKind::Rta, Some(phase)) => {
                 format!("Bring {name} within its target: most of it was {phase}.")
             }
-            _ => format!("Bring {name} within its target: {}.", objective.why.trim_end_matches('.')),
+            _ => format!("Bring {name} within its target: it was {}.", objective.shown),
         }),
         Verdict::Indeterminate => Some(format!(
             "Probe faster, or leave more room: the target of {name} lies inside what was measured."

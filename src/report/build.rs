@@ -185,7 +185,7 @@ fn confidence(judged: &Judged) -> String {
 fn objective(judgement: &Judgement) -> Objective {
     let Judgement { objective, verdict, prewarned, actual, records, why } = judgement;
     let span = actual.as_ref().and_then(Actual::span);
-    let shown = shown(objective.kind, actual.as_ref(), *records);
+    let shown = shown(judgement);
     let (word, sign) = verdict_words(*verdict);
     Objective {
         service: objective.service.to_string(),
@@ -202,15 +202,19 @@ fn objective(judgement: &Judgement) -> Objective {
         prewarned: *prewarned,
         word: if *prewarned { format!("{word} (pre-warned)") } else { word.to_owned() },
         sign,
-        why: why.clone(),
+        // The interval stands beside it, rounded outwards.
+        why: span.map_or_else(|| why.clone(), |span| why.replacen(&format!("{span}, "), "", 1)),
         gauge: span.filter(|_| objective.target.is_some()).map(|span| gauge(&span, objective.target)),
     }
 }
 
 /// What was measured, in words: a time, a count, or why there is neither.
-fn shown(kind: ObjectiveKind, actual: Option<&Actual>, records: Option<Records>) -> String {
+fn shown(judgement: &Judgement) -> String {
+    let kind = judgement.objective.kind;
+    // What nobody read counts as nothing, not as nothing damaged.
+    let seen = kind != ObjectiveKind::Integrity || judgement.verdict != Verdict::Inconclusive;
     let what = if kind == ObjectiveKind::Integrity { "damaged write" } else { "lost write" };
-    let counted = records.map(|records| {
+    let counted = judgement.records.filter(|_| seen).map(|records| {
         let exactly = words::count(records.exactly, what);
         if records.at_most > records.exactly {
             format!("{exactly}, at most {}", records.at_most)
@@ -218,10 +222,16 @@ fn shown(kind: ObjectiveKind, actual: Option<&Actual>, records: Option<Records>)
             exactly
         }
     });
-    match (actual.map(|actual| Shown::from(actual).text), counted) {
+    let time = judgement.actual.as_ref().map(|actual| match actual {
+        Actual::Took(span) => words::span(span),
+        Actual::NotApplicable { .. } => "not applicable".to_owned(),
+        Actual::NotExercised { .. } => "not exercised".to_owned(),
+        Actual::Unseen { .. } => "not seen".to_owned(),
+    });
+    match (time, counted) {
         (Some(time), Some(counted)) => format!("{time} ({counted})"),
         (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => "nothing to count".to_owned(),
+        (None, None) => "not seen".to_owned(),
     }
 }
 
@@ -338,8 +348,11 @@ fn phase(phase: &crate::measure::Phase, window: Window) -> Phase {
 fn findings<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
     for finding in findings {
-        let about =
-            if finding.about.as_str().is_empty() { String::new() } else { format!("{}: ", finding.about) };
+        let about = if finding.what.contains(finding.about.as_str()) {
+            String::new()
+        } else {
+            format!("{}: ", finding.about)
+        };
         let text = format!("{about}{}", finding.what);
         if !said.contains(&text) {
             said.push(text);

@@ -71,6 +71,7 @@ fn ledger(evidence: &Evidence, loss: &Loss, window: Window) -> Ledger {
         service: loss.service.to_string(),
         pass: loss.pass,
         when: if loss.pass == 1 { "after the recovery" } else { "after the failback" },
+        is_read_whole: loss.is_read_whole,
         answered_by: loss.answered_by.to_string(),
         counts: vec![
             count("acknowledged", loss.acknowledged),

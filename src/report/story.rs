@@ -144,7 +144,8 @@ fn person(event: &Event) -> Option<Person> {
                 Said::Note => "noted",
                 Said::SignedOff => "signed off",
             };
-            (role, who, *simulated, said.to_owned(), text.clone())
+            let text = if text == said { String::new() } else { text.clone() };
+            (role, who, *simulated, said.to_owned(), text)
         } else if let What::Decided { role, who, simulated, step, decision } = &event.what {
             (role, who, *simulated, format!("decided on {step}"), decided(decision))
         } else {

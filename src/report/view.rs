@@ -311,6 +311,8 @@ pub struct Ledger {
     pub pass: u32,
     /// After the recovery, after the failback.
     pub when: &'static str,
+    /// Everything that the store holds was read, and did not change meanwhile.
+    pub is_read_whole: bool,
     pub answered_by: String,
     pub counts: Vec<Count>,
     pub records: Records,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
 use super::select::Selector;
+use crate::sandbox::control::node::as_read;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Key, Store, StoreError};
 
@@ -18,7 +19,15 @@ pub(super) fn get(state: &RegionState, call: &Call) -> Answer {
     let key = call.key();
     let object = state.read(|store| store.get(&key).cloned());
     let object = object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
-    Ok(json_response(200, &*object))
+    Ok(json_response(200, &*as_seen(state, object)))
+}
+
+/// What a reader sees: heartbeats of healthy nodes are worked out when somebody asks for them.
+fn as_seen(state: &RegionState, mut object: Arc<Value>) -> Arc<Value> {
+    if object["kind"] == "Lease" {
+        as_read(&state.clock, Arc::make_mut(&mut object), state.clock.now());
+    }
+    object
 }
 
 /// The objects of a kind that the selectors mean, a page at a time if asked.
@@ -27,6 +36,7 @@ pub(super) fn list(state: &RegionState, call: &Call) -> Answer {
     let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (version, items, more) = state.read(|store| page(store, call, &selector, limit))?;
+    let items: Vec<Arc<Value>> = items.into_iter().map(|item| as_seen(state, item)).collect();
     let mut metadata = json!({"resourceVersion": version.to_string()});
     if let Some(last) = more {
         metadata["continue"] = token(version, &last).into();

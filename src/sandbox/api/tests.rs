@@ -522,3 +522,22 @@ fn the_same_run_twice_gives_the_same_bytes() {
     assert!(first.contains("c19"));
     assert_eq!(first, run());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_healthy_node_is_fresh_whenever_somebody_reads_it_and_nothing_writes_it() {
+    use k8s_openapi::api::coordination::v1::Lease;
+    let (state, client) = region();
+    let leases: Api<Lease> = Api::namespaced(client, "kube-node-lease");
+    let lease =
+        json!({"metadata": {"name": "n1"}, "spec": {"holderIdentity": "n1", "leaseDurationSeconds": 40}});
+    leases.create(&PostParams::default(), &object(lease)).await.unwrap();
+    let version = state.read(|store| store.version());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let read = leases.get("n1").await.unwrap();
+    let listed = leases.list(&ListParams::default()).await.unwrap().items.remove(0);
+    assert_eq!(read, listed);
+    let renewed = read.spec.unwrap().renew_time.unwrap().0.as_second();
+    let now = 1_767_225_600 + 3600;
+    assert!((now - 10..=now).contains(&renewed), "{renewed} at {now}");
+    assert_eq!(state.read(|store| store.version()), version);
+}

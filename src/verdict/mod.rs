@@ -187,6 +187,9 @@ impl Court<'_> {
         };
         let Records { exactly, at_most } = loss.records;
         let mut opinion = timed(objective.target, &loss.rpa);
+        if !loss.is_read_whole {
+            return opinion;
+        }
         opinion.records = Some(loss.records);
         opinion.why = format!("{}; {exactly} acknowledged writes were lost", opinion.why);
         if at_most > exactly {

@@ -26,7 +26,7 @@ use drillmaster::sandbox::truth::{LedgerTruth, Truth};
 use drillmaster::verdict::judge;
 use tokio::sync::watch;
 
-const REHEARSALS: u64 = 200;
+const REHEARSALS: u64 = 1_000;
 const THREADS: u64 = 2;
 const VANTAGES: [&str; 2] = ["outside", "west"];
 

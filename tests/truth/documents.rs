@@ -40,14 +40,14 @@ impl Draw {
             seed,
             period,
             timeout: logarithmic(&mut random, 250, 3_000),
-            lasting: random.u64(2_000..5_000).max(2 * period),
-            ttl: random.u64(1..=20),
+            lasting: random.u64(1_000..3_000).max(2 * period),
+            ttl: random.u64(1..=8),
             latencies: [random.u64(0..=30), random.u64(0..=30), random.u64(0..=40)],
-            ship: logarithmic(&mut random, 300, 12_000),
-            writes_per_second: random.u64(15..=50),
-            before: random.u64(1..=12_000),
-            detect: random.u64(1..=15_000),
-            declare: [random.u64(1..=5_000), random.u64(1..=15_000)],
+            ship: random.u64(300..=8_000),
+            writes_per_second: random.u64(8..=24),
+            before: random.u64(1..=8_000),
+            detect: random.u64(1..=5_000),
+            declare: [random.u64(1..=2_000), random.u64(1..=6_000)],
             fault: if random.u8(..) < 192 {
                 "isolate: {namespaces: [shop]}"
             } else {
@@ -114,10 +114,10 @@ spec:
       timeout: {timeout}ms
       from: [outside, west]
       http: {{url: \"http://orders.shop.example/\"}}
-    - {{id: east-direct, every: {period}ms, timeout: {timeout}ms, http: {{url: \"http://orders.east.shop.example/\"}}}}
+    - {{id: east-direct, every: 500ms, timeout: 1s, http: {{url: \"http://orders.east.shop.example/\"}}}}
   workload:
     ledger: {{service: orders, store: records, url: \"http://orders.shop.example/ledger\", writesPerSecond: {writes_per_second}}}
-  steadyState: {{for: 3s}}
+  steadyState: {{for: 1s}}
   limits: {{maxDuration: 3h, namespaces: [shop]}}
   stages:
     inject:

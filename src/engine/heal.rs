@@ -45,6 +45,7 @@ pub(super) enum Holder {
 impl Engine {
     /// Puts back all that may be put back, and returns what is left.
     pub(super) async fn heal(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
+        self.landed().await;
         self.close_what_is_restored(by).await?;
         let open = self.recorder.with_events(outstanding);
         let mut left = Vec::new();
@@ -84,6 +85,17 @@ impl Engine {
             }
         }
         Ok(left)
+    }
+
+    /// Waits until every effect whose end nobody saw must have landed: until then, nothing that an object or a status shows is
+    /// final.
+    async fn landed(&self) {
+        let unseen = |open: &&Open| matches!(open.ended, None | Some(Outcome::Unknown { .. }));
+        let open = self.recorder.with_events(outstanding);
+        let last = open.iter().filter(unseen).map(|open| open.intended.plus(EXEC_ENDS_WITHIN)).max();
+        if let Some(lands_by) = last {
+            tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
+        }
     }
 
     /// Where write authority is.
@@ -182,7 +194,8 @@ impl Engine {
         }
         for (at, group) in groups {
             if self.is_as_before(at, &group).await {
-                for open in group {
+                // Newest first: what is left open, should we die in between, still begins as it was before.
+                for open in group.into_iter().rev() {
                     self.undone(open.effect.id, by, Outcome::Ok, vec![])?;
                 }
             }
@@ -340,6 +353,9 @@ impl Engine {
             },
             (None, Of::Fault | Of::Recovery { .. }) => return Outcome::failed("nothing reverses it"),
         };
+        if let Err(why) = self.may_take_writes(exec, before).await {
+            return Outcome::failed(why);
+        }
         let outcome = self.execute(exec, &reverse).await;
         match self.status(exec).await {
             Ok(now) if is_before(&now) => Outcome::Ok,
@@ -348,6 +364,23 @@ impl Engine {
             }
             Ok(_) | Err(_) => outcome,
         }
+    }
+
+    /// Says no where a side would take writes again beside another that takes them, or may.
+    async fn may_take_writes(&self, exec: &Exec, before: &BTreeMap<String, Value>) -> Result<(), String> {
+        let Some(authority) = &self.plan.authority else { return Ok(()) };
+        let promoted = &authority.promoted;
+        if !promoted.done.iter().all(|(field, value)| before.get(field) == Some(value)) {
+            return Ok(());
+        }
+        let sides = authority.others.iter().map(|other| &other.exec.at).chain([&authority.takeover]);
+        for side in sides.filter(|side| **side != exec.at) {
+            let status = self.prints(side, exec.container.as_ref(), &promoted.argv).await?;
+            if promoted.shown_by(&status) {
+                return Err(format!("{side} takes the writes"));
+            }
+        }
+        Ok(())
     }
 
     async fn act_back(&self, step: &StepId, act: &Act) -> Result<Outcome, SinkError> {

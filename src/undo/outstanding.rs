@@ -1,6 +1,11 @@
 //! The fold over a journal: which effects are still owed, and which of them move authority.
+//!
+//! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
+//! effect begins with what an earlier one left, what counts as "before" is what the earlier one found.
 
-use crate::model::effect::{Effect, EffectId, Of, Undo};
+use std::collections::BTreeMap;
+
+use crate::model::effect::{Effect, EffectId, Held, Of, Ref, Touch, Undo};
 use crate::model::event::{Event, Outcome, What};
 use crate::model::name::StepId;
 use crate::model::time::At;
@@ -43,6 +48,7 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
     let mut place: std::collections::BTreeMap<EffectId, usize> = std::collections::BTreeMap::new();
     let mut undone: std::collections::BTreeSet<EffectId> = std::collections::BTreeSet::new();
+    let mut found = Found::new();
     for event in events {
         match &event.what {
             What::EffectIntended { step, effect, undo } => {
@@ -94,10 +100,54 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
             | What::Unknown(_) => {}
         }
     }
+    open.iter_mut().for_each(|open| begin_where_the_run_began(&mut found, open));
     if without_undone {
         open.retain(|open| !undone.contains(&open.effect.id));
     }
     open
+}
+
+/// By object and field: what the run found there first, and what it left last.
+type Found = BTreeMap<(Ref, Vec<String>), (Option<Held>, Option<Held>)>;
+
+fn begin_where_the_run_began(found: &mut Found, open: &mut Open) {
+    if open.never_happened() {
+        return;
+    }
+    let mut chain = |at: &Ref, path: Vec<String>, before: &mut Option<Held>, after: Option<Held>| {
+        let (first, left) =
+            found.entry((at.clone(), path)).or_insert_with(|| (before.clone(), before.clone()));
+        if *left != *before {
+            // Somebody else changed it in between: that is what is to be kept.
+            first.clone_from(before);
+        }
+        before.clone_from(first);
+        *left = after;
+    };
+    match &mut open.undo {
+        Undo::Restore { at, touched, .. } => {
+            for touch in touched {
+                if let Touch::Field { path, before, after } = touch {
+                    chain(at, path.clone(), before, after.clone());
+                }
+            }
+        }
+        Undo::Reverse { exec, before } => {
+            for (field, value) in before {
+                let mut held = Some(Held::Plain(value.clone()));
+                let after = exec.status.done.get(field).cloned().map(Held::Plain);
+                chain(&exec.at, vec![field.clone()], &mut held, after);
+                if let Some(Held::Plain(first)) = held {
+                    *value = first;
+                }
+            }
+        }
+        Undo::Nothing { .. }
+        | Undo::Remove { .. }
+        | Undo::PutBack { .. }
+        | Undo::Act(_)
+        | Undo::Irreversible => {}
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +185,40 @@ mod tests {
 
     fn undone(id: u32, outcome: Outcome) -> What {
         What::UndoEnded { effect: EffectId(id), by: "engine".into(), outcome, conflicts: vec![] }
+    }
+
+    fn patch(id: u32, before: i64, after: i64) -> What {
+        let at = Ref::new(&"east".into(), Resource::config_maps(), Some("shop"), "settings");
+        let held = |value: i64| Some(Held::Plain(json!(value)));
+        let touch = Touch::Field { path: vec!["data".into()], before: held(before), after: held(after) };
+        What::EffectIntended {
+            step: "s".into(),
+            effect: Effect {
+                id: EffectId(id),
+                act: Act::Patch { at: at.clone(), merge: json!({}) },
+                of: Of::Fault,
+            },
+            undo: Undo::Restore { at, uid: "u".into(), touched: vec![touch] },
+        }
+    }
+
+    #[test]
+    fn what_counts_as_before_is_what_the_run_found_unless_somebody_else_changed_it_in_between() {
+        let befores = |whats| {
+            let open = outstanding(&events(whats));
+            let before = |open: &Open| match &open.undo {
+                Undo::Restore { touched, .. } => match &touched[0] {
+                    Touch::Field { before: Some(Held::Plain(value)), .. } => value.as_i64().unwrap(),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            };
+            open.iter().map(before).collect::<Vec<_>>()
+        };
+        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 2, 3)]), vec![1, 1]);
+        assert_eq!(befores(vec![patch(1, 1, 2), undone(1, Outcome::Ok), patch(2, 2, 3)]), vec![1]);
+        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 5, 3), patch(3, 3, 4)]), vec![5, 5, 1]);
+        assert_eq!(befores(vec![patch(1, 1, 2), ended(1, Outcome::failed("409")), patch(2, 9, 3)]), vec![9]);
     }
 
     #[test]

@@ -216,9 +216,8 @@ impl Engine {
                 for open in group {
                     let Undo::Restore { touched, .. } = &open.undo else { return false };
                     for touch in touched {
-                        if let Touch::Field { path, .. } = touch {
-                            first.entry(path).or_insert(touch);
-                        }
+                        let (Touch::Field { path, .. } | Touch::Created { path }) = touch;
+                        first.entry(path).or_insert(touch);
                     }
                 }
                 let first: Vec<Touch> = first.into_values().cloned().collect();

@@ -6,10 +6,10 @@
 use super::chart::{Window, gauge};
 use super::view::{
     FromOrigin, Headline, Input, Instant, Lasted, Latency, Length, Objective, Outstanding, Phase, Run,
-    Service, Shown, View,
+    Service, View,
 };
 use super::{actions, rows, story, words};
-use crate::measure::{Actual, Finding, Measured, Records, ServiceMeasured};
+use crate::measure::{Actual, Finding, Measured, ServiceMeasured};
 use crate::model::event::{Ended, What};
 use crate::model::evidence::{Evidence, Header};
 use crate::model::name::Name;

@@ -61,16 +61,20 @@ pub fn inverse(now: &Value, uid: &str, touched: &[Touch], named: &str) -> Invers
         });
     }
     for path in made.into_iter().rev() {
-        let empty = match lookup(&restored, path) {
-            Some(Value::Object(fields)) => fields.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            _ => false,
-        };
-        if empty {
+        if is_empty(lookup(&restored, path)) {
             put(&mut restored, path, None);
         }
     }
     Inverse { patch: patch_between(now, &restored), conflicts }
+}
+
+/// Whether an object or a list has nothing in it.
+fn is_empty(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Object(fields)) => fields.is_empty(),
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => false,
+    }
 }
 
 fn patch_between(now: &Value, restored: &Value) -> Vec<Value> {
@@ -84,12 +88,12 @@ fn patch_between(now: &Value, restored: &Value) -> Vec<Value> {
     tests.into_iter().chain(changes.iter().filter_map(|change| serde_json::to_value(change).ok())).collect()
 }
 
-/// Whether every touched field has its value from before.
+/// Whether every touched field has its value from before, and nothing that was made for them is left.
 pub fn is_restored(now: &Value, uid: &str, touched: &[Touch]) -> bool {
     now["metadata"]["uid"].as_str() == Some(uid)
         && touched.iter().all(|touch| match touch {
             Touch::Field { path, before, .. } => plain(before.as_ref()) == Ok(lookup(now, path)),
-            Touch::Created { .. } => true,
+            Touch::Created { path } => !is_empty(lookup(now, path)),
         })
 }
 

@@ -3,7 +3,7 @@
 //! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
 //! effect begins with what an earlier one left, what counts as "before" is what the earlier one found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::effect::{Effect, EffectId, Held, Of, Ref, Touch, Undo};
 use crate::model::event::{Event, Outcome, What};
@@ -46,9 +46,9 @@ pub fn authority_moves(events: &[Event]) -> Vec<Open> {
 
 fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
-    let mut place: std::collections::BTreeMap<EffectId, usize> = std::collections::BTreeMap::new();
-    let mut undone: std::collections::BTreeSet<EffectId> = std::collections::BTreeSet::new();
-    let mut found = Found::new();
+    let mut place: BTreeMap<EffectId, usize> = BTreeMap::new();
+    let mut undone: BTreeSet<EffectId> = BTreeSet::new();
+    let mut found = Found::default();
     for event in events {
         match &event.what {
             What::EffectIntended { step, effect, undo } => {
@@ -107,8 +107,14 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     open
 }
 
-/// By object and field: what the run found there first, and what it left last.
-type Found = BTreeMap<(Ref, Vec<String>), (Option<Held>, Option<Held>)>;
+/// What a run met on its way.
+#[derive(Default)]
+struct Found {
+    /// By object and field: what the run found there first, and what it left last.
+    fields: BTreeMap<(Ref, Vec<String>), (Option<Held>, Option<Held>)>,
+    /// What it made on the way to a field: whoever removes the last field of it, removes it too.
+    made: BTreeSet<(Ref, Vec<String>)>,
+}
 
 fn begin_where_the_run_began(found: &mut Found, open: &mut Open) {
     if open.never_happened() {
@@ -116,7 +122,7 @@ fn begin_where_the_run_began(found: &mut Found, open: &mut Open) {
     }
     let mut chain = |at: &Ref, path: Vec<String>, before: &mut Option<Held>, after: Option<Held>| {
         let (first, left) =
-            found.entry((at.clone(), path)).or_insert_with(|| (before.clone(), before.clone()));
+            found.fields.entry((at.clone(), path)).or_insert_with(|| (before.clone(), before.clone()));
         if *left != *before {
             // Somebody else changed it in between: that is what is to be kept.
             first.clone_from(before);
@@ -126,11 +132,24 @@ fn begin_where_the_run_began(found: &mut Found, open: &mut Open) {
     };
     match &mut open.undo {
         Undo::Restore { at, touched, .. } => {
-            for touch in touched {
+            for touch in touched.iter_mut() {
                 if let Touch::Field { path, before, after } = touch {
                     chain(at, path.clone(), before, after.clone());
                 }
             }
+            found.made.extend(touched.iter().filter_map(|touch| match touch {
+                Touch::Created { path } => Some((at.clone(), path.clone())),
+                Touch::Field { .. } => None,
+            }));
+            let around = |made: &Vec<String>| {
+                let inside =
+                    |touch: &Touch| matches!(touch, Touch::Field { path, .. } if path.starts_with(made));
+                let known = |touch: &Touch| matches!(touch, Touch::Created { path } if path == made);
+                touched.iter().any(inside) && !touched.iter().any(known)
+            };
+            let made = found.made.iter().filter(|(of, made)| of == at && around(made));
+            let made: Vec<Touch> = made.map(|(_, path)| Touch::Created { path: path.clone() }).collect();
+            touched.extend(made);
         }
         Undo::Reverse { exec, before } => {
             for (field, value) in before {

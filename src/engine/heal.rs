@@ -20,7 +20,7 @@ use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, RunId, StepId};
 use crate::model::plan::{Authority, Fence};
 use crate::model::time::Duration;
-use crate::undo::{Open, authority_moves, inverse, is_restored, outstanding};
+use crate::undo::{Open, authority_moves, inverse, is_restored, outstanding, taken_back};
 
 /// How long the lost side has to become healthy once its faults are gone.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
@@ -239,7 +239,9 @@ impl Engine {
         self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
         let (outcome, conflicts) = match &open.undo {
             Undo::Nothing { .. } => (Outcome::Ok, vec![]),
-            Undo::Restore { at, uid, touched } => self.restore(at, uid.as_str(), touched).await,
+            Undo::Restore { at, uid, touched } => {
+                self.restore(at, uid.as_str(), &self.before_what_is_gone(at, touched)).await
+            }
             Undo::Remove { at, run } => (self.remove(at, run).await, vec![]),
             Undo::PutBack { at, object } => (self.put_back(at, object).await, vec![]),
             Undo::Reverse { exec, before } => (self.reverse(exec, before, open.effect.of).await, vec![]),
@@ -253,6 +255,28 @@ impl Engine {
             conflicts.first().map(|first| left_open(open, &format!("{}: {}", first.field, first.advice)));
         self.undone(effect, by, outcome, conflicts)?;
         Ok(left.or(conflict))
+    }
+
+    /// Fields with their value before all of the run, where what an effect found was written by one that is taken back already: a
+    /// recovery that mended what a fault broke must not break it again.
+    fn before_what_is_gone(&self, at: &Ref, touched: &[Touch]) -> Vec<Touch> {
+        let mut touched = touched.to_vec();
+        for gone in self.recorder.with_events(taken_back).iter().rev() {
+            let Undo::Restore { at: there, touched: older, .. } = &gone.undo else { continue };
+            for touch in touched.iter_mut().filter(|_| there == at) {
+                let Touch::Field { path, before, .. } = touch else { continue };
+                let wrote = older.iter().find_map(|older| match older {
+                    Touch::Field { path: same, before: first, after } if same == path && after == before => {
+                        Some(first.clone())
+                    }
+                    Touch::Field { .. } | Touch::Created { .. } => None,
+                });
+                if let Some(first) = wrote {
+                    *before = first;
+                }
+            }
+        }
+        touched
     }
 
     async fn restore(&self, at: &Ref, uid: &str, touched: &[Touch]) -> (Outcome, Vec<Conflict>) {

@@ -39,6 +39,14 @@ pub fn authority_moves(events: &[Event]) -> Vec<Open> {
     moves
 }
 
+/// Effects that were taken back already, oldest first.
+pub fn taken_back(events: &[Event]) -> Vec<Open> {
+    let open = all(events, true);
+    let mut gone = all(events, false);
+    gone.retain(|effect| !open.iter().any(|open| open.effect.id == effect.effect.id));
+    gone
+}
+
 fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
     let mut place: std::collections::BTreeMap<EffectId, usize> = std::collections::BTreeMap::new();

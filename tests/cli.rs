@@ -1,0 +1,128 @@
+//! The command line as scripts and people meet it: exit codes, what stands on which stream, and the way from nothing to a report.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn drillmaster(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_drillmaster")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+const TABLETOP: [&str; 5] = ["run", "escalation-tabletop.yaml", "--quiet", "--seed", "7"];
+
+/// A rehearsal's evidence, and what the run said.
+fn rehearsed(place: &Path) -> (String, Output) {
+    let folder = place.join("evidence").to_str().unwrap().to_owned();
+    let output = drillmaster(&scenarios(), &[&TABLETOP[..], &["--evidence", &folder]].concat());
+    (folder, output)
+}
+
+#[test]
+fn the_help_of_every_command_ends_with_an_example() {
+    let here = tempfile::tempdir().unwrap();
+    let help = stdout(&drillmaster(here.path(), &["--help"]));
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = listed.map_while(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() >= 10, "{help}");
+    for command in commands.iter().filter(|command| **command != "help") {
+        let help = stdout(&drillmaster(here.path(), &[command, "--help"]));
+        let last = help.split("\nOptions:").nth(1).unwrap();
+        assert!(last.contains(&format!("\nExample: drillmaster {command}")), "{command}: {help}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_an_error_on_stderr_alone() {
+    let here = tempfile::tempdir().unwrap();
+    for wrong in
+        [&["fly"][..], &["run"], &["run", "nothing.yaml"], &["validate", "nothing.yaml"], &["schema", "Dril"]]
+    {
+        let output = drillmaster(here.path(), wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty() && stderr(&output).contains("error"), "{wrong:?}");
+    }
+    let unread = drillmaster(here.path(), &["heal", "nothing"]);
+    assert_eq!(unread.status.code(), Some(13));
+    assert!(unread.stdout.is_empty());
+}
+
+#[test]
+fn machine_output_is_json_and_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("evidence").to_str().unwrap().to_owned();
+    let run = [&TABLETOP[..], &["--output", "json", "--evidence", &folder]].concat();
+    for arguments in [
+        &run[..],
+        &["verify", &folder, "--output", "json"],
+        &["plan", "checkout-region-failover.yaml", "--output", "json"],
+        &["schema", "Drill"],
+    ] {
+        let said = stdout(&drillmaster(&scenarios(), arguments));
+        let value: Result<Value, _> = serde_json::from_str(&said);
+        assert!(value.is_ok_and(|value| value.is_object()), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_second_run_never_writes_over_the_evidence_of_the_first() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, first) = rehearsed(place.path());
+    assert_eq!(first.status.code(), Some(10), "{}", stderr(&first));
+    let journal = std::fs::read(Path::new(&folder).join("journal.jsonl")).unwrap();
+    let (_, second) = rehearsed(place.path());
+    assert_eq!(second.status.code(), Some(13));
+    assert!(stderr(&second).contains("error") && stderr(&second).contains(&folder), "{}", stderr(&second));
+    assert_eq!(journal, std::fs::read(Path::new(&folder).join("journal.jsonl")).unwrap());
+}
+
+#[test]
+fn fresh_evidence_verifies_and_what_that_does_not_prove_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let verified = drillmaster(place.path(), &["verify", &folder]);
+    assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+    assert!(stdout(&verified).contains("not proved") && stdout(&verified).contains("--head"));
+    let journal = Path::new(&folder).join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap().replacen("Olu", "Ulo", 1);
+    std::fs::write(&journal, text).unwrap();
+    assert_eq!(drillmaster(place.path(), &["verify", &folder]).status.code(), Some(13));
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_to_heal_and_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let healed = drillmaster(place.path(), &["heal", &folder]);
+    assert_eq!(healed.status.code(), Some(0));
+    assert!(stderr(&healed).contains("nothing is left to heal"), "{}", stderr(&healed));
+}
+
+#[test]
+fn from_an_empty_folder_new_validate_and_run_come_to_a_met_drill() {
+    let place = tempfile::tempdir().unwrap();
+    let new = drillmaster(place.path(), &["new", "orders-failover"]);
+    assert_eq!(new.status.code(), Some(0));
+    let drill = "orders-failover/drill.yaml";
+    assert!(stdout(&new).contains(drill));
+    assert_eq!(drillmaster(place.path(), &["validate", drill]).status.code(), Some(0));
+    let run = drillmaster(place.path(), &["run", drill, "--quiet", "--seed", "7"]);
+    assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+    assert!(stderr(&run).contains("verdict: met"));
+    let reports: Vec<_> = std::fs::read_dir(place.path().join("reports")).unwrap().collect();
+    assert_eq!(reports.len(), 1);
+}

@@ -19,7 +19,9 @@ fn said(output: &Output) -> String {
 /// Starts a run, and kills it once its journal has so many bytes; returns whether it was still running.
 fn killed_at(bytes: u64, seed: u64, folder: &Path) -> bool {
     let mut run = Command::new(env!("CARGO_BIN_EXE_drillmaster"))
-        .args(["run", "scenarios/planned-switchover.yaml", "--quiet", "--seed", &seed.to_string(), "--evidence"])
+        .args(["run", "tests/laboratory/failover.yaml", "--quiet"])
+        .args(["--file", "scenarios/catalogue.yaml", "--file", "scenarios/shop-two-regions.yaml"])
+        .args(["--seed", &seed.to_string(), "--evidence"])
         .arg(folder)
         .stderr(Stdio::null())
         .stdout(Stdio::null())
@@ -55,7 +57,12 @@ fn assert_answers(folder: &Path) {
     assert_eq!(verified.status.code(), Some(13), "{}", said(&verified));
     let names = if is_torn(folder) { "torn" } else { "the end is missing" };
     assert!(said(&verified).contains(names), "{names}: {}", said(&verified));
-    assert!(said(&verified).contains(&format!("line {}", lines + 1)), "line {}: {}", lines + 1, said(&verified));
+    assert!(
+        said(&verified).contains(&format!("line {}", lines + 1)),
+        "line {}: {}",
+        lines + 1,
+        said(&verified)
+    );
     assert_eq!(read(folder).unwrap().events.len(), lines, "an event before the end is lost");
     let reported = drillmaster(&["report"], folder);
     assert!(matches!(reported.status.code(), Some(0 | 11 | 12)), "{:?} {}", reported.status, said(&reported));

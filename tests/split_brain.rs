@@ -15,76 +15,15 @@ use drillmaster::model::effect::Act;
 use drillmaster::model::event::{Event, What};
 use drillmaster::sandbox::state::Availability;
 use laboratory::{
-    Death, Pen, assert_no_two_accepted, drill, heal, in_virtual_time, ledger_status, run_until_death, seconds, stores,
-    write_everywhere,
+    Death, Pen, assert_no_two_accepted, drill, heal, in_virtual_time, ledger_status, run_until_death,
+    seconds, stores, write_everywhere,
 };
 
 /// The failover of the shop with fewer minutes, fewer probes and no people.
-const FAILOVER: &str = r#"
-apiVersion: drillmaster.dev/v1alpha1
-kind: Drill
-metadata: {name: short-failover}
-spec:
-  purpose: Checkout survives the loss of east.
-  type: full
-  announced: true
-  sandbox: shop-two-regions
-  catalogue: shop
-  regions: {lost: east, takesOver: west}
-  services: [checkout]
-  probes:
-    - {id: checkout, service: checkout, every: 1s, timeout: 500ms, http: {url: "http://checkout.shop.example/"}}
-    - {id: east-direct, every: 1s, timeout: 500ms, http: {url: "http://checkout.east.shop.example/"}}
-  workload:
-    ledger: {service: checkout, store: orders-postgres, url: "http://checkout.shop.example/ledger", writesPerSecond: 1}
-  steadyState: {for: 5s}
-  limits: {maxDuration: 1h, namespaces: [shop]}
-  stages:
-    inject:
-      - id: lose-east
-        fault: {isolate: {namespaces: [shop]}}
-        proof: {probe: east-direct, failsWithin: 20s, until: restored}
-    failover:
-      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}
-      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}
-    failback:
-      - {id: fence-east, recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}}
-      - {id: east-back, removeFault: lose-east}
-      - {id: resync-east, recover: {resync: {region: east, workload: statefulset/ledger, namespace: shop}}}
-      - {id: west-steps-down, recover: {demote: {workload: statefulset/ledger, namespace: shop}}}
-      - {id: promote-east, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}
-      - {id: traffic-east, recover: {dnsSwitch: {region: east, record: checkout.shop.example}}}
-"#;
+const FAILOVER: &str = include_str!("laboratory/failover.yaml");
 
 /// A planned switchover with fewer minutes and probes.
-const SWITCHOVER: &str = r#"
-apiVersion: drillmaster.dev/v1alpha1
-kind: Drill
-metadata: {name: short-switchover}
-spec:
-  purpose: Checkout moves to west and back.
-  type: full
-  announced: true
-  sandbox: shop-two-regions
-  catalogue: shop
-  regions: {lost: east, takesOver: west}
-  services: [checkout]
-  probes:
-    - {id: checkout, service: checkout, every: 1s, timeout: 500ms, http: {url: "http://checkout.shop.example/"}}
-  workload:
-    ledger: {service: checkout, store: orders-postgres, url: "http://checkout.shop.example/ledger", writesPerSecond: 1}
-  steadyState: {for: 5s}
-  limits: {maxDuration: 1h, namespaces: [shop]}
-  stages:
-    failover:
-      - {id: east-steps-down, recover: {demote: {region: east, workload: statefulset/ledger, namespace: shop}}}
-      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}
-      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}
-    failback:
-      - {id: west-steps-down, recover: {demote: {workload: statefulset/ledger, namespace: shop}}}
-      - {id: promote-east, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}
-      - {id: traffic-east, recover: {dnsSwitch: {region: east, record: checkout.shop.example}}}
-"#;
+const SWITCHOVER: &str = include_str!("laboratory/switchover.yaml");
 
 /// What is in the way of the healing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +72,8 @@ impl Case {
     /// What must hold once nothing is in the way of healing.
     async fn assert_healed(&self, healed: &Finished) -> Way {
         let what = &self.what;
-        let (east, west) = (ledger_status(&self.rehearsal, "east").await, ledger_status(&self.rehearsal, "west").await);
+        let (east, west) =
+            (ledger_status(&self.rehearsal, "east").await, ledger_status(&self.rehearsal, "west").await);
         assert_eq!(self.blocks(), Vec::<String>::new(), "{what}: the fault is still there");
         let way = match (east["role"].as_str().unwrap(), west["role"].as_str().unwrap()) {
             ("primary", "replica") => Way::Home,

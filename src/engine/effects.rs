@@ -14,12 +14,15 @@ use super::api::{self, Body, Reply};
 use crate::model::effect::{Act, Effect, Exec, Of, RUN_LABEL, Ref, Request, Success, Touch, Undo};
 use crate::model::event::{Outcome, SinkError, What};
 use crate::model::name::{Name, Region, Role, StepId, Uid, Vantage};
-use crate::model::time::Duration;
+use crate::model::time::{At, Duration};
 use crate::undo::touched;
 use crate::world::{About, Question};
 
 /// How long a command in a container has to end; a promotion must have landed or failed by then.
 pub(super) const EXEC_ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often the status of such a command is read, where its answer was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often an eviction that a disruption budget refuses is tried again, as `kubectl drain` does.
 const EVICT_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -241,15 +244,26 @@ impl Engine {
             (None, Of::Fault | Of::Recovery { .. }) => Undo::Irreversible,
         };
         let effect = self.intend(step, Act::Exec(exec.clone()), of, undo)?;
+        let lands_by = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
         let outcome = self.execute(&exec, &exec.argv).await;
         let outcome = match outcome {
-            Outcome::Unknown { why } => match self.status(&exec).await {
-                Ok(now) if exec.status.shown_by(&now) => Outcome::Ok,
-                Ok(_) | Err(_) => Outcome::Unknown { why },
-            },
-            known @ (Outcome::Ok | Outcome::Failed { .. }) => known,
+            Outcome::Unknown { .. } if self.shows_by(&exec, lands_by).await => Outcome::Ok,
+            outcome @ (Outcome::Ok | Outcome::Failed { .. } | Outcome::Unknown { .. }) => outcome,
         };
         self.ended(&effect, outcome, None)
+    }
+
+    /// Whether a command whose answer was lost shows as done, by the time at which it must have ended.
+    async fn shows_by(&self, exec: &Exec, lands_by: At) -> bool {
+        loop {
+            if self.status(exec).await.is_ok_and(|now| exec.status.shown_by(&now)) {
+                return true;
+            }
+            if self.world.clock.now() >= lands_by {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY.std()).await;
+        }
     }
 
     /// Runs a command in an exec's container.

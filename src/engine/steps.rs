@@ -13,7 +13,7 @@ use crate::model::event::{Decision, Outcome, Said, What};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId};
 use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};
 use crate::model::scene::{Progress, Refusal, Scene};
-use crate::model::time::Interval;
+use crate::model::time::{At, Interval};
 use crate::recovery::RecoveryKind;
 use crate::undo::outstanding;
 use crate::world::{About, Question};
@@ -211,13 +211,15 @@ impl Engine {
             Ok(acts) => acts,
             Err(refusal) => return Ok(Outcome::failed(refusal)),
         };
+        // An answer may come late, long after the effect.
+        let began = self.world.clock.now();
         for act in acts {
             let outcome = self.perform(step, act, Of::Fault).await?;
             if !outcome.is_ok() {
                 return Ok(outcome);
             }
         }
-        self.shown(step, fault, region, proof).await
+        self.shown(step, fault, region, proof, began).await
     }
 
     /// Waits until a fault's effect shows; a fault that does nothing ends the run.
@@ -227,18 +229,18 @@ impl Engine {
         fault: &FaultKind,
         region: &Region,
         proof: &Proof,
+        began: At,
     ) -> Result<Outcome, Stop> {
-        let asked = self.world.clock.now();
         let late = || Outcome::failed(format!("its effect did not show within {}", proof.within));
         match &proof.by {
             ProofBy::Probe(probe) => {
-                let fails = self.live.until(|live| live.failing_since(probe, asked));
+                let fails = self.live.until(|live| live.failing_since(probe, began));
                 Ok(tokio::time::timeout(proof.within.std(), fails)
                     .await
                     .map_or_else(|_| late(), |()| Outcome::Ok))
             }
             ProofBy::Objects => {
-                let deadline = asked.plus(proof.within);
+                let deadline = self.world.clock.now().plus(proof.within);
                 loop {
                     let (seen, progress) = self.objects_show(step, fault, region).await;
                     match progress {

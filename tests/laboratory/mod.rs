@@ -82,7 +82,10 @@ impl Gate {
                             drop(inner.send(request).await);
                             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                                 "message": "etcdserver: request timed out", "reason": "InternalError", "code": 500});
-                            Ok(Response::builder().status(500).body(Body::from(status.to_string().into_bytes())).unwrap())
+                            Ok(Response::builder()
+                                .status(500)
+                                .body(Body::from(status.to_string().into_bytes()))
+                                .unwrap())
                         }
                     }
                 }
@@ -157,8 +160,7 @@ pub async fn run_until_death(rehearsal: &Rehearsal, pen: &Arc<Mutex<Pen>>) -> Op
     let world = gate.before(rehearsal.sandbox.world());
     let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
     let sink: SharedSink = pen.clone();
-    let mut run =
-        Box::pin(engine::run(world, plan, head, sink, nobody_watches(), never_interrupted()));
+    let mut run = Box::pin(engine::run(world, plan, head, sink, nobody_watches(), never_interrupted()));
     let mut polls = 0;
     std::future::poll_fn(|context| {
         let polled = run.as_mut().poll(context);
@@ -194,7 +196,9 @@ pub fn write_everywhere(world: &World) -> tokio::task::JoinSet<()> {
                 for turn in 0_u64.. {
                     let number = turn * 10 + (place * 2 + side) as u64;
                     let ask = write(&vantage, host, number);
-                    drop(exchange(net.as_ref(), clock.as_ref(), &ask, Some(Duration::from_millis(500))).await);
+                    drop(
+                        exchange(net.as_ref(), clock.as_ref(), &ask, Some(Duration::from_millis(500))).await,
+                    );
                     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
                 }
             });
@@ -228,7 +232,10 @@ pub fn assert_no_two_accepted(ledgers: &[LedgerTruth], what: &str) -> Vec<u64> {
     let epochs: Vec<_> = spans.iter().collect();
     for pair in epochs.windows(2) {
         let ((old, before), (new, after)) = (pair[0], pair[1]);
-        assert!(before.1 < after.0, "{what}: epoch {old} took until {before:?}, epoch {new} from {after:?} on");
+        assert!(
+            before.1 < after.0,
+            "{what}: epoch {old} took until {before:?}, epoch {new} from {after:?} on"
+        );
     }
     spans.into_keys().collect()
 }
@@ -239,7 +246,9 @@ pub fn stores(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
     for (region, state) in rehearsal.sandbox.regions() {
         state.read(|store| {
             let moves_by_itself = ["leases", "events", "endpointslices"];
-            for (key, object) in store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural.as_str())) {
+            for (key, object) in
+                store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural.as_str()))
+            {
                 let mut object = object.as_ref().clone();
                 object.as_object_mut().unwrap().remove("status");
                 for field in ["resourceVersion", "generation", "managedFields"] {

@@ -1,0 +1,271 @@
+//! However a run ends, it heals and says so: a pen that breaks, an interrupt, answers that are lost, somebody else's changes.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod laboratory;
+
+use std::sync::{Arc, Mutex};
+
+use drillmaster::cli::inputs::Inputs;
+use drillmaster::cli::rehearsal::Rehearsal;
+use drillmaster::engine::{self, Finished};
+use drillmaster::journal::Memory;
+use drillmaster::model::event::{Ended, Event, Outcome, Sink, SinkError, What};
+use drillmaster::model::sample::RowFile;
+use drillmaster::model::time::At;
+use drillmaster::undo::outstanding;
+use drillmaster::world::World;
+use laboratory::{
+    Death, Fate, Gate, Pen, drill, heal, in_virtual_time, ledger_status, never_interrupted, nobody_watches,
+    run_until_death, seconds, stores,
+};
+use serde_json::json;
+use tokio::sync::watch;
+
+const FAILOVER: &str = include_str!("laboratory/failover.yaml");
+
+/// A disk that is full from the n-th event on.
+struct Full {
+    memory: Memory,
+    from: usize,
+    asked: usize,
+    /// Something happens when the n-th event is written.
+    when: Option<(usize, Box<dyn FnOnce() + Send>)>,
+}
+
+impl Full {
+    fn from(from: usize) -> Arc<Mutex<Full>> {
+        Arc::new(Mutex::new(Full { memory: Memory::default(), from, asked: 0, when: None }))
+    }
+
+    fn never() -> Arc<Mutex<Full>> {
+        Full::from(usize::MAX)
+    }
+
+    fn when(at: usize, then: impl FnOnce() + Send + 'static) -> Arc<Mutex<Full>> {
+        let pen =
+            Full { memory: Memory::default(), from: usize::MAX, asked: 0, when: Some((at, Box::new(then))) };
+        Arc::new(Mutex::new(pen))
+    }
+}
+
+impl Sink for Full {
+    fn append(&mut self, at: At, what: What) -> Result<Event, SinkError> {
+        if let Some((_, then)) = self.when.take_if(|(when, _)| *when == self.asked) {
+            then();
+        }
+        self.asked += 1;
+        if self.asked > self.from {
+            return Err(SinkError { why: "no space left on device".to_owned() });
+        }
+        self.memory.append(at, what)
+    }
+
+    fn row(&mut self, at: At, file: &RowFile, row: &str) -> Result<(), SinkError> {
+        self.memory.row(at, file, row)
+    }
+
+    fn bind(&mut self, at: At) -> Result<(), SinkError> {
+        self.memory.bind(at)
+    }
+}
+
+async fn run(
+    rehearsal: &Rehearsal,
+    world: World,
+    pen: &Arc<Mutex<Full>>,
+    interrupted: watch::Receiver<bool>,
+) -> Finished {
+    let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
+    engine::run(world, plan, head, pen.clone(), nobody_watches(), interrupted).await
+}
+
+fn events(pen: &Arc<Mutex<Full>>) -> Vec<Event> {
+    pen.lock().unwrap().memory.events().to_vec()
+}
+
+async fn prepared(inputs: &Inputs) -> Rehearsal {
+    Rehearsal::prepare(inputs, 7, 0).await.unwrap()
+}
+
+/// How many events a run asks its pen to write.
+fn whole(inputs: &Inputs) -> usize {
+    in_virtual_time(async {
+        let (rehearsal, pen) = (prepared(inputs).await, Full::never());
+        let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+        assert_eq!(finished.how, Ended::Completed);
+        let asked = pen.lock().unwrap().asked;
+        asked
+    })
+}
+
+/// Whatever ended the run: the fault is gone, and the world is as before or what is left is told.
+async fn assert_put_back(
+    rehearsal: &Rehearsal,
+    before: &std::collections::BTreeMap<String, serde_json::Value>,
+    finished: &Finished,
+    what: &str,
+) {
+    let now = stores(rehearsal);
+    assert_eq!(now.keys().filter(|key| key.contains("networkpolicies")).count(), 0, "{what}");
+    let (east, west) = (ledger_status(rehearsal, "east").await, ledger_status(rehearsal, "west").await);
+    if east["role"] == "primary" {
+        assert_eq!(west["role"], "replica", "{what}");
+        assert!(now == *before, "{what}: not as before");
+        assert_eq!(finished.outstanding, vec![], "{what}");
+    } else {
+        assert!(!finished.outstanding.is_empty(), "{what}: nothing is told");
+    }
+}
+
+#[test]
+fn a_pen_that_breaks_at_any_event_ends_the_run_and_all_is_put_back() {
+    let inputs = drill(FAILOVER);
+    let asked = whole(&inputs);
+    for from in 0..asked {
+        in_virtual_time(async {
+            let (rehearsal, pen) = (prepared(&inputs).await, Full::from(from));
+            let before = stores(&rehearsal);
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+            let what = format!("no space from event {from} on: {finished:?}");
+            assert_eq!(finished.journal.as_deref(), Some("no space left on device"), "{what}");
+            assert_eq!(
+                events(&pen).iter().filter(|event| !matches!(event.what, What::Rows { .. })).count(),
+                from,
+                "{what}"
+            );
+            assert_put_back(&rehearsal, &before, &finished, &what).await;
+        });
+    }
+}
+
+#[test]
+fn an_interrupt_at_any_event_heals_and_completes_the_journal() {
+    let inputs = drill(FAILOVER);
+    let asked = whole(&inputs);
+    let mut interrupted = 0;
+    for at in (0..asked).step_by(2) {
+        in_virtual_time(async {
+            let (sender, receiver) = watch::channel(false);
+            let pen = Full::when(at, move || sender.send(true).unwrap_or_default());
+            let rehearsal = prepared(&inputs).await;
+            let before = stores(&rehearsal);
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, receiver).await;
+            let what = format!("interrupted at event {at}: {finished:?}");
+            interrupted += usize::from(finished.how == Ended::Interrupted);
+            let events = events(&pen);
+            assert_eq!(
+                events.last().map(|event| &event.what),
+                Some(&What::RunEnded { how: finished.how.clone() }),
+                "{what}"
+            );
+            let healed = events.iter().any(|event| matches!(event.what, What::HealEnded { .. }));
+            assert!(healed, "{what}");
+            assert_eq!(outstanding(&events).is_empty(), finished.outstanding.is_empty(), "{what}");
+            assert_put_back(&rehearsal, &before, &finished, &what).await;
+        });
+    }
+    assert!(interrupted > asked / 4, "{interrupted} of {asked}");
+}
+
+/// A run in which the answers of the n-th request that changes something are lost, and its events.
+async fn with_lost_answer(inputs: &Inputs, nth: usize, fate: Fate) -> (Rehearsal, Finished, Vec<Event>) {
+    let mut changes = 0;
+    let gate = Gate::new(move |_, request| {
+        let status =
+            request.uri().query().is_some_and(|query| query.contains("status") || query.contains("try"));
+        let dry = request.uri().query().is_some_and(|query| query.contains("dryRun"));
+        let exec = request.uri().path().ends_with("/exec");
+        if dry || (exec && status) || (!exec && request.method() == http::Method::GET) {
+            return Fate::Passes;
+        }
+        changes += 1;
+        if changes == nth { fate } else { Fate::Passes }
+    });
+    let (rehearsal, pen) = (prepared(inputs).await, Full::never());
+    let world = gate.before(rehearsal.sandbox.world());
+    let finished = run(&rehearsal, world, &pen, never_interrupted()).await;
+    (rehearsal, finished, events(&pen))
+}
+
+#[test]
+fn an_effect_whose_answer_is_lost_is_found_out_by_reading() {
+    let inputs = drill(FAILOVER);
+    for fate in [Fate::AnswerLost, Fate::AnsweredBadly] {
+        for nth in 1..=8 {
+            in_virtual_time(async {
+                let (_, finished, events) = with_lost_answer(&inputs, nth, fate).await;
+                assert_eq!(finished.how, Ended::Completed, "change {nth}, {fate:?}");
+                assert_eq!(finished.outstanding, vec![], "change {nth}, {fate:?}");
+                let bad: Vec<_> = events
+                    .iter()
+                    .filter(|event| matches!(&event.what, What::EffectEnded { outcome, .. } if *outcome != Outcome::Ok))
+                    .collect();
+                assert!(bad.is_empty(), "change {nth}, {fate:?}: {bad:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
+    let inputs = drill(FAILOVER);
+    in_virtual_time(async {
+        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(19)));
+        run_until_death(&rehearsal, &pen).await;
+        let west = rehearsal.sandbox.world().regions["west"].clone();
+        let patch = json!({"spec": {"endpoints": [
+            {"dnsName": "checkout.shop.example", "recordType": "A", "recordTTL": 30, "targets": ["203.0.113.10"]},
+        ]}});
+        let path = "/apis/externaldns.k8s.io/v1alpha1/namespaces/shop/dnsendpoints/checkout";
+        let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+        west.request::<serde_json::Value>(request.body(patch.to_string().into_bytes()).unwrap())
+            .await
+            .unwrap();
+        // Nothing is promoted any more, so that all would be reversed.
+        let argv = ["drillmaster", "ledger", "demote"].map(str::to_owned);
+        let pod = drillmaster::model::effect::Ref::new(
+            &"west".into(),
+            drillmaster::model::effect::Resource::pods(),
+            Some("shop"),
+            "ledger-0",
+        );
+        drop(drillmaster::inventory::exec(&west, &pod, None, &argv).await);
+        let healed = heal(rehearsal.sandbox.world(), &pen).await;
+        assert!(
+            healed.outstanding.iter().any(|left| left.what.contains("dnsendpoints")),
+            "{:?}",
+            healed.outstanding
+        );
+        assert!(
+            stores(&rehearsal)["west dnsendpoints/checkout in shop"].to_string().contains("203.0.113.10")
+        );
+    });
+}
+
+#[test]
+fn two_healers_at_once_come_to_one_end() {
+    let inputs = drill(FAILOVER);
+    for death in [9, 11, 12, 17, 24, 39, 44] {
+        in_virtual_time(async {
+            let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(death)));
+            let before = stores(&rehearsal);
+            run_until_death(&rehearsal, &pen).await;
+            seconds(3).await;
+            let events = pen.lock().unwrap().memory.events().to_vec();
+            let healing = |pen: Arc<Mutex<Full>>| {
+                for event in &events {
+                    pen.lock().unwrap().append(event.at, event.what.clone()).unwrap();
+                }
+                engine::heal(rehearsal.sandbox.world(), events.clone(), pen, nobody_watches())
+            };
+            let (one, other) = tokio::join!(healing(Full::never()), healing(Full::never()));
+            let (one, other) = (one.unwrap(), other.unwrap());
+            let told = |healed: &Finished| {
+                healed.outstanding.iter().map(|left| left.what.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(told(&one).is_empty(), told(&other).is_empty(), "{death}: {one:?}, {other:?}");
+            assert_put_back(&rehearsal, &before, &one, &format!("died at {death}")).await;
+        });
+    }
+}

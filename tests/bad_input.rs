@@ -170,6 +170,11 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ),
     ("region_takes_over_from_itself", "takesOver: west", "takesOver: east"),
     ("irreversible_step_unknown", "  severity: sev1", "  allowIrreversible: [promote-wst]\n  severity: sev1"),
+    (
+        "irreversible_step_not_allowed",
+        "recover: {promote: {workload: statefulset/ledger, namespace: shop}}",
+        "recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}",
+    ),
     ("not_a_workload", "promote: {workload: statefulset/ledger", "promote: {workload: ledger"),
     ("tabletop_with_systems", "type: full ", "type: tabletop "),
 ];

@@ -29,7 +29,10 @@ pub fn owed(view: &View, judged: &Judged) -> Vec<String> {
             ));
         }
     }
-    if view.run.how == "completed" && !view.steps.iter().any(|step| step.stage == "failback") {
+    if view.run.how == "completed"
+        && view.run.lost.is_some()
+        && !view.steps.iter().any(|step| step.stage == "failback")
+    {
         owed.push("Plan the way back: this drill has no failback.".to_owned());
     }
     let late = |finding: &&String| {

@@ -14,7 +14,7 @@ use crate::model::event::{Ended, What};
 use crate::model::evidence::{Evidence, Header};
 use crate::model::name::Name;
 use crate::model::target::{ObjectiveKind, Origin, Overall, Verdict};
-use crate::model::time::At;
+use crate::model::time::{At, Duration};
 use crate::verdict::{Judged, Judgement};
 
 /// The view of a run.
@@ -174,6 +174,7 @@ fn tally(judged: &Judged) -> Option<String> {
 fn confidence(judged: &Judged) -> String {
     let widths = judged.objectives.iter().filter_map(|o| o.actual.as_ref()?.span()?.width());
     match widths.max() {
+        Some(Duration::ZERO) => "Each time above is exact: it stands in the journal.".to_owned(),
         Some(width) => format!(
             "Each time is an interval that holds the true one. The widest above spans {}.",
             words::at_most(width)

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::example;
 use super::*;
-use crate::measure::Measured;
+use crate::measure::{Actual, Finding, Measured, Records};
 use crate::model::event::{Ended, What};
 use crate::model::evidence::Evidence;
 use crate::model::sample::{Sample, Seen, Stages};
-use crate::model::target::Verdict;
+use crate::model::target::{ObjectiveKind, Verdict};
 use crate::model::time::At;
 use crate::verdict::Judged;
 
@@ -263,4 +263,42 @@ fn no_template_puts_anything_in_unescaped() {
 fn a_format_is_known_by_its_name_and_an_unknown_one_names_them_all() {
     assert!(Format::ALL.iter().all(|format| format.name().parse() == Ok(*format)));
     assert_eq!("pdf".parse::<Format>(), Err("`pdf` is no format: use one of json, md, html".to_owned()));
+}
+
+#[test]
+fn what_was_measured_stands_beside_its_promise_once() {
+    let mut judged = example::judged();
+    let objective = &mut judged.objectives[0];
+    let span = objective.actual.as_ref().and_then(Actual::span).unwrap();
+    objective.why = format!("{span}, within the target of 15m");
+    let view = view(&example::evidence(), &example::measured(), &judged);
+    assert_eq!(view.objectives[0].why, "within the target of 15m");
+}
+
+#[test]
+fn what_nobody_read_back_does_not_count_as_undamaged() {
+    let mut judged = example::judged();
+    let integrity = judged.objectives.iter_mut().find(|one| one.objective.kind == ObjectiveKind::Integrity);
+    let integrity = integrity.unwrap();
+    integrity.verdict = Verdict::Inconclusive;
+    integrity.actual = None;
+    integrity.records = Some(Records { exactly: 0, at_most: 0 });
+    let view = view(&example::evidence(), &example::measured(), &judged);
+    let shown = view.objectives.iter().find(|one| one.kind == ObjectiveKind::Integrity).unwrap();
+    assert_eq!(shown.shown, "not seen");
+}
+
+#[test]
+fn a_step_over_its_budget_is_owed_once() {
+    let mut measured = example::measured();
+    let plain = view(&example::evidence(), &measured, &example::judged());
+    let late = plain.steps.iter().find(|step| step.against == Some("over")).unwrap();
+    measured.findings = vec![Finding {
+        about: late.id.as_str().into(),
+        what: format!("the step {} took 7m, over its budget of 4m", late.id),
+        region: None,
+    }];
+    let judged = Judged { findings: measured.findings.clone(), ..example::judged() };
+    let owed = view(&example::evidence(), &measured, &judged).actions;
+    assert_eq!(owed.iter().filter(|text| text.contains(&format!("step {}", late.id))).count(), 1, "{owed:?}");
 }

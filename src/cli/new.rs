@@ -63,7 +63,8 @@ fn write(folder: &std::path::Path, name: &str) -> io::Result<()> {
             .replace("value: ROLE", &format!("value: {role}"))
             .replace("ADDRESS", address)
     };
-    let west = region("west", "replica", "east", "10.2.192.1") + &include_str!("starter/record.manifest").replace("ADDRESS", EAST);
+    let west = region("west", "replica", "east", "10.2.192.1")
+        + &include_str!("starter/record.manifest").replace("ADDRESS", EAST);
     let files = [
         ("drill.yaml", include_str!("starter/drill.yaml").replace("NAME", name)),
         ("catalogue.yaml", include_str!("starter/catalogue.yaml").replace("NAME", name)),

@@ -118,7 +118,9 @@ pub enum Refused {
     BadRecord,
     #[error("it is primary: fence or demote it first")]
     StillPrimary,
-    #[error("there is no intact copy: with LEDGER_SNAPSHOT_EVERY the last {COPIES} are kept, so a longer period reaches further back")]
+    #[error(
+        "there is no intact copy: with LEDGER_SNAPSHOT_EVERY the last {COPIES} are kept, so a longer period reaches further back"
+    )]
     NoCopy,
 }
 

@@ -283,9 +283,7 @@ fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actua
     };
     let whole = impact.since(None);
     match (impact.restored_at(), verified) {
-        (Some(_), None) if !verifies => {
-            Actual::not_exercised("the drill does not verify the data")
-        }
+        (Some(_), None) if !verifies => Actual::not_exercised("the drill does not verify the data"),
         (Some(_), None) => Actual::Took(Span::at_least(story.end.since(impacted.latest))),
         (Some(restored), Some(verified)) if whole.span().is_some() => {
             Actual::Took(impacted.until(&restored.max(&verified)))

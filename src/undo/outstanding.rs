@@ -107,11 +107,14 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     open
 }
 
+/// The value that a run found in a field, and the one that it left there.
+type FirstAndLast = (Option<Held>, Option<Held>);
+
 /// What a run met on its way.
 #[derive(Default)]
 struct Found {
     /// By object and field: what the run found there first, and what it left last.
-    fields: BTreeMap<(Ref, Vec<String>), (Option<Held>, Option<Held>)>,
+    fields: BTreeMap<(Ref, Vec<String>), FirstAndLast>,
     /// What it made on the way to a field: whoever removes the last field of it, removes it too.
     made: BTreeSet<(Ref, Vec<String>)>,
 }

@@ -94,8 +94,7 @@ fn whole(inputs: &Inputs) -> usize {
         let (rehearsal, pen) = (prepared(inputs).await, Full::never());
         let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
         assert_eq!(finished.how, Ended::Completed);
-        let asked = pen.lock().unwrap().asked;
-        asked
+        pen.lock().unwrap().asked
     })
 }
 

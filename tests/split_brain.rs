@@ -191,7 +191,7 @@ fn execs(events: &[Event]) -> Vec<usize> {
 }
 
 fn in_flight(events: &[Event]) -> impl Iterator<Item = (Death, Trouble)> {
-    let polls = [1, 2, 3, 4, 6, 8, 12];
+    let polls = [1, 2, 4, 8];
     execs(events)
         .into_iter()
         .flat_map(move |n| polls.map(|most| Death::Within(n, most)))

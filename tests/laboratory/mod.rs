@@ -186,7 +186,7 @@ pub async fn heal(world: World, pen: &Arc<Mutex<Pen>>) -> Finished {
     engine::heal(world, events, pen.clone(), nobody_watches()).await.unwrap()
 }
 
-/// Writes to both sides from everywhere, every half second, for as long as it is not dropped.
+/// Writes to both sides from everywhere, every second, for as long as it is not dropped.
 pub fn write_everywhere(world: &World) -> tokio::task::JoinSet<()> {
     let mut writers = tokio::task::JoinSet::new();
     for (place, (vantage, net)) in world.vantages.iter().enumerate() {
@@ -199,7 +199,7 @@ pub fn write_everywhere(world: &World) -> tokio::task::JoinSet<()> {
                     drop(
                         exchange(net.as_ref(), clock.as_ref(), &ask, Some(Duration::from_millis(500))).await,
                     );
-                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    seconds(1).await;
                 }
             });
         }

@@ -11,7 +11,7 @@ use crate::model::name::Sha256;
 
 /// Checks an evidence folder: its chain, its rows, its inputs and its end.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  drillmaster verify reports/checkout-region-failover-0193… --head 5f2c…")]
+#[command(after_help = "Example: drillmaster verify reports/checkout-region-failover-7c1f0a9e --head 5f2c…")]
 pub struct Verify {
     /// The evidence folder, the one with journal.jsonl in it.
     pub bundle: PathBuf,

@@ -1,7 +1,7 @@
 //! The fold over a journal: which effects are still owed, and which of them move authority.
 //!
 //! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
-//! effect begins with what an earlier one left, what counts as "before" is what the earlier one found.
+//! effect begins with what an earlier one left that is taken back by now, what counts as "before" is what the earlier one found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +100,9 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
             | What::Unknown(_) => {}
         }
     }
-    open.iter_mut().for_each(|open| begin_where_the_run_began(&mut found, open));
+    for open in &mut open {
+        begin_where_the_run_began(&mut found, open, undone.contains(&open.effect.id));
+    }
     if without_undone {
         open.retain(|open| !undone.contains(&open.effect.id));
     }
@@ -113,25 +115,25 @@ type FirstAndLast = (Option<Held>, Option<Held>);
 /// What a run met on its way.
 #[derive(Default)]
 struct Found {
-    /// By object and field: what the run found there first, and what it left last.
+    /// By object and field, where the last effect on it was taken back: what the run found there first, and what it left.
     fields: BTreeMap<(Ref, Vec<String>), FirstAndLast>,
     /// What it made on the way to a field: whoever removes the last field of it, removes it too.
     made: BTreeSet<(Ref, Vec<String>)>,
 }
 
-fn begin_where_the_run_began(found: &mut Found, open: &mut Open) {
+fn begin_where_the_run_began(found: &mut Found, open: &mut Open, undone: bool) {
     if open.never_happened() {
         return;
     }
     let mut chain = |at: &Ref, path: Vec<String>, before: &mut Option<Held>, after: Option<Held>| {
-        let (first, left) =
-            found.fields.entry((at.clone(), path)).or_insert_with(|| (before.clone(), before.clone()));
-        if *left != *before {
-            // Somebody else changed it in between: that is what is to be kept.
-            first.clone_from(before);
+        let key = (at.clone(), path);
+        // Where somebody else changed it in between, that is what is to be kept.
+        if let Some((first, _)) = found.fields.remove(&key).filter(|(_, left)| left == before) {
+            *before = first;
         }
-        before.clone_from(first);
-        *left = after;
+        if undone {
+            found.fields.insert(key, (before.clone(), after));
+        }
     };
     match &mut open.undo {
         Undo::Restore { at, touched, .. } => {
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_as_before_is_what_the_run_found_unless_somebody_else_changed_it_in_between() {
+    fn what_an_effect_found_of_one_that_is_taken_back_is_what_that_one_found() {
         let befores = |whats| {
             let open = outstanding(&events(whats));
             let before = |open: &Open| match &open.undo {
@@ -237,9 +239,13 @@ mod tests {
             };
             open.iter().map(before).collect::<Vec<_>>()
         };
-        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 2, 3)]), vec![1, 1]);
+        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 2, 3)]), vec![2, 1]);
         assert_eq!(befores(vec![patch(1, 1, 2), undone(1, Outcome::Ok), patch(2, 2, 3)]), vec![1]);
-        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 5, 3), patch(3, 3, 4)]), vec![5, 5, 1]);
+        assert_eq!(befores(vec![patch(1, 1, 2), patch(2, 2, 3), undone(1, Outcome::Ok)]), vec![1]);
+        assert_eq!(
+            befores(vec![patch(1, 1, 2), undone(1, Outcome::Ok), patch(2, 5, 3), patch(3, 3, 4)]),
+            vec![3, 5]
+        );
         assert_eq!(befores(vec![patch(1, 1, 2), ended(1, Outcome::failed("409")), patch(2, 9, 3)]), vec![9]);
     }
 

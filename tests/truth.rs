@@ -3,7 +3,6 @@
 //! The truth is told by `Sandbox::truth`, which knows links, caches and stores, and nothing of probes, events or measurements.
 //! All draws come from fixed seeds, so that what fails once fails again; two threads, a runtime each.
 
-#![expect(clippy::print_stdout, reason = "a test says how much it noticed")]
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "truth/documents.rs"]
@@ -245,9 +244,11 @@ fn a_thousand_rehearsals_report_what_really_happened() {
     assert!(2 * many >= OUTCOMES.len(), "only {many} runs lost twenty records");
 }
 
+type Shift = fn(&mut Outcome, Duration);
+
 #[test]
 fn shifting_any_bound_by_one_period_is_noticed() {
-    let shifts: [(&str, Violation, fn(&mut Outcome, Duration)); 6] = [
+    let shifts: [(&str, Violation, Shift); 6] = [
         ("impacted, from below", Violation::TruthBeforeBegin, |it, by| {
             it.impacted.earliest = it.impacted.earliest.plus(by);
         }),

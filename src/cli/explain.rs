@@ -19,8 +19,7 @@ use crate::recovery::RecoveryKind;
 /// Explain a fault, a recovery, a probe, or a field of a document.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples: drillmaster explain\n          drillmaster explain fault.isolate\n          \
-    drillmaster explain drill.spec.stages"
+    after_help = "Example: drillmaster explain fault.isolate\n         drillmaster explain drill.spec.stages"
 )]
 pub struct Args {
     /// `fault.isolate`, `recovery.promote`, `probe.http`, `drill.spec.stages`, …; all topics where it is left out.

@@ -34,7 +34,7 @@ pub struct Run {
     /// Where the simulated wall clock starts, as RFC 3339.
     #[arg(long, value_name = "TIME", default_value = "2026-01-01T00:00:00Z")]
     pub at: DateTime<Utc>,
-    /// Where the evidence goes; reports/<drill>-<run id> without it.
+    /// Where the evidence goes; reports/DRILL-RUN without it.
     #[arg(long, value_name = "DIR")]
     pub evidence: Option<PathBuf>,
     /// What goes to standard output at the end.

@@ -36,6 +36,7 @@ struct Drill {
     rows_until: f64,
     stable: bool,
     with_ledger: bool,
+    load: Option<&'static str>,
 }
 
 impl Default for Drill {
@@ -53,6 +54,7 @@ impl Default for Drill {
             rows_until: 500.0,
             stable: true,
             with_ledger: true,
+            load: None,
         }
     }
 }
@@ -95,7 +97,7 @@ impl Drill {
             "drill": "d", "purpose": "p", "type": "full", "announced": true, "absent": [], "lost": "east",
             "takesOver": "west", "regions": ["east", "west"], "namespaces": [],
             "services": [{"name": "checkout", "owner": null, "tier": null, "mtpd": null, "stores": ["orders"],
-                          "restored": {"success": "100%", "for": "10s"}}],
+                          "restored": {"success": "100%", "for": "10s", "load": self.load}}],
             "objectives": self.objectives,
             "severity": {"name": "sev1", "acknowledge": null, "engage": null, "update": null, "declare": "15s"},
             "expectations": [], "probes": probes,
@@ -412,4 +414,11 @@ fn a_run_that_did_not_come_to_its_end_passes_nothing() {
     }
     let nothing = judge(&Evidence::default(), &measure(&Evidence::default()));
     assert_eq!(nothing.overall, Overall::Invalid);
+}
+
+#[test]
+fn what_must_hold_under_load_is_not_met_without_any() {
+    assert_eq!(Drill::default().verdict(), (Overall::Met, Verdict::Met));
+    let loaded = Drill { load: Some("80%"), ..Drill::default() };
+    assert_eq!(loaded.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
 }

@@ -133,7 +133,7 @@ impl Court<'_> {
             (ObjectiveKind::Integrity, _) => self.integrity(objective),
             (ObjectiveKind::Response, _) => self.response(objective),
             (_, None) => Opinion::new(Verdict::Inconclusive, "the service was not measured"),
-            (ObjectiveKind::Rta, Some(service)) => rta(objective, service),
+            (ObjectiveKind::Rta, Some(service)) => self.under_load(objective, rta(objective, service)),
             (ObjectiveKind::Failback, Some(service)) => self.failback(objective, service),
             (ObjectiveKind::Mtpd, Some(service)) => timed(objective.target, &service.mtpd),
             (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
@@ -168,6 +168,18 @@ impl Court<'_> {
             (None, Some(_) | None, _) => {}
         }
         opinion
+    }
+
+    /// A service that must be restored under load is not shown to be by probes alone (I7).
+    fn under_load(&self, objective: &Objective, opinion: Opinion) -> Opinion {
+        let service = self.plan.services.iter().find(|service| service.name == objective.service);
+        match (opinion.verdict, service.and_then(|service| service.restored.load)) {
+            (Verdict::Met, Some(load)) => {
+                let why = format!("{}, but not shown under {load} of the peak load", opinion.why);
+                Opinion { verdict: Verdict::Inconclusive, why, ..opinion }
+            }
+            _ => opinion,
+        }
     }
 
     fn losses(&self, objective: &Objective) -> impl Iterator<Item = &Loss> {

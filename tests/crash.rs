@@ -83,7 +83,9 @@ fn a_run_that_is_killed_at_any_instant_leaves_evidence_that_answers() {
     let mut killed = 0;
     for round in 0..40 {
         let folder = folder.path().join(round.to_string());
-        if killed_at(random.u64(1..longest), round, &folder) && whole_lines(&folder) > 0 {
+        // On a busy machine the signal may come after the run's last event: then nothing is missing.
+        let left = killed_at(random.u64(1..longest), round, &folder) && whole_lines(&folder) > 0;
+        if left && !read(&folder).unwrap().is_complete() {
             killed += 1;
             assert_answers(&folder);
         }

@@ -12,6 +12,7 @@
 pub mod client;
 mod config;
 mod control;
+mod log;
 mod node;
 mod replicate;
 mod service;

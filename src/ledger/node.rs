@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::log::Log;
 use super::wire::{PAGE, Page, Read, digest};
 use crate::model::time::{At, Duration};
 
@@ -127,7 +128,7 @@ pub enum Refused {
 /// The records as they were at some time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Copied {
-    log: Vec<Logged>,
+    log: Log,
     corrupt: BTreeSet<u64>,
 }
 
@@ -138,7 +139,7 @@ pub struct Node {
     role: Role,
     fenced: bool,
     epoch: u64,
-    log: Vec<Logged>,
+    log: Log,
     /// Positions whose payload is damaged.
     corrupt: BTreeSet<u64>,
     may_drop: bool,
@@ -156,7 +157,7 @@ impl Node {
             role: side,
             fenced: false,
             epoch: u64::from(side == Role::Primary),
-            log: Vec::new(),
+            log: Log::default(),
             corrupt: BTreeSet::new(),
             may_drop: false,
             aside: Vec::new(),
@@ -270,15 +271,13 @@ impl Node {
     /// Where it is not primary.
     pub fn damage(&self, records: usize) -> Result<Change, Refused> {
         self.may_write()?;
-        let is_record = |logged: &&Logged| matches!(logged.entry, Entry::Record(_));
-        let from = self.log.iter().rposition({
-            let mut left = records;
-            move |logged| {
-                left -= usize::from(left > 0 && is_record(&logged));
-                left == 0
-            }
+        let mut left = records;
+        let after_the_first = self.log.from(0).rev().position(|logged| {
+            left -= usize::from(left > 0 && matches!(logged.entry, Entry::Record(_)));
+            left == 0
         });
-        Ok(self.mine(Entry::Corrupt { from: from.unwrap_or(0) as u64 + 1, to: self.last() }))
+        let from = after_the_first.map_or(1, |newer| self.last() - newer as u64);
+        Ok(self.mine(Entry::Corrupt { from, to: self.last() }))
     }
 
     /// Takes all damage back.
@@ -353,8 +352,9 @@ impl Node {
                 let kept = usize::try_from(after).unwrap_or(usize::MAX).min(self.log.len());
                 self.aside.extend(self.log.split_off(kept));
                 self.corrupt.clear();
-                for logged in std::mem::take(&mut self.log) {
-                    self.append(logged);
+                let log = std::mem::take(&mut self.log);
+                for logged in log.from(0) {
+                    self.append(logged.clone());
                 }
             }
             Change::Copy => {
@@ -378,12 +378,12 @@ impl Node {
         match &logged.entry {
             Entry::Record(_) | Entry::Gone | Entry::Began => {}
             Entry::Remove { run } => {
-                for (index, past) in self.log.iter_mut().enumerate() {
-                    if matches!(&past.entry, Entry::Record(record) if record.run == *run) {
-                        past.entry = Entry::Gone;
-                        self.corrupt.remove(&(index as u64 + 1));
-                    }
-                }
+                let of_the_run =
+                    |past: &Logged| matches!(&past.entry, Entry::Record(record) if record.run == *run);
+                self.log.change(of_the_run, |index, past| {
+                    past.entry = Entry::Gone;
+                    self.corrupt.remove(&(index as u64 + 1));
+                });
             }
             Entry::Corrupt { from, to } => {
                 let records = self.records(from.saturating_sub(1)).map(|(position, ..)| position);
@@ -395,8 +395,8 @@ impl Node {
     }
 
     fn records(&self, after: u64) -> impl Iterator<Item = (u64, u64, &Arc<Record>)> {
-        let skip = usize::try_from(after).unwrap_or(usize::MAX).min(self.log.len());
-        self.log[skip..].iter().zip(after + 1..).filter_map(|(logged, position)| match &logged.entry {
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        self.log.from(skip).zip(after + 1..).filter_map(|(logged, position)| match &logged.entry {
             Entry::Record(record) => Some((position, logged.epoch, record)),
             Entry::Gone | Entry::Began | Entry::Remove { .. } | Entry::Corrupt { .. } | Entry::Repair => None,
         })
@@ -419,15 +419,14 @@ impl Node {
     }
 
     /// The entries after a position, as far as one answer goes.
-    pub fn entries(&self, after: u64) -> &[Logged] {
-        let from = usize::try_from(after).unwrap_or(usize::MAX).min(self.log.len());
-        &self.log[from..self.log.len().min(from + PAGE)]
+    pub fn entries(&self, after: u64) -> impl Iterator<Item = &Logged> {
+        self.log.from(usize::try_from(after).unwrap_or(usize::MAX)).take(PAGE)
     }
 
     /// The first position of each epoch.
     pub fn epochs(&self) -> Vec<(u64, u64)> {
         let mut epochs: Vec<(u64, u64)> = Vec::new();
-        for (logged, position) in self.log.iter().zip(1..) {
+        for (logged, position) in self.log.from(0).zip(1..) {
             if epochs.last().is_none_or(|(epoch, _)| *epoch != logged.epoch) {
                 epochs.push((logged.epoch, position));
             }
@@ -440,7 +439,7 @@ impl Node {
     pub fn follow_from(&self, epochs: &[(u64, u64)], last: u64) -> u64 {
         let common = self.common(epochs, last);
         let skip = usize::try_from(common).unwrap_or(usize::MAX);
-        let removed = self.log.iter().skip(skip).any(|logged| matches!(logged.entry, Entry::Remove { .. }));
+        let removed = self.log.from(skip).any(|logged| matches!(logged.entry, Entry::Remove { .. }));
         if removed { 0 } else { common }
     }
 

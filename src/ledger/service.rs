@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) node: Node,
     storage: Box<dyn Storage>,
     changed_at: At,
+    /// The last position before the interval of shipping that the latest change fell into.
+    due_then: u64,
     /// Set while it waits for its replica before it steps down.
     pub(super) stepping_down: bool,
     /// As a primary: the position that its replica has.
@@ -77,6 +79,7 @@ impl State {
         all.extend(self.node.copy_due(config.snapshot_every, self.changed_at, now));
         all.extend(changes);
         self.storage.append(&all)?;
+        self.due_then = self.due(config, now);
         self.changed_at = now;
         for change in all {
             let turns = matches!(
@@ -93,6 +96,16 @@ impl State {
             self.node.apply(change);
         }
         Ok(())
+    }
+
+    /// Up to which position everything was taken in an earlier interval of shipping, and so may be shipped at once.
+    fn due(&self, config: &Config, now: At) -> u64 {
+        let last = self.node.last();
+        let interval = |at: At| at.0.checked_div_euclid(config.ship_every.nanos());
+        match (interval(self.changed_at), interval(now)) {
+            (Some(then), Some(now)) if then == now => self.due_then.min(last),
+            (Some(_) | None, _) => last,
+        }
     }
 
     fn is_readable(&self) -> bool {
@@ -140,6 +153,7 @@ impl Service {
             node.apply(change);
         }
         let state = State {
+            due_then: node.last(),
             node,
             storage,
             changed_at: clock.now(),
@@ -261,8 +275,8 @@ impl Service {
         done(StatusCode::CREATED, taken)
     }
 
-    /// Answers a replica's poll: at once where it diverged, at the next boundary where there is something to ship, else when its wait
-    /// is over.
+    /// Answers a replica's poll: at once where it diverged or is behind the last boundary of shipping, at the next boundary where there is
+    /// something newer, else when its wait is over.
     async fn ship(&self, query: &Query) -> Response<Full<Bytes>> {
         let (Some(after), Some(epoch)) = (query.number("after"), query.number("epoch")) else {
             return refused(StatusCode::BAD_REQUEST, "after and epoch must be numbers");
@@ -275,7 +289,11 @@ impl Service {
             }
             let news = |state: &State| state.node.role() != Role::Primary || state.node.last() != after;
             let _ = tokio::time::timeout(wait.std(), self.until(news)).await;
-            if self.state().node.last() > after {
+            let waits = {
+                let state = self.state();
+                state.node.last() > after && state.due(&self.config, self.clock.now()) <= after
+            };
+            if waits {
                 tokio::time::sleep(self.to_boundary().std()).await;
             }
         }
@@ -285,7 +303,10 @@ impl Service {
         }
         let last = state.node.last();
         if state.node.epoch_at(after) == Some(epoch) {
-            said(StatusCode::OK, &Shipped { entries: state.node.entries(after).to_vec(), last })
+            let due = state.due(&self.config, self.clock.now()).saturating_sub(after);
+            let due = usize::try_from(due).unwrap_or(usize::MAX);
+            let entries = state.node.entries(after).take(due).cloned().collect();
+            said(StatusCode::OK, &Shipped { entries, last })
         } else {
             said(StatusCode::CONFLICT, &Diverged { diverged: state.node.epochs(), last })
         }

@@ -17,6 +17,7 @@ use crate::model::plan;
 use crate::model::sample::{Failure, Found, Write, WriteSeen};
 use crate::model::time::{At, Duration};
 use crate::prober::Observation;
+use crate::world::Clock as _;
 
 /// East is primary and west its replica; the client writes to whichever `checkout` was made to be.
 struct Pair {
@@ -87,7 +88,6 @@ async fn pause(milliseconds: u64) {
 impl Pair {
     /// Writes to a host from the next whole second on, for some milliseconds.
     async fn writes(&self, host: &str, milliseconds: u64) -> Vec<Write> {
-        use crate::world::Clock;
         let second = 1_000_000_000;
         let start = At((self.clock.now().0 / second + 1) * second);
         let (out, mut seen) = mpsc::channel(100_000);
@@ -170,6 +170,21 @@ async fn a_stale_primary_stays_primary_until_fenced_and_its_own_writes_are_dropp
     assert_eq!(ran(&pair.east, "try").await.0, json!({"accepted": true, "reason": null}));
     pause(2000).await;
     assert_eq!(status(&pair.west, "synced").await, true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_catches_up_at_once_with_what_was_due_before_and_gets_nothing_that_is_not() {
+    // Nine pages of what was due long ago: west restarts with nothing, right after a boundary.
+    let pair = pair_with(&[("LEDGER_SHIP_EVERY", "60s")]);
+    pair.writes("east", 450_000).await;
+    pause(60_000 - (pair.clock.now().0 / 1_000_000 % 60_000) as u64 + 10).await;
+    pair.writes("east", 500).await;
+    let config = config("replica", "http://east:8080", &[("LEDGER_SHIP_EVERY", "60s")]);
+    let west = node((&pair.net, &pair.clock), "west", config, &Memory::default());
+    pause(1_000).await;
+    assert_eq!((status(&pair.east, "last").await, status(&west, "last").await), (json!(4_505), json!(4_500)));
+    pause(60_000).await;
+    assert_eq!(status(&west, "last").await, 4_505);
 }
 
 #[tokio::test(start_paused = true)]

@@ -207,7 +207,7 @@ fn replayed(side: Role, changes: Vec<(At, Change)>) -> (Vec<Taken>, Vec<Taken>) 
     let mut present = Vec::new();
     let mut after = 0;
     while after < node.last() {
-        let entries = node.entries(after);
+        let entries: Vec<&Logged> = node.entries(after).collect();
         after += entries.len() as u64;
         for Logged { epoch, entry } in entries {
             if let Entry::Record(record) = entry {

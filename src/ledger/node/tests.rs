@@ -119,7 +119,7 @@ impl Sides {
         let follows = self.nodes[from].epoch_at(after) == self.nodes[to].epoch_at(after);
         assert_eq!(follows, common == ours.len(), "only a beginning of the primary's log follows it");
         if follows {
-            let entries = self.nodes[from].entries(after)[..].iter().take(count).cloned().collect::<Vec<_>>();
+            let entries = self.nodes[from].entries(after).take(count).cloned().collect::<Vec<_>>();
             self.models[to].log.extend_from_slice(&theirs[common..common + entries.len()]);
             entries.into_iter().for_each(|entry| self.change(to, Change::Append(entry)));
         } else {

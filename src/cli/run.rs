@@ -102,20 +102,23 @@ fn written_inputs(folder: &Path, inputs: &Inputs) -> Result<Writer, journal::Jou
     Ok(writer)
 }
 
-/// Turns true at Ctrl-C; a second one ends the process as the shell would.
+/// Turns true at Ctrl-C; a second one ends the process as the shell would. Signals have a thread and an event queue of their own: the
+/// runtime of virtual time would ask the operating system for events at each step of its clock.
 fn interrupts() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            say("interrupted: aborting and healing; a second Ctrl-C would leave what the drill broke");
-            // Nobody listens where the run is over.
-            let _ = sender.send(true);
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(i32::from(exit::INTERRUPTED));
-            }
-        }
+    std::thread::spawn(move || {
         // Without a signal handler nothing interrupts.
-        std::future::pending::<()>().await;
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                say("interrupted: aborting and healing; a second Ctrl-C would leave what the drill broke");
+                // Nobody listens where the run is over.
+                let _ = sender.send(true);
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    std::process::exit(i32::from(exit::INTERRUPTED));
+                }
+            }
+        });
     });
     receiver
 }

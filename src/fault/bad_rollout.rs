@@ -28,6 +28,7 @@ proof: {objectsWithin: 2m}
 pub struct BadRollout {
     /// The Deployment.
     pub deployment: Name,
+    /// The Deployment's namespace.
     pub namespace: Name,
 }
 

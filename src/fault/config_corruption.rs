@@ -34,6 +34,7 @@ proof: {probe: checkout, failsWithin: 2m}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigCorruption {
+    /// The ConfigMap's namespace.
     pub namespace: Name,
     /// The ConfigMap to corrupt.
     pub config_map: Name,

@@ -32,6 +32,7 @@ proof: {objectsWithin: 30s}
 pub struct DataCorruption {
     /// The canary: `statefulset/ledger`.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
     /// How many records to damage, the newest first.
     pub records: NonZeroU32,

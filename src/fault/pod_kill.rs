@@ -31,6 +31,7 @@ proof: {objectsWithin: 10s}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PodKill {
+    /// Where the pods are.
     pub namespace: Name,
     /// The pods' labels.
     pub selector: Labels,

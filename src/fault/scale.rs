@@ -29,7 +29,9 @@ proof: {probe: checkout, failsWithin: 1m}
 pub struct Scale {
     /// The workload.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
+    /// How many it shall have; 0 takes it away.
     pub replicas: u32,
 }
 

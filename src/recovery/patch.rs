@@ -42,6 +42,7 @@ pub struct Patch {
     /// Left out for an object of the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Name>,
+    /// The object's name.
     pub name: Name,
     /// The fields to change; null removes one.
     pub merge: Value,

@@ -26,7 +26,9 @@ recover: {restart: {workload: deployment/checkout, namespace: shop}}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Restart {
+    /// The workload.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,6 +31,7 @@ budget: 10m
 pub struct RestoreFromCopy {
     /// The canary: `statefulset/ledger`.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

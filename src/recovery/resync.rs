@@ -29,6 +29,7 @@ recover: {resync: {region: east, workload: statefulset/ledger, namespace: shop}}
 pub struct Resync {
     /// The canary: `statefulset/ledger`.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

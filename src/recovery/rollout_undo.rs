@@ -28,7 +28,9 @@ budget: 5m
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RolloutUndo {
+    /// The Deployment.
     pub deployment: Name,
+    /// Its namespace.
     pub namespace: Name,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,8 +26,11 @@ recover: {scale: {workload: deployment/checkout, namespace: shop, replicas: 6}}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scale {
+    /// The workload.
     pub workload: Workload,
+    /// The workload's namespace.
     pub namespace: Name,
+    /// How many it shall have.
     pub replicas: u32,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

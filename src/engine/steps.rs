@@ -16,7 +16,7 @@ use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::time::{At, Interval};
 use crate::recovery::RecoveryKind;
 use crate::undo::outstanding;
-use crate::world::{About, Question};
+use crate::world::About;
 
 /// How often a success condition is looked at.
 const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
@@ -408,13 +408,8 @@ impl Engine {
         if !may_declare {
             return Ok(false);
         }
-        let question = Question {
-            step: step.clone(),
-            role: rung.role.clone(),
-            text: "do you declare the disaster?".to_owned(),
-            about: About::Declare,
-        };
-        let reply = self.world.people.ask(question).await;
+        let text = "do you declare the disaster?".to_owned();
+        let reply = self.asked(step, &rung.role, text, About::Declare).await?;
         self.said(Some(step), &rung.role, reply, Said::Declared)?;
         Ok(true)
     }

@@ -1,12 +1,12 @@
 //! What the events say: when each step, effect and word was. One pass; everything else asks here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::measured::{Actual, Moment, Response, StageMeasured, StepMeasured};
 use crate::model::effect::EffectId;
 use crate::model::event::{Decision, Ended, Event, Outcome, Said, What};
 use crate::model::evidence::Evidence;
-use crate::model::name::{Name, StepId};
+use crate::model::name::{Name, Role, StepId};
 use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::time::{At, Duration, Interval, Span};
 
@@ -225,18 +225,25 @@ impl<'a> Story<'a> {
         self.plan.all_steps().map(step).collect()
     }
 
-    /// What people and audiences were asked and told, and how long it took; notices count from the impact.
+    /// What people and audiences were asked and told, and how long it took; notices count from the impact. Each question is its role's
+    /// own: one that nobody answered counts until its step ended, and not at all where it ended before the answer was due. A declaration
+    /// counts from the step's first page.
     pub fn responses(&self, impact: Option<Interval>) -> Vec<Response> {
         let severity = self.plan.severity.as_ref();
         let mut found = Vec::new();
-        let mut open: BTreeMap<&StepId, (At, &crate::model::name::Role)> = BTreeMap::new();
+        let mut open: BTreeMap<(&StepId, &Role), Asked> = BTreeMap::new();
+        let mut acknowledged: BTreeSet<(&StepId, &Role)> = BTreeSet::new();
+        let mut paged: BTreeMap<&StepId, At> = BTreeMap::new();
         for event in self.events {
             match &event.what {
                 What::Asked { step, role, .. } => {
-                    open.entry(step).or_insert((event.at, role));
+                    let page = *paged.entry(step).or_insert(event.at);
+                    let again = acknowledged.contains(&(step, role));
+                    let at = if again { page } else { event.at };
+                    open.entry((step, role)).or_insert(Asked { at, again });
                 }
-                What::Decided { step, .. } => {
-                    open.remove(step);
+                What::Decided { step, role, .. } => {
+                    open.remove(&(step, role));
                 }
                 What::Said { step: Some(step), role, who, simulated, said, .. } => {
                     let (kind, target) = match said {
@@ -245,24 +252,37 @@ impl<'a> Story<'a> {
                         Said::Done => ("engage", severity.and_then(|times| times.engage)),
                         Said::Note | Said::SignedOff => continue,
                     };
-                    let Some((asked, _)) = open.remove(step) else { continue };
+                    if *said == Said::Acknowledged {
+                        acknowledged.insert((step, role));
+                    }
+                    let Some(asked) = open.remove(&(step, role)) else { continue };
                     found.push(Response {
                         step: step.clone(),
                         kind: kind.into(),
                         role: Some(role.clone()),
                         who: Some(who.clone()),
                         simulated: *simulated,
-                        took: Actual::Took(exactly(event.at.since(asked))),
+                        took: Actual::Took(exactly(event.at.since(asked.at))),
                         target,
                     });
                 }
                 What::Notified { step, audience, outcome } => {
                     found.push(self.notice(step, audience, outcome, event.at, impact));
                 }
+                What::StepEnded { step, .. } => {
+                    let of_the_step = |(of, _): &(&StepId, &Role)| *of == step;
+                    let ended: Vec<_> = open.keys().copied().filter(of_the_step).collect();
+                    let late = ended.into_iter().filter_map(|key| {
+                        let response = self.unanswered(key, open.remove(&key)?, event.at);
+                        let waited = response.took.span()?.least;
+                        response.target.is_some_and(|target| waited > target).then_some(response)
+                    });
+                    found.extend(late);
+                }
                 _ => {}
             }
         }
-        found.extend(open.into_iter().map(|(step, (asked, role))| self.unanswered(step, role, asked)));
+        found.extend(open.into_iter().map(|(key, asked)| self.unanswered(key, asked, self.end)));
         found
     }
 
@@ -295,10 +315,13 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn unanswered(&self, step: &StepId, role: &crate::model::name::Role, asked: At) -> Response {
+    fn unanswered(&self, (step, role): (&StepId, &Role), asked: Asked, until: At) -> Response {
         let severity = self.plan.severity.as_ref();
         let (kind, target) = match self.plan.step(step).map(|step| &step.action) {
-            Some(Action::Declare { .. }) => ("declare", severity.and_then(|times| times.declare)),
+            Some(Action::Declare { .. }) if asked.again => {
+                ("declare", severity.and_then(|times| times.declare))
+            }
+            Some(Action::Declare { .. }) => ("acknowledge", severity.and_then(|times| times.acknowledge)),
             Some(Action::Task { .. }) => ("engage", severity.and_then(|times| times.engage)),
             _ => ("answer", None),
         };
@@ -308,7 +331,7 @@ impl<'a> Story<'a> {
             role: Some(role.clone()),
             who: None,
             simulated: false,
-            took: Actual::Took(Span::at_least(self.end.since(asked))),
+            took: Actual::Took(Span::at_least(until.since(asked.at))),
             target,
         }
     }
@@ -386,6 +409,14 @@ impl<'a> Story<'a> {
         };
         self.plan.all_steps().filter(resync).filter_map(|step| self.done(step)).max()
     }
+}
+
+/// A question to somebody.
+struct Asked {
+    /// From when on its answer is waited for.
+    at: At,
+    /// The same role had acknowledged in this step already: it is asked to declare now.
+    again: bool,
 }
 
 /// A length that is known exactly.

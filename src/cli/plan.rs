@@ -121,9 +121,9 @@ fn promise(objective: &Objective) -> String {
             Some(store) => format!(" of {store}"),
             None => " (no ledger shares its stores: cannot be shown)".to_owned(),
         },
+        ObjectiveKind::Failback => objective.rpo.map(|rpo| format!(", losing {rpo}")).unwrap_or_default(),
         ObjectiveKind::Integrity
         | ObjectiveKind::Response
-        | ObjectiveKind::Failback
         | ObjectiveKind::Mtpd
         | ObjectiveKind::Exposure => String::new(),
     };

@@ -121,6 +121,9 @@ pub struct Objective {
     pub origin: Origin,
     /// For `rpa`: the store whose loss counts; `None` where no ledger shares the service's stores.
     pub store: Option<Name>,
+    /// For `failback`: the most data that may be lost on the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Duration>,
     /// The lost region that the promise speaks of.
     pub lost: Option<Region>,
 }

@@ -88,7 +88,15 @@ pub(super) fn objectives(scenario: &Scenario) -> Vec<Objective> {
 }
 
 fn objective(service: &Name, kind: ObjectiveKind, target: Option<Duration>) -> Objective {
-    Objective { service: service.clone(), kind, target, origin: Origin::default(), store: None, lost: None }
+    Objective {
+        service: service.clone(),
+        kind,
+        target,
+        origin: Origin::default(),
+        store: None,
+        rpo: None,
+        lost: None,
+    }
 }
 
 fn of(scenario: &Scenario, service: &Promised) -> Vec<Objective> {
@@ -111,7 +119,7 @@ fn of(scenario: &Scenario, service: &Promised) -> Vec<Objective> {
         found.push(Objective { store: store.clone(), ..promise(ObjectiveKind::Integrity, None) });
     }
     if let Some(back) = service.failback.as_ref().filter(|_| !drill.stages.failback.is_empty()) {
-        found.push(Objective { store, ..promise(ObjectiveKind::Failback, Some(back.rto)) });
+        found.push(Objective { store, rpo: back.rpo, ..promise(ObjectiveKind::Failback, Some(back.rto)) });
     }
     if let Some(mtpd) = mtpd(scenario, service).filter(|_| lost.is_some()) {
         found.push(promise(ObjectiveKind::Mtpd, Some(mtpd)));

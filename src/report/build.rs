@@ -67,6 +67,7 @@ fn run(evidence: &Evidence, measured: &Measured) -> Run {
         Some(Ended::Completed) => ("completed", None),
         Some(Ended::Refused { guard, why }) => ("refused", Some(format!("the guard {guard}: {why}"))),
         Some(Ended::Aborted { why }) => ("aborted", Some(why.clone())),
+        Some(Ended::Crashed { why }) => ("crashed", Some(why.clone())),
         Some(Ended::Interrupted) => ("interrupted", None),
     };
     let header = evidence.header();
@@ -124,6 +125,9 @@ fn headline(run: &Run, measured: &Measured, judged: &Judged) -> Headline {
             "A guard refused the start. Nothing was touched, and nothing was measured.".to_owned(),
         ),
         Some(Ended::Aborted { .. }) => ("Aborted", format!("The run was aborted. {judged_sentence}")),
+        Some(Ended::Crashed { .. }) => {
+            ("Crashed", format!("A bug in drillmaster stopped the run. {judged_sentence}"))
+        }
         Some(Ended::Interrupted) => ("Interrupted", format!("The run was interrupted. {judged_sentence}")),
         Some(Ended::Completed) => (judged_word, judged_sentence),
     };
@@ -261,7 +265,14 @@ fn promise(judgement: &Judgement) -> String {
         (ObjectiveKind::Rpa, Some(target)) => format!("at most the last {target} of writes lost"),
         (ObjectiveKind::Response, Some(target)) => format!("answered within {target}"),
         (ObjectiveKind::Response, None) => "answered in time".to_owned(),
-        (ObjectiveKind::Failback, Some(target)) => format!("down for at most {target} on the way back"),
+        (ObjectiveKind::Failback, Some(target)) => match objective.rpo {
+            Some(Duration::ZERO) => format!("down for at most {target} on the way back, and no write lost"),
+            Some(rpo) => format!(
+                "down for at most {target} on the way back, and at most the last {} of writes lost",
+                words::at_most(rpo)
+            ),
+            None => format!("down for at most {target} on the way back"),
+        },
         (ObjectiveKind::Mtpd, Some(target)) => format!("data verified within {target}"),
         (ObjectiveKind::Exposure, Some(target)) => format!("redundant again within {target}"),
         (

@@ -413,6 +413,7 @@ pub fn judged() -> Judged {
             target: target.map(length),
             origin: Origin::Impact,
             store: (kind == ObjectiveKind::Rpa).then(|| Name::from("orders-postgres")),
+            rpo: (kind == ObjectiveKind::Failback).then_some(Duration::ZERO),
             lost: Some("east".into()),
         },
         verdict,

@@ -97,6 +97,7 @@ fn incomplete(evidence: &Evidence, measured: &Measured) -> Option<String> {
         None => Some("the journal ends before the run does".to_owned()),
         Some(Ended::Refused { guard, why }) => Some(format!("the guard {guard} refused the start: {why}")),
         Some(Ended::Aborted { why }) => Some(format!("the run was aborted: {why}")),
+        Some(Ended::Crashed { why }) => Some(format!("the run was stopped by {why}")),
         Some(Ended::Interrupted) => Some("the run was interrupted".to_owned()),
         Some(Ended::Completed) => evidence.gaps.first().map(|gap| format!("evidence is missing: {gap}")),
     }
@@ -262,8 +263,11 @@ impl Court<'_> {
         match (service.failback.lost, opinion.verdict) {
             (_, Verdict::Missed) => {}
             (Some(Records { exactly: lost @ 1.., .. }), _) => {
-                opinion.verdict = Verdict::Missed;
-                opinion.why = format!("{lost} acknowledged writes were lost on the way back");
+                let data = self.lost_on_the_way_back(objective, lost);
+                if data.verdict > opinion.verdict {
+                    opinion.verdict = data.verdict;
+                }
+                opinion.why = format!("{}; {}", opinion.why, data.why);
             }
             (_, _) if !service.timeline.contains_key(&Moment::FailbackDone) => {
                 opinion.verdict = Verdict::Inconclusive;
@@ -273,9 +277,24 @@ impl Court<'_> {
                 opinion.verdict = Verdict::Inconclusive;
                 opinion.why = "the store was not read back whole before and after the failback".to_owned();
             }
+            (None, _) if objective.rpo.is_some() && !has_ledger => {
+                opinion.verdict = Verdict::Inconclusive;
+                opinion.why = format!("{}; no ledger writes to a store of this service", opinion.why);
+            }
             (Some(_) | None, _) => {}
         }
         opinion
+    }
+
+    /// Acknowledged writes were lost on the way back: how much of the time, against the failback's RPO. One without is a planned way back,
+    /// which loses nothing.
+    fn lost_on_the_way_back(&self, objective: &Objective, lost: u64) -> Opinion {
+        let told = format!("{lost} acknowledged writes were lost on the way back");
+        let allowed = objective.rpo.filter(|rpo| *rpo > Duration::ZERO);
+        let loss = self.losses(objective).filter(|loss| loss.pass > 1).max_by_key(|loss| loss.pass);
+        let (Some(allowed), Some(loss)) = (allowed, loss) else { return Opinion::new(Verdict::Missed, told) };
+        let opinion = timed(Some(allowed), &loss.rpa);
+        Opinion { why: format!("{told}: {}", opinion.why), ..opinion }
     }
 }
 

@@ -16,7 +16,7 @@ use drillmaster::model::time::At;
 use drillmaster::undo::outstanding;
 use drillmaster::world::World;
 use laboratory::{
-    Death, Fate, Gate, Pen, drill, heal, in_virtual_time, ledger_status, never_interrupted, nobody_watches,
+    Death, Fate, Gate, Pen, assert_put_back, drill, heal, in_virtual_time, never_interrupted, nobody_watches,
     run_until_death, seconds, stores,
 };
 use serde_json::json;
@@ -96,25 +96,6 @@ fn whole(inputs: &Inputs) -> usize {
         assert_eq!(finished.how, Ended::Completed);
         pen.lock().unwrap().asked
     })
-}
-
-/// Whatever ended the run: the fault is gone, and the world is as before or what is left is told.
-async fn assert_put_back(
-    rehearsal: &Rehearsal,
-    before: &std::collections::BTreeMap<String, serde_json::Value>,
-    finished: &Finished,
-    what: &str,
-) {
-    let now = stores(rehearsal);
-    assert_eq!(now.keys().filter(|key| key.contains("networkpolicies")).count(), 0, "{what}");
-    let (east, west) = (ledger_status(rehearsal, "east").await, ledger_status(rehearsal, "west").await);
-    if east["role"] == "primary" {
-        assert_eq!(west["role"], "replica", "{what}");
-        assert!(now == *before, "{what}: not as before");
-        assert_eq!(finished.outstanding, vec![], "{what}");
-    } else {
-        assert!(!finished.outstanding.is_empty(), "{what}: nothing is told");
-    }
 }
 
 #[test]

@@ -37,6 +37,10 @@ struct Drill {
     stable: bool,
     with_ledger: bool,
     load: Option<&'static str>,
+    /// The last write that is there after the failback.
+    kept_by_failback: u64,
+    /// More events, each at its time.
+    more: Vec<(f64, Value)>,
 }
 
 impl Default for Drill {
@@ -55,6 +59,8 @@ impl Default for Drill {
             stable: true,
             with_ledger: true,
             load: None,
+            kept_by_failback: 600,
+            more: vec![],
         }
     }
 }
@@ -99,7 +105,7 @@ impl Drill {
             "services": [{"name": "checkout", "owner": null, "tier": null, "mtpd": null, "stores": ["orders"],
                           "restored": {"success": "100%", "for": "10s", "load": self.load}}],
             "objectives": self.objectives,
-            "severity": {"name": "sev1", "acknowledge": null, "engage": null, "update": null, "declare": "15s"},
+            "severity": {"name": "sev1", "acknowledge": "5s", "engage": null, "update": null, "declare": "15s"},
             "expectations": [], "probes": probes,
             "ledgers": if self.with_ledger { vec![ledger] } else { vec![] },
             "steadyState": "30s", "limits": {"maxDuration": "1h", "abortWhen": []},
@@ -175,7 +181,7 @@ impl Drill {
             for pass in [1, 2] {
                 let mut line = String::new();
                 Found { number, epoch, intact: true }.write(&mut line);
-                if there {
+                if there && (pass == 1 || number <= self.kept_by_failback) {
                     sink.row(sent, &RowFile::Read("orders".into(), pass), &line).unwrap();
                 }
             }
@@ -185,9 +191,8 @@ impl Drill {
 
     fn evidence(&self) -> Evidence {
         let mut sink = Memory::default();
-        let mut tell = |at: f64, what: Value| {
-            sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();
-        };
+        let mut told = self.more.clone();
+        let mut tell = |at: f64, what: Value| told.push((at, what));
         let effect = |id: u32, step: &str, of: Value| {
             json!({"effectIntended": {"step": step, "undo": {"nothing": {"because": "it is a test"}},
                 "effect": {"id": id, "act": {"ask": {"role": "r", "text": ""}}, "of": of}}})
@@ -222,6 +227,10 @@ impl Drill {
         tell(400.0, json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}));
         tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
         tell(450.0, read(2));
+        told.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        for (at, what) in told {
+            sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();
+        }
         self.rows(&mut sink);
         if let Some(how) = &self.ends {
             sink.append(At(500 * S), What::RunEnded { how: how.clone() }).unwrap();
@@ -421,4 +430,97 @@ fn what_must_hold_under_load_is_not_met_without_any() {
     assert_eq!(Drill::default().verdict(), (Overall::Met, Verdict::Met));
     let loaded = Drill { load: Some("80%"), ..Drill::default() };
     assert_eq!(loaded.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+}
+
+#[test]
+fn what_is_lost_on_the_way_back_is_judged_by_its_own_rpo() {
+    let failback = |rpo: Option<&str>| {
+        let mut objective = objective("failback", Some("10s"), Some("orders"));
+        objective["rpo"] = json!(rpo);
+        vec![objective]
+    };
+    // The oldest lost write was acknowledged at 119.2 s, and the way back began at 300 s: 180.8 s are lost.
+    let drill = Drill { kept_by_failback: 595, ..Drill::default() };
+    for (rpo, verdict) in [
+        (None, Verdict::Missed),
+        (Some("0s"), Verdict::Missed),
+        (Some("180s"), Verdict::Missed),
+        (Some("181s"), Verdict::Met),
+    ] {
+        let drill = Drill { objectives: failback(rpo), ..drill.clone() };
+        assert_eq!(drill.verdict().1, verdict, "{rpo:?}");
+        let (measured, judged) = drill.judged();
+        assert_eq!(judged.objectives[0].records.unwrap().exactly, 5);
+        assert!(judged.objectives[0].why.contains("5 acknowledged writes were lost on the way back"));
+        assert_eq!(measured.losses[1].found.lost, (596..=600).collect::<Vec<u64>>());
+    }
+    let nothing = Drill { objectives: failback(Some("0s")), ..Drill::default() };
+    assert_eq!(nothing.verdict().1, Verdict::Met);
+    let half_read = Drill { stable: false, ..nothing.clone() };
+    assert_eq!(half_read.verdict().1, Verdict::Inconclusive);
+    let unwritten = Drill { with_ledger: false, ..nothing.clone() };
+    assert_eq!(unwritten.verdict().1, Verdict::Inconclusive, "missing data never passes");
+    let late = Drill { down: vec![("outside", 350.0, 370.0)], ..nothing };
+    assert_eq!(late.verdict().1, Verdict::Missed);
+}
+
+#[test]
+fn an_outage_that_an_abort_ended_is_without_end() {
+    let aborted = |kind: &str, target: &str| Drill {
+        down: vec![("outside", 60.0, 210.0), ("west", 60.0, 210.0)],
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        objectives: vec![objective(kind, Some(target), None)],
+        more: vec![(200.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
+        ..Drill::default()
+    };
+    for kind in ["rta", "mtpd"] {
+        let (_, judged) = aborted(kind, "100s").judged();
+        let (least, most) = secs(judged.objectives[0].actual.clone().unwrap());
+        assert!((138.9..=140.0).contains(&least) && most == f64::INFINITY, "{kind} [{least}, {most}]");
+        assert_eq!(judged.objectives[0].verdict, Verdict::Missed, "{kind}");
+        assert_eq!(aborted(kind, "300s").verdict().1, Verdict::Inconclusive, "{kind}");
+    }
+}
+
+/// What each role was asked in the step `declare` and answered: role, when asked, and when it acknowledged and declared.
+fn asked(people: &[(&str, f64, Option<f64>, Option<f64>)]) -> Vec<(f64, Value)> {
+    let mut told = vec![(75.0, json!({"stepEnded": {"step": "declare", "outcome": "ok"}}))];
+    for (role, at, acknowledged, declared) in people {
+        let asked = json!({"asked": {"step": "declare", "role": role, "text": ""}});
+        let said = |said: &str| {
+            json!({"said": {"step": "declare", "role": role, "who": role, "simulated": true, "said": said,
+                            "text": ""}})
+        };
+        told.push((*at, asked.clone()));
+        told.extend(acknowledged.iter().flat_map(|at| [(*at, said("acknowledged")), (*at, asked.clone())]));
+        told.extend(declared.iter().map(|at| (*at, said("declared"))));
+    }
+    told
+}
+
+#[test]
+fn each_question_is_its_roles_own_and_one_that_nobody_answers_counts_once_it_is_late() {
+    let drill = |people: &[(&str, f64, Option<f64>, Option<f64>)]| Drill {
+        declared: None,
+        more: asked(people),
+        objectives: vec![objective("response", None, None)],
+        ..Drill::default()
+    };
+    let owner = ("owner", 61.0, Some(62.0), None);
+    let director = ("director", 69.0, Some(72.0), Some(74.9));
+    let took = |drill: &Drill, role: &str, kind: &str| {
+        let (measured, _) = drill.judged();
+        let mut of = measured.responses.iter().filter(|response| response.kind.as_str() == kind);
+        of.find(|response| response.role.as_ref().unwrap().as_str() == role)
+            .map(|response| secs(response.took.clone()))
+    };
+    let all = drill(&[owner, ("manager", 64.0, None, None), director]);
+    assert_eq!(took(&all, "owner", "acknowledge"), Some((1.0, 1.0)));
+    assert_eq!(took(&all, "director", "acknowledge"), Some((3.0, 3.0)));
+    assert_eq!(took(&all, "director", "declare"), Some((13.9, 13.9)), "from the first page");
+    assert_eq!(took(&all, "manager", "acknowledge"), Some((11.0, f64::INFINITY)), "until the step ended");
+    assert_eq!(all.verdict().1, Verdict::Missed);
+    let moot = drill(&[owner, ("manager", 72.0, None, None), director]);
+    assert_eq!(took(&moot, "manager", "acknowledge"), None, "somebody declared before it was late");
+    assert_eq!(moot.verdict().1, Verdict::Met);
 }

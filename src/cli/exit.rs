@@ -38,6 +38,7 @@ pub fn of_run(finished: &Finished, overall: Overall) -> u8 {
     match finished.how {
         Ended::Refused { .. } => REFUSED,
         Ended::Interrupted => INTERRUPTED,
+        Ended::Crashed { .. } => BUG,
         Ended::Completed | Ended::Aborted { .. } => of_verdict(overall),
     }
 }
@@ -71,7 +72,9 @@ mod tests {
         assert_eq!(of_run(&unwritten, Overall::Missed), JOURNAL);
         let interrupted = Finished { journal: None, ..unwritten };
         assert_eq!(of_run(&interrupted, Overall::Met), INTERRUPTED);
-        let done = Finished { how: Ended::Completed, ..interrupted };
+        let crashed = Finished { how: Ended::Crashed { why: "a bug".into() }, ..interrupted };
+        assert_eq!(of_run(&crashed, Overall::Met), BUG);
+        let done = Finished { how: Ended::Completed, ..crashed };
         assert_eq!(of_run(&done, Overall::Inconclusive), NOT_SHOWN);
     }
 }

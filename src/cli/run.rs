@@ -156,6 +156,7 @@ fn summarise(finished: &Finished, written: &Written, folder: &Path, head: &str) 
         Ended::Completed => {}
         Ended::Refused { guard, why } => say(&format!("refused by the guard {guard}: {why}")),
         Ended::Aborted { why } => say(&format!("aborted: {why}")),
+        Ended::Crashed { why } => say(&format!("stopped by {why}; please report it with its journal")),
         Ended::Interrupted => say("interrupted"),
     }
     if let Some(why) = &finished.journal {

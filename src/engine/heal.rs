@@ -441,7 +441,7 @@ impl Engine {
     }
 }
 
-fn left_open(open: &Open, advice: &str) -> Outstanding {
+pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {
     Outstanding {
         effect: Some(open.effect.id),
         what: format!("step {}: {}", open.step, open.effect.act),

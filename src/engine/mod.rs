@@ -28,6 +28,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 
 pub use recorder::{SharedSink, Shown, Watcher};
@@ -72,6 +73,8 @@ enum Stop {
     Interrupt,
     /// A person wants to fail back now.
     Return,
+    /// A bug of ours: what panicked said this.
+    Crash(String),
     Sink(SinkError),
 }
 
@@ -115,8 +118,21 @@ pub async fn run(
 ) -> Finished {
     let recorder = Recorder::new(world.clock.clone(), sink, watcher, Vec::new());
     let engine = Engine::new(world, plan, head.run.clone(), recorder);
-    let how = engine.run(head, interrupted).await;
+    let how = caught(engine.run(head, interrupted)).await;
+    if let Err(Stop::Crash(_)) = how {
+        engine.leave_what_is_open();
+    }
     engine.finish(how).await
+}
+
+/// Runs something to its end, or to its panic.
+async fn caught<T>(run: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    // What a panic leaves half done is in the engine's own cells and locks, which hold across none of its waits.
+    std::panic::AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Stop::Crash(format!("a bug in drillmaster: {}", said.unwrap_or_default())))
+    })
 }
 
 /// Heals from a journal's events: in a world that may have gone on without us.
@@ -201,8 +217,10 @@ impl Engine {
         }
         let mut instrument =
             Instrument::start(&self.world, &self.plan, &self.run, self.live.clone(), self.recorder.clone());
-        let how =
-            instrument.alongside(self.script(interrupted)).await.unwrap_or_else(|error| Err(error.into()));
+        let how = instrument
+            .alongside(caught(self.script(interrupted)))
+            .await
+            .unwrap_or_else(|error| Err(error.into()));
         if let Err(Stop::Sink(_)) = how {
             self.recorder.heal_whatever_happens();
         }
@@ -257,19 +275,27 @@ impl Engine {
         }
         for stage in [Stage::Inject, Stage::Detect, Stage::Declare, Stage::Failover] {
             match self.stage(stage).await {
-                Err(Stop::Return) => return self.fail_back().await,
+                Err(Stop::Return) => return self.turn_back().await,
                 done => done?,
             }
         }
         self.restored().await?;
         for stage in [Stage::Verify, Stage::Operate] {
             match self.stage(stage).await {
-                Err(Stop::Return) => return self.fail_back().await,
+                Err(Stop::Return) => return self.turn_back().await,
                 done => done?,
             }
         }
         self.read_back_missing(1).await?;
         self.fail_back().await
+    }
+
+    /// A person wants to go back now: by the scenario's failback once something was promoted; before that an abort puts back all there is.
+    async fn turn_back(&self) -> Result<Ended, Stop> {
+        match self.holder().await {
+            heal::Holder::Home => Err(Stop::Abort("turned back before anything was promoted".to_owned())),
+            heal::Holder::Away | heal::Holder::Nobody => self.fail_back().await,
+        }
     }
 
     async fn fail_back(&self) -> Result<Ended, Stop> {
@@ -408,7 +434,7 @@ impl Engine {
     async fn aftermath(&self, how: &Result<Ended, Stop>) -> Result<(), SinkError> {
         if let Err(stop) = how {
             let why = match stop {
-                Stop::Abort(why) => Some(why.clone()),
+                Stop::Abort(why) | Stop::Crash(why) => Some(why.clone()),
                 Stop::Interrupt => Some("interrupted".to_owned()),
                 Stop::Return => Some("returned".to_owned()),
                 Stop::Sink(_) => None,
@@ -422,6 +448,13 @@ impl Engine {
         let left = self.healed("engine").await;
         self.left.replace(left);
         Ok(())
+    }
+
+    /// Where not even healing came to its end: every effect that is open is left, for `drillmaster heal`.
+    fn leave_what_is_open(&self) {
+        self.recorder.heal_whatever_happens();
+        let open = self.recorder.with_events(crate::undo::outstanding);
+        self.left.replace(open.iter().map(|open| heal::left_open(open, "run `drillmaster heal`")).collect());
     }
 
     /// Removes what the ledgers' clients wrote, and proves it.
@@ -459,6 +492,7 @@ impl Engine {
         let how = match how {
             Ok(ended) => ended,
             Err(Stop::Abort(why)) => Ended::Aborted { why },
+            Err(Stop::Crash(why)) => Ended::Crashed { why },
             Err(Stop::Interrupt) => Ended::Interrupted,
             Err(Stop::Return) => Ended::Aborted { why: "returned".to_owned() },
             Err(Stop::Sink(error)) => Ended::Aborted { why: error.to_string() },

@@ -321,6 +321,10 @@ pub enum Ended {
     Aborted {
         why: String,
     },
+    /// A bug in drillmaster stopped it; it was healed like an aborted one.
+    Crashed {
+        why: String,
+    },
     Interrupted,
 }
 

@@ -14,12 +14,13 @@ use drillmaster::engine::{self, Finished, SharedSink, Watcher};
 use drillmaster::http::{Ask, exchange};
 use drillmaster::journal::Memory;
 use drillmaster::model::effect::Request as Plain;
-use drillmaster::model::event::{Event, Sink, SinkError, What};
-use drillmaster::model::name::Vantage;
+use drillmaster::model::event::{Decision, Event, Sink, SinkError, What};
+use drillmaster::model::name::{Name, Vantage};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
 use drillmaster::sandbox::truth::LedgerTruth;
-use drillmaster::world::World;
+use drillmaster::world::{People, Question, Reply, World};
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ pub enum Fate {
     AnswerLost,
     /// Is carried out, and answered by a 500.
     AnsweredBadly,
+    /// Is answered by a 403, and not carried out.
+    Refused,
 }
 
 type Judge = Box<dyn FnMut(&str, &Request<Body>) -> Fate + Send>;
@@ -80,13 +83,9 @@ impl Gate {
                         }
                         Fate::AnsweredBadly => {
                             drop(inner.send(request).await);
-                            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                                "message": "etcdserver: request timed out", "reason": "InternalError", "code": 500});
-                            Ok(Response::builder()
-                                .status(500)
-                                .body(Body::from(status.to_string().into_bytes()))
-                                .unwrap())
+                            Ok(failure(500, "InternalError", "etcdserver: request timed out"))
                         }
+                        Fate::Refused => Ok(failure(403, "Forbidden", "you may not")),
                     }
                 }
             });
@@ -94,6 +93,12 @@ impl Gate {
         }
         world
     }
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Response<Body> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code});
+    Response::builder().status(code).body(Body::from(status.to_string().into_bytes())).unwrap()
 }
 
 /// Where an orchestrator dies.
@@ -261,6 +266,25 @@ pub fn stores(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
     stores
 }
 
+/// Whatever ended the run: the fault is gone, and the world is as before or what is left is told.
+pub async fn assert_put_back(
+    rehearsal: &Rehearsal,
+    before: &BTreeMap<String, Value>,
+    finished: &Finished,
+    what: &str,
+) {
+    let now = stores(rehearsal);
+    assert_eq!(now.keys().filter(|key| key.contains("networkpolicies")).count(), 0, "{what}");
+    let (east, west) = (ledger_status(rehearsal, "east").await, ledger_status(rehearsal, "west").await);
+    if east["role"] == "primary" {
+        assert_eq!(west["role"], "replica", "{what}");
+        assert!(now == *before, "{what}: not as before");
+        assert_eq!(finished.outstanding, vec![], "{what}");
+    } else {
+        assert!(!finished.outstanding.is_empty(), "{what}: nothing is told");
+    }
+}
+
 /// What a ledger says of itself, past every gate.
 pub async fn ledger_status(rehearsal: &Rehearsal, region: &str) -> Value {
     let argv = ["drillmaster", "ledger", "status"].map(str::to_owned);
@@ -274,4 +298,32 @@ pub async fn ledger_status(rehearsal: &Rehearsal, region: &str) -> Value {
 
 pub async fn seconds(seconds: u64) {
     tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+}
+
+type Answers = Box<dyn Fn(&Question) -> Option<(u64, Option<Decision>)> + Send + Sync>;
+
+/// People who answer as a test wants: after so many seconds with a decision, or never.
+pub struct Scripted(Answers);
+
+impl Scripted {
+    pub fn people(
+        answers: impl Fn(&Question) -> Option<(u64, Option<Decision>)> + Send + Sync + 'static,
+    ) -> Arc<dyn People> {
+        Arc::new(Scripted(Box::new(answers)))
+    }
+}
+
+impl People for Scripted {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Reply> {
+        let answer = (self.0)(&question);
+        Box::pin(async move {
+            let Some((after, decision)) = answer else { return std::future::pending().await };
+            seconds(after).await;
+            Reply { who: "Sam".into(), simulated: true, decision, text: String::new() }
+        })
+    }
+
+    fn notify<'a>(&'a self, _: &'a Name, _: &'a str) -> BoxFuture<'a, std::io::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

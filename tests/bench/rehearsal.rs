@@ -31,12 +31,16 @@ pub enum Work {
     IdleHour,
 }
 
-/// The CPU time in nanoseconds that some work costs in the shipped regions, without their start.
-pub fn in_regions(work: &Work) -> io::Result<f64> {
+/// The CPU time in nanoseconds that some work costs in the shipped regions, without their start; `linked` with the latencies of their
+/// links, each of which is a step of the clock, else with none.
+pub fn in_regions(work: &Work, linked: bool) -> io::Result<f64> {
     let runtime = runtime()?;
     let rehearsal = runtime.block_on(async {
         let drill = scenarios().join("checkout-region-failover.yaml");
-        let inputs = inputs::load(&drill, &[]).map_err(|found| io::Error::other(format!("{found:?}")))?;
+        let mut inputs = inputs::load(&drill, &[]).map_err(|found| io::Error::other(format!("{found:?}")))?;
+        if let Some(sandbox) = inputs.sandbox.as_mut().filter(|_| !linked) {
+            sandbox.spec.links.clear();
+        }
         Rehearsal::prepare(&inputs, 7, 0).await.map_err(io::Error::other)
     })?;
     let world = rehearsal.sandbox.world();
@@ -189,8 +193,8 @@ pub fn is_installed(program: &str) -> bool {
     found.is_ok()
 }
 
-/// One row for each way of the work, with its cost.
-pub fn least_of(rounds: u32) -> io::Result<BTreeMap<&'static str, f64>> {
+/// The least cost of each sort of work.
+pub fn least_of(rounds: u32, linked: bool) -> io::Result<BTreeMap<&'static str, f64>> {
     const COUNT: u32 = 5_000;
     let works: [(&str, Work, f64); 3] = [
         ("probe", Work::Probes(COUNT), f64::from(COUNT)),
@@ -200,7 +204,7 @@ pub fn least_of(rounds: u32) -> io::Result<BTreeMap<&'static str, f64>> {
     let mut least = BTreeMap::new();
     for _ in 0..rounds {
         for (name, work, count) in &works {
-            let cost = in_regions(work)? / count;
+            let cost = in_regions(work, linked)? / count;
             least.entry(*name).and_modify(|known: &mut f64| *known = known.min(cost)).or_insert(cost);
         }
     }

@@ -54,15 +54,16 @@ impl Engine {
         }
         match self.holder().await {
             Holder::Home => {
-                let (faults, others): (Vec<&Open>, Vec<&Open>) =
-                    open.iter().partition(|open| open.effect.of == Of::Fault);
+                let faults: Vec<&Open> = open.iter().filter(|open| open.effect.of == Of::Fault).collect();
                 for open in &faults {
                     left.extend(self.undo(open, by).await?);
                 }
                 if !faults.is_empty() {
                     self.lost_side_healthy().await?;
                 }
-                for open in others {
+                // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
+                let others = self.recorder.with_events(outstanding);
+                for open in others.iter().filter(|open| open.effect.of != Of::Fault) {
                     left.extend(self.undo(open, by).await?);
                 }
             }

@@ -245,6 +245,46 @@ pub fn assert_no_two_accepted(ledgers: &[LedgerTruth], what: &str) -> Vec<u64> {
     spans.into_keys().collect()
 }
 
+/// What people wrote in each region, as they wrote it: labels, annotations, spec and data, without what controllers make and note.
+pub fn written(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
+    const MADE: [&str; 5] = ["events", "leases", "endpointslices", "pods", "replicasets"];
+    let mut found = BTreeMap::new();
+    for (region, state) in rehearsal.sandbox.regions() {
+        state.read(|store| {
+            let by_people = store.all().filter(|(key, object)| {
+                !MADE.contains(&key.plural.as_str()) && object["metadata"]["ownerReferences"].is_null()
+            });
+            for (key, object) in by_people {
+                let mut annotations = object["metadata"]["annotations"].clone();
+                if let Some(noted) = annotations.as_object_mut() {
+                    noted.remove("deployment.kubernetes.io/revision");
+                }
+                let parts =
+                    json!([object["metadata"]["labels"], annotations, object["spec"], object["data"]]);
+                found.insert(format!("{region} {key}"), parts);
+            }
+        });
+    }
+    found
+}
+
+/// Which workloads have fewer replicas ready than they want.
+pub fn unready(rehearsal: &Rehearsal) -> Vec<String> {
+    let mut found = Vec::new();
+    for (region, state) in rehearsal.sandbox.regions() {
+        state.read(|store| {
+            let workloads =
+                store.all().filter(|(key, _)| ["deployments", "statefulsets"].contains(&key.plural.as_str()));
+            let short = workloads.filter(|(_, object)| {
+                object["status"]["readyReplicas"].as_u64().unwrap_or(0)
+                    < object["spec"]["replicas"].as_u64().unwrap_or(1)
+            });
+            found.extend(short.map(|(key, _)| format!("{region} {key}")));
+        });
+    }
+    found
+}
+
 /// What is meant to be in each region: every object without what servers, clocks and readiness write.
 pub fn stores(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
     let mut stores = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! One container of a pod, from pull to restart: what its status becomes next, and when to look again.
 //!
 //! The first restart is at once, the next ones wait 10 s, 20 s, … up to five minutes; ten minutes of running forget them. An image of a registry
-//! whose name begins with `unavailable` cannot be pulled: no retry can change that, only another image. Left out: the time that a
+//! in the domain `invalid`, or whose name begins with `unavailable`, cannot be pulled: no retry can change that, only another image. Left out: the time that a
 //! failing liveness probe leaves a container to stop.
 
 use std::collections::BTreeMap;
@@ -155,7 +155,7 @@ impl Look<'_> {
     /// Starts the container, or says why that is not possible.
     fn start(&self, memory: &mut Memory) -> (Value, Option<At>) {
         let image = read::text(self.spec, "/image");
-        if image.starts_with("unavailable") {
+        if is_out_of_reach(image) {
             return self.unpulled(image);
         }
         if let Err(error) = resolve(self.store, self.pod, self.spec) {
@@ -221,4 +221,10 @@ pub fn resolve(
         let resource = if kind == "Secret" { secrets() } else { Resource::config_maps() };
         one(store, &resource, Some(namespace), name)
     })
+}
+/// Whether nobody can pull an image: its registry stands in a domain that cannot exist (RFC 6761), or its name says so.
+fn is_out_of_reach(image: &str) -> bool {
+    let registry = image.split_once('/').map_or("", |(registry, _)| registry);
+    let host = registry.split_once(':').map_or(registry, |(host, _)| host);
+    host.ends_with(".invalid") || image.starts_with("unavailable")
 }

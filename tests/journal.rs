@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use drillmaster::journal::chain::{GENESIS, line};
 use drillmaster::journal::{JOURNAL, Memory, TORN, Writer, read, verify};
-use drillmaster::model::event::{Ended, Outcome, Sink, What};
+use drillmaster::model::event::{Ended, Event, Outcome, Sink, What};
 use drillmaster::model::name::{Sha256, StepId};
 use drillmaster::model::plan::Plan;
 use drillmaster::model::sample::RowFile;
@@ -103,6 +104,79 @@ fn a_whole_folder_verifies_and_reads_back_as_it_was_written() {
     run(&mut memory, inputs);
     assert_eq!(evidence, memory.evidence(), "memory and folder hold the same");
     assert_eq!(&head, memory.head());
+}
+
+/// The events of a folder, chained anew by somebody who knows how, from an event of theirs on.
+fn forged(folder: &Path, from: usize, forge: impl Fn(&mut Event), whole: bool) -> Vec<Vec<u8>> {
+    let events = read(folder).unwrap().events;
+    let mut lines = lines(folder);
+    let mut previous = Sha256(GENESIS.to_owned());
+    for (place, mut event) in events.into_iter().enumerate() {
+        if place == from {
+            forge(&mut event);
+        }
+        let (text, head) = line(&previous, &event).unwrap();
+        if place >= from && (whole || place == from) {
+            lines[place] = format!("{text}\n").into_bytes();
+        }
+        previous = head;
+    }
+    lines
+}
+
+#[test]
+fn a_line_that_was_changed_with_a_hash_of_its_own_is_found_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = written(folder.path());
+    let later = |event: &mut Event| event.at = At(event.at.0 + 1);
+    let (one, all) = (forged(folder.path(), 3, later, false), forged(folder.path(), 3, later, true));
+    put(folder.path(), &one);
+    assert_eq!(first_bad(folder.path()), Some(5), "line 4 holds by itself, and nothing follows it");
+    put(folder.path(), &all);
+    assert_eq!(
+        first_bad(folder.path()),
+        None,
+        "all of it was chained anew: nobody can tell from the folder alone"
+    );
+    assert_eq!(verify(folder.path(), Some(&head)).head_known, Some(false), "but the head can");
+}
+
+#[test]
+fn a_chain_that_holds_with_wrong_numbers_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let original = lines(folder.path());
+    put(folder.path(), &forged(folder.path(), 3, |event| event.seq = 9, true));
+    assert_eq!(first_bad(folder.path()), Some(4));
+    put(folder.path(), &original);
+    assert_eq!(first_bad(folder.path()), None);
+}
+
+#[test]
+fn rows_that_an_event_binds_at_another_place_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let moved = |event: &mut Event| {
+        let What::Rows { from, .. } = &mut event.what else { panic!("{event:?}") };
+        *from += 1;
+    };
+    put(folder.path(), &forged(folder.path(), 1, moved, true));
+    let seen = verify(folder.path(), None);
+    assert_eq!(seen.faults[0].file, "probes/checkout.outside.csv");
+    assert_eq!(seen.faults[0].what, "row 0 should be bound next, and row 1 is");
+}
+
+#[test]
+fn a_second_beginning_and_bytes_after_the_end_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let original = lines(folder.path());
+    let first = read(folder.path()).unwrap().events[0].what.clone();
+    put(folder.path(), &forged(folder.path(), 3, |event| event.what = first.clone(), true));
+    assert_eq!(first_bad(folder.path()), Some(4));
+    let end = original.len() as u64 + 1;
+    put(folder.path(), &[original, vec![b"{\"seq\":7".to_vec()]].concat());
+    assert_eq!(first_bad(folder.path()), Some(end), "torn, though the run's end is there");
 }
 
 #[test]

@@ -17,11 +17,8 @@ use std::sync::Arc;
 use std::time::Duration as Std;
 
 use bytes::Bytes;
-use drillmaster::ledger::client::{LedgerRun, run as write};
 use drillmaster::ledger::{Config, Memory, Service, serve_connection};
-use drillmaster::model::plan;
 use drillmaster::model::time::{At, Duration};
-use drillmaster::prober::{ProbeRun, run as probe};
 use drillmaster::world::{Clock, Net, Stream};
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
@@ -30,8 +27,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
-use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EXCHANGES: u32 = 5_000;
 /// The least of so many rounds counts: what else the machine does only adds.
@@ -173,30 +173,7 @@ async fn probes() -> io::Result<()> {
         })
     };
     let _ = net.0.set([serve(), serve()]);
-    let run = ProbeRun {
-        probe: plan::Probe {
-            id: "checkout".into(),
-            service: None,
-            control: false,
-            every: Duration::from_millis(100),
-            timeout: Duration::from_secs(1),
-            from: vec!["outside".into()],
-            fresh_every: 1,
-            ask: serde_json::json!({"http": {"url": "http://east/"}}),
-        },
-        vantage: "outside".into(),
-        net,
-        clock: Arc::new(Virtual(Instant::now())),
-        ranges: Arc::new([]),
-        start: At(0),
-    };
-    let (out, mut seen) = mpsc::channel(1000);
-    let (_stop, stopped) = watch::channel(false);
-    let probing = tokio::spawn(probe(run, out, stopped));
-    for _ in 0..EXCHANGES {
-        seen.recv().await;
-    }
-    probing.abort();
+    rehearsal::probes(net, Arc::new(Virtual(Instant::now())), "http://east/", EXCHANGES).await;
     Ok(())
 }
 
@@ -224,21 +201,6 @@ async fn writes(count: u32) -> io::Result<()> {
         sleep(Std::from_secs(3600)).await;
         return Ok(());
     }
-    let plan = plan::Ledger {
-        service: "checkout".into(),
-        store: "orders".into(),
-        url: "http://east/ledger".into(),
-        writes_per_second: 50,
-        timeout: Duration::from_secs(1),
-        from: "outside".into(),
-    };
-    let run = LedgerRun { plan, net: net.clone(), clock: clock.clone(), run: "run".into(), start: At(0) };
-    let (out, mut seen) = mpsc::channel(1000);
-    let (_stop, stopped) = watch::channel(false);
-    let writing = tokio::spawn(write(run, out, stopped));
-    for _ in 0..count {
-        seen.recv().await;
-    }
-    writing.abort();
+    rehearsal::writes(net, clock, "http://east/ledger", count).await;
     Ok(())
 }

@@ -11,11 +11,10 @@ use std::time::Duration as Std;
 use drillmaster::cli::inputs;
 use drillmaster::cli::rehearsal::{Rehearsal, runtime};
 use drillmaster::ledger::client::{LedgerRun, run as write};
-use drillmaster::model::name::Vantage;
 use drillmaster::model::plan;
 use drillmaster::model::time::Duration;
 use drillmaster::prober::{ProbeRun, run as probe};
-use drillmaster::world::World;
+use drillmaster::world::{Clock, Net};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -44,11 +43,14 @@ pub fn in_regions(work: &Work, linked: bool) -> io::Result<f64> {
         Rehearsal::prepare(&inputs, 7, 0).await.map_err(io::Error::other)
     })?;
     let world = rehearsal.sandbox.world();
+    let (net, clock) = (world.vantages["outside"].clone(), world.clock.clone());
     cost(|| {
         runtime.block_on(async {
             match work {
-                Work::Probes(count) => probes(&world, *count).await,
-                Work::Writes(count) => writes(&world, *count).await,
+                Work::Probes(count) => probes(net, clock, "http://checkout.shop.example/", *count).await,
+                Work::Writes(count) => {
+                    writes(net, clock, "http://checkout.shop.example/ledger", *count).await;
+                }
                 Work::IdleHour => sleep(Std::from_secs(3600)).await,
             }
         });
@@ -60,8 +62,8 @@ fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
-async fn probes(world: &World, count: u32) {
-    let outside = Vantage::from("outside");
+/// So many probes, ten a second.
+pub async fn probes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: u32) {
     let run = ProbeRun {
         probe: plan::Probe {
             id: "checkout".into(),
@@ -69,15 +71,15 @@ async fn probes(world: &World, count: u32) {
             control: false,
             every: Duration::from_millis(100),
             timeout: Duration::from_secs(1),
-            from: vec![outside.clone()],
+            from: vec!["outside".into()],
             fresh_every: 1,
-            ask: serde_json::json!({"http": {"url": "http://checkout.shop.example/"}}),
+            ask: serde_json::json!({"http": {"url": url}}),
         },
-        net: Arc::clone(&world.vantages[&outside]),
-        vantage: outside,
-        clock: Arc::clone(&world.clock),
-        ranges: world.addresses.clone().into(),
-        start: world.clock.now(),
+        vantage: "outside".into(),
+        net,
+        start: clock.now(),
+        clock,
+        ranges: Arc::new([]),
     };
     let (out, mut seen) = mpsc::channel(1000);
     let (_stop, stopped) = watch::channel(false);
@@ -88,19 +90,17 @@ async fn probes(world: &World, count: u32) {
     probing.abort();
 }
 
-async fn writes(world: &World, count: u32) {
-    let outside = Vantage::from("outside");
+/// So many writes, fifty a second.
+pub async fn writes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: u32) {
     let plan = plan::Ledger {
         service: "checkout".into(),
         store: "orders".into(),
-        url: "http://checkout.shop.example/ledger".into(),
+        url: url.into(),
         writes_per_second: 50,
         timeout: Duration::from_secs(1),
-        from: outside.clone(),
+        from: "outside".into(),
     };
-    let net = Arc::clone(&world.vantages[&outside]);
-    let (clock, start) = (Arc::clone(&world.clock), world.clock.now());
-    let run = LedgerRun { plan, net, clock, run: "run".into(), start };
+    let run = LedgerRun { plan, net, start: clock.now(), clock, run: "run".into() };
     let (out, mut seen) = mpsc::channel(1000);
     let (_stop, stopped) = watch::channel(false);
     let writing = tokio::spawn(write(run, out, stopped));

@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -117,17 +118,18 @@ impl Connection {
         course.enter(Stage::FirstByte);
         let Connection { sender, driver, address, opening: _, used } = self;
         if std::mem::replace(used, true) {
-            driven(driver, sender.ready()).await.map_err(|error| failure_of(&error))?;
+            driven(driver, pin!(sender.ready())).await.map_err(|error| failure_of(&error))?;
         }
         let mut request = hyper::Request::new(Full::new(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = ask.target.clone();
         *request.headers_mut() = ask.headers.clone();
         course.sent = true;
-        let response = driven(driver, sender.try_send_request(request)).await.map_err(|mut refused| {
-            course.sent = refused.take_message().is_none();
-            failure_of(refused.error())
-        })?;
+        let response =
+            driven(driver, pin!(sender.try_send_request(request))).await.map_err(|mut refused| {
+                course.sent = refused.take_message().is_none();
+                failure_of(refused.error())
+            })?;
         course.enter(Stage::Body);
         let (head, body) = response.into_parts();
         let (body, whole) = read(driver, body).await?;
@@ -151,7 +153,7 @@ async fn read(
     mut body: Incoming,
 ) -> Result<(Bytes, bool), Failure> {
     let mut held = Bytes::new();
-    while let Some(frame) = driven(driver, body.frame()).await {
+    while let Some(frame) = driven(driver, pin!(body.frame())).await {
         let Ok(data) = frame.map_err(|error| failure_of(&error))?.into_data() else { continue };
         if held.is_empty() {
             held = data;
@@ -167,10 +169,13 @@ async fn read(
     Ok((held, true))
 }
 
-/// Awaits something that needs the connection to be driven.
-async fn driven<D: Future + Unpin, T>(driver: &mut Option<D>, wanted: impl Future<Output = T>) -> T {
-    let mut wanted = pin!(wanted);
-    poll_fn(|context| {
+/// Awaits something that needs the connection to be driven. It comes pinned, since a future that is moved into another one takes its
+/// space twice, and every probe in flight is such a future.
+fn driven<'a, D: Future + Unpin, W: Future>(
+    driver: &'a mut Option<D>,
+    mut wanted: Pin<&'a mut W>,
+) -> impl Future<Output = W::Output> + 'a {
+    poll_fn(move |context| {
         if let Poll::Ready(got) = wanted.as_mut().poll(context) {
             return Poll::Ready(got);
         }
@@ -180,17 +185,18 @@ async fn driven<D: Future + Unpin, T>(driver: &mut Option<D>, wanted: impl Futur
         }
         wanted.as_mut().poll(context)
     })
-    .await
 }
 
 /// Awaits at most so long.
-pub(super) async fn within<T>(
+pub(super) fn within<T>(
     timeout: Option<Duration>,
     done: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+) -> impl Future<Output = Result<T, Failure>> {
     match timeout {
-        Some(timeout) => tokio::time::timeout(timeout.std(), done).await.unwrap_or(Err(Failure::Timeout)),
-        None => done.await,
+        Some(timeout) => tokio::time::timeout(timeout.std(), done)
+            .map(|done| done.unwrap_or(Err(Failure::Timeout)))
+            .left_future(),
+        None => done.right_future(),
     }
 }
 

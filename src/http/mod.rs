@@ -62,11 +62,12 @@ pub async fn exchange(
     timeout: Option<Duration>,
 ) -> Result<Exchange, Broken> {
     let mut course = connection::Course::start(clock);
-    let done = connection::within(timeout, async {
+    connection::within(timeout, async {
         let mut connection = Connection::opened(net, ask, &mut course).await?;
         connection.asked(ask, &mut course).await
-    });
-    done.await.map_err(|failure| course.broken(failure))
+    })
+    .await
+    .map_err(|failure| course.broken(failure))
 }
 
 #[cfg(test)]

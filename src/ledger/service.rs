@@ -12,6 +12,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -363,21 +364,21 @@ fn done(status: StatusCode, done: Result<impl Serialize, NotDone>) -> Response<F
 }
 
 /// Serves one connection until either side ends it.
-pub async fn serve_connection(service: Arc<Service>, stream: Stream) {
-    serve(service, stream, false).await;
+pub fn serve_connection(service: Arc<Service>, stream: Stream) -> impl Future<Output = ()> + Send {
+    serve(service, stream, false)
 }
 
 /// Serves one connection from the same machine, which may also control the node.
-pub async fn serve_local(service: Arc<Service>, stream: Stream) {
-    serve(service, stream, true).await;
+pub fn serve_local(service: Arc<Service>, stream: Stream) -> impl Future<Output = ()> + Send {
+    serve(service, stream, true)
 }
 
-async fn serve(service: Arc<Service>, stream: Stream, local: bool) {
-    let answer = service_fn(|request| {
+/// No `async`: each connection is a task, and a future that is moved into another one takes its space twice.
+fn serve(service: Arc<Service>, stream: Stream, local: bool) -> impl Future<Output = ()> + Send {
+    let answer = service_fn(move |request| {
         let service = service.clone();
         async move { Ok::<_, std::convert::Infallible>(service.answer(request, local).await) }
     });
     // A connection that breaks is its client's to notice.
-    let _ =
-        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).await;
+    http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).map(drop)
 }

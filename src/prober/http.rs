@@ -46,7 +46,7 @@ impl<'a> Client<'a> {
         let exchanged = if self.fresh_every == 1 {
             http::exchange(&*self.net, &*self.clock, &self.ask, Some(self.timeout)).await
         } else {
-            self.reusing(number).await
+            Box::pin(self.reusing(number)).await
         };
         match exchanged {
             Ok(Exchange { status, body, address, stages, .. }) => Answer {

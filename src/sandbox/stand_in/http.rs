@@ -123,15 +123,13 @@ fn good(status: StatusCode) -> bool {
 impl Listener for HttpStandIn {
     fn accept(&self, stream: End) -> AbortHandle {
         let shared = Arc::clone(&self.shared);
-        let serve = async move {
-            let answer = service_fn(|_| {
-                let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(shared.answer().await) }
-            });
-            let mut server = http1::Builder::new();
-            // A connection that breaks is its client's to notice.
-            let _ = server.auto_date_header(false).serve_connection(TokioIo::new(stream), answer).await;
-        };
+        let answer = service_fn(move |_| {
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(shared.answer().await) }
+        });
+        // A connection that breaks is its client's to notice.
+        let serve =
+            http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer);
         tokio::spawn(serve).abort_handle()
     }
 

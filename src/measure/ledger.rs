@@ -143,6 +143,12 @@ mod tests {
 
     const LATER: At = At(i64::MAX);
 
+    #[test]
+    fn what_is_missing_and_of_unknown_end_may_be_lost() {
+        let checked = Checked { lost: vec![1, 2], unknown_missing: vec![3], ..Checked::default() };
+        assert_eq!(records(&checked), Records { exactly: 2, at_most: 3 });
+    }
+
     /// Writes 20 ms apart that take 5 to 50 ms, so that they overlap; every ninth refused, every seventh of unknown end.
     fn writes(count: u64, seed: u64) -> Vec<Write> {
         let mut random = fastrand::Rng::with_seed(seed);

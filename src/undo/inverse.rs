@@ -160,6 +160,11 @@ mod tests {
             let touches = touched(&before, &after);
             let inverse = inverse(&after, "u1", &touches, "x");
             prop_assert_eq!(&inverse.conflicts, &vec![]);
+            // Whatever changes in between makes the server refuse it.
+            for (place, field) in ["uid", "resourceVersion"].into_iter().enumerate().take(inverse.patch.len()) {
+                let test = json!({"op": "test", "path": format!("/metadata/{field}"), "value": after["metadata"][field]});
+                prop_assert_eq!(&inverse.patch[place], &test);
+            }
             let restored = patched(&after, &inverse.patch);
             prop_assert_eq!(sorted(&restored["spec"]), sorted(&before["spec"]));
             prop_assert!(is_restored(&restored, "u1", &touches));
@@ -192,6 +197,14 @@ mod tests {
         let inverse = inverse(&now, "u1", &touched(&before, &after), "node");
         assert_eq!(inverse.conflicts, vec![]);
         assert_eq!(patched(&now, &inverse.patch)["spec"], json!({"taints": [theirs]}));
+    }
+
+    #[test]
+    fn what_somebody_put_back_already_is_done_and_no_conflict() {
+        let (before, after) = (object(&json!({"replicas": 2}), 1), object(&json!({"replicas": 0}), 2));
+        let now = object(&json!({"replicas": 2, "paused": true}), 3);
+        let inverse = inverse(&now, "u1", &touched(&before, &after), "x");
+        assert_eq!((inverse.patch, inverse.conflicts), (vec![], vec![]));
     }
 
     #[test]

@@ -219,6 +219,37 @@ fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
 }
 
 #[test]
+fn an_object_of_somebody_else_with_the_name_of_ours_is_left_alone() {
+    let inputs = drill(FAILOVER);
+    in_virtual_time(async {
+        let (rehearsal, pen) = (prepared(&inputs).await, Full::never());
+        run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+        let is_end = |event: &Event| matches!(event.what, What::EffectEnded { .. });
+        let isolated = events(&pen).iter().position(is_end).unwrap();
+
+        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(isolated)));
+        run_until_death(&rehearsal, &pen).await;
+        let east = rehearsal.sandbox.world().regions["east"].clone();
+        let policies = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies";
+        let ours = format!("{policies}/drillmaster-lose-east");
+        let request = |request: http::request::Builder, body: &str| {
+            let request = request.header("content-type", "application/json");
+            request.body(body.as_bytes().to_vec()).unwrap()
+        };
+        east.request::<serde_json::Value>(request(http::Request::delete(&ours), "")).await.unwrap();
+        let theirs = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "drillmaster-lose-east", "namespace": "shop"}, "spec": {"podSelector": {}}});
+        east.request::<serde_json::Value>(request(http::Request::post(policies), &theirs.to_string()))
+            .await
+            .unwrap();
+        let healed = heal(rehearsal.sandbox.world(), &pen).await;
+        assert_eq!(healed.outstanding, vec![]);
+        let now = stores(&rehearsal);
+        assert!(now.contains_key("east networkpolicies/drillmaster-lose-east in shop"), "it was removed");
+    });
+}
+
+#[test]
 fn two_healers_at_once_come_to_one_end() {
     let inputs = drill(FAILOVER);
     for death in [9, 11, 12, 17, 24, 39, 44] {

@@ -224,15 +224,13 @@ impl Service {
     }
 
     async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
+        // What every probe asks costs no more than it must.
+        if request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return self.greeting();
+        }
         let query = Query(request.uri().query().unwrap_or_default().to_owned());
         let path = request.uri().path().to_owned();
         match (request.method(), path.as_str()) {
-            (&Method::GET | &Method::HEAD, "/") => {
-                let state = self.state();
-                let status =
-                    if state.is_readable() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                said(status, &json!({ "role": state.node.role() }))
-            }
             (&Method::POST, "/ledger") => match body(request).await {
                 Some(record) => self.take(record),
                 None => refused(StatusCode::BAD_REQUEST, "the body is no record"),
@@ -266,6 +264,21 @@ impl Service {
             }
             _ => refused(StatusCode::NOT_FOUND, "no such path"),
         }
+    }
+
+    /// Whether it can serve readers, and as what.
+    fn greeting(&self) -> Response<Full<Bytes>> {
+        let state = self.state();
+        let body = match state.node.role() {
+            Role::Primary => r#"{"role":"primary"}"#,
+            Role::Replica => r#"{"role":"replica"}"#,
+            Role::Fenced => r#"{"role":"fenced"}"#,
+        };
+        let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+        if !state.is_readable() {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
     }
 
     fn take(&self, record: Record) -> Response<Full<Bytes>> {

@@ -188,6 +188,20 @@ async fn a_replica_catches_up_at_once_with_what_was_due_before_and_gets_nothing_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_greets_with_its_role_and_says_whether_it_can_be_read() {
+    let pair = pair();
+    let greeting = async |host: &str| {
+        let ask = Ask::get(&format!("http://{host}/")).unwrap();
+        let answer = exchange(&*pair.net, &*pair.clock, &ask, None).await.unwrap();
+        (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap()["role"].clone())
+    };
+    assert_eq!(greeting("east").await, (200, status(&pair.east, "role").await));
+    assert_eq!(greeting("west").await, (200, status(&pair.west, "role").await));
+    ran(&pair.east, "fence").await;
+    assert_eq!(greeting("east").await, (503, status(&pair.east, "role").await));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_diverged_drops_nothing_until_it_is_told_to() {
     let pair = pair();
     pair.writes("east", 500).await;

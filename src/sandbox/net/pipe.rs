@@ -22,7 +22,8 @@ const CAPACITY: usize = 256 * 1024;
 /// Two ends of a new connection; a byte takes the latency from one to the other.
 pub fn pipe(latency: Duration) -> (End, End) {
     let wire = Arc::new(Mutex::new(Wire::default()));
-    let end = |side| End { wire: Arc::clone(&wire), side, latency };
+    let opened = Instant::now();
+    let end = |side| End { wire: Arc::clone(&wire), side, latency, opened };
     (end(0), end(1))
 }
 
@@ -58,6 +59,7 @@ pub struct End {
     wire: Arc<Mutex<Wire>>,
     side: usize,
     latency: Duration,
+    opened: Instant,
 }
 
 /// A hold on a connection that does not keep it open.
@@ -87,8 +89,9 @@ impl End {
         Cable(Arc::downgrade(&self.wire))
     }
 
+    /// When what is sent now arrives; without latency any instant that is over will do.
     fn arrival(&self) -> Instant {
-        Instant::now() + self.latency
+        if self.latency.is_zero() { self.opened } else { Instant::now() + self.latency }
     }
 
     /// Something is on its way to the other side.
@@ -202,7 +205,7 @@ impl Drop for End {
             return;
         }
         let lane = &mut wire.lanes[self.side];
-        lane.ends = Some(Instant::now());
+        lane.ends = Some(self.opened);
         if lane.chunks.is_empty() {
             wake(&mut lane.receiver);
         }

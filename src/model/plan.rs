@@ -94,7 +94,7 @@ pub struct Severity {
     pub acknowledge: Option<Duration>,
     pub engage: Option<Duration>,
     pub update: Option<Duration>,
-    /// From the page until somebody who may has declared: the escalation ladder's last such step.
+    /// From the page until somebody has declared: when the escalation ladder goes on to the last role that may.
     pub declare: Option<Duration>,
 }
 

@@ -52,8 +52,15 @@ pub(super) fn severity(scenario: &Scenario) -> Option<Severity> {
         acknowledge: Some(times.acknowledge),
         engage: Some(times.engage),
         update: Some(times.update),
-        declare: ladder(scenario).iter().filter(|rung| rung.may_declare).map(|rung| rung.after).max(),
+        declare: declared_by(&ladder(scenario)),
     })
+}
+
+/// When the ladder goes on to the last role that may declare: one before it should have declared by then. A ladder with one such role
+/// promises no time.
+fn declared_by(ladder: &[Rung]) -> Option<Duration> {
+    let may_declare = || ladder.iter().filter(|rung| rung.may_declare).map(|rung| rung.after);
+    may_declare().max().filter(|_| may_declare().count() > 1)
 }
 
 /// Whom to ask when, if nobody declares; without the rungs that depend on what is known only later.
@@ -125,4 +132,21 @@ fn of(scenario: &Scenario, service: &Promised) -> Vec<Objective> {
         found.push(promise(ObjectiveKind::Mtpd, Some(mtpd)));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declaration_is_due_when_the_ladder_goes_on_to_the_last_who_may_declare() {
+        let rung = |minutes: u64, may_declare: bool| Rung {
+            after: Duration::from_secs(minutes * 60),
+            role: "somebody".into(),
+            may_declare,
+        };
+        assert_eq!(declared_by(&[rung(0, false), rung(3, true)]), None, "nobody could have been sooner");
+        let ladder = [rung(0, false), rung(3, true), rung(8, true), rung(60, false)];
+        assert_eq!(declared_by(&ladder), Some(Duration::from_secs(480)));
+    }
 }

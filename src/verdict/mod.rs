@@ -243,7 +243,8 @@ impl Court<'_> {
         let judged = self.measured.responses.iter().filter_map(|response| {
             let target = response.target.or(objective.target)?;
             let mut opinion = timed(Some(target), &response.took);
-            opinion.why = format!("{} in {}: {}", response.kind, response.step, opinion.why);
+            let by = response.role.as_ref().map(|role| format!(" by {role}")).unwrap_or_default();
+            opinion.why = format!("{}{by} in the step {}: {}", response.kind, response.step, opinion.why);
             Some(opinion)
         });
         let worst = judged.max_by_key(|opinion| opinion.verdict);

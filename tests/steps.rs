@@ -370,6 +370,12 @@ fn a_world_that_lacks_a_region_or_a_vantage_starts_no_run() {
 }
 
 #[test]
+fn a_plan_that_touches_what_lies_out_of_its_scope_starts_no_run() {
+    let course = run(FAILOVER, |rehearsal, _| rehearsal.plan.namespaces.clear());
+    assert_refused(&course, "scope", "the plan touches");
+}
+
+#[test]
 fn a_bug_of_ours_in_the_middle_of_a_run_is_healed_and_told() {
     let text =
         with_stage("    detect:\n      - {id: look, task: {role: web-oncall, text: look}, timeout: 1m}\n");

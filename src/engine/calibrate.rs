@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::model::event::{Outcome, What};
 use crate::model::outage::outages;
 use crate::model::plan::Probe;
+use crate::model::sample::Sample;
 use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration, Span};
 use crate::prober::{self, Observation, ProbeRun};
@@ -99,28 +100,74 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
         }
         samples
     };
-    let (_, (), mut samples) = tokio::join!(probing, stopping, collecting);
+    let (_, (), samples) = tokio::join!(probing, stopping, collecting);
+    let (measured, outcome) = judge(samples);
+    What::Calibrated { truth, measured, outcome }
+}
+
+/// What the samples say of the pause, and whether its true length lies in that interval.
+fn judge(mut samples: Vec<Sample>) -> (Span, Outcome) {
     samples.sort_by_key(|sample| sample.sent);
     let clause = RestoredClause { lasting: Duration::from_millis(100), ..RestoredClause::default() };
     let found = outages(&samples, &clause);
-    let (measured, outcome) = match found.as_slice() {
-        [outage] => match outage.end {
-            Some(end) => {
-                let measured = outage.begin.until(&end);
-                let holds = measured.contains(PAUSE);
-                (
-                    measured,
-                    if holds {
-                        Outcome::Ok
-                    } else {
-                        Outcome::failed("the pause lies outside of the interval")
-                    },
-                )
-            }
-            None => (Span::at_least(Duration::ZERO), Outcome::failed("the end of the pause was not seen")),
-        },
-        [] => (Span::ZERO, Outcome::failed("the pause was not seen")),
-        several => (Span::ZERO, Outcome::failed(format!("one pause was seen as {}", several.len()))),
+    let [outage] = found.as_slice() else {
+        let why = match found.len() {
+            0 => "the pause was not seen".to_owned(),
+            several => format!("one pause was seen as {several}"),
+        };
+        return (Span::ZERO, Outcome::failed(why));
     };
-    What::Calibrated { truth, measured, outcome }
+    let Some(end) = &outage.end else {
+        return (Span::at_least(Duration::ZERO), Outcome::failed("the end of the pause was not seen"));
+    };
+    let measured = outage.begin.until(end);
+    if measured.contains(PAUSE) {
+        (measured, Outcome::Ok)
+    } else {
+        (measured, Outcome::failed("the pause lies outside of the interval"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample::{Failure, Seen, Stages};
+
+    /// A probe each 10 ms for 700 ms, answered within a millisecond, but not between these instants in milliseconds.
+    fn seen(silent: std::ops::Range<i64>) -> Vec<Sample> {
+        let at = |milliseconds: i64| At(milliseconds * 1_000_000);
+        let sample = |number: i64| {
+            let sent = number * 10;
+            let (took, seen) =
+                if silent.contains(&sent) { (50, Seen::Failed(Failure::Timeout)) } else { (1, Seen::Ok) };
+            Sample {
+                scheduled: at(sent),
+                sent: at(sent),
+                completed: at(sent + took),
+                seen,
+                address: None,
+                answered_by: None,
+                stages: Stages::default(),
+            }
+        };
+        (0..70).map(sample).collect()
+    }
+
+    #[test]
+    fn an_instrument_is_good_only_where_its_interval_holds_the_true_pause() {
+        let failed = |silent| match judge(seen(silent)) {
+            (_, Outcome::Failed { why }) => why,
+            (measured, other) => panic!("{measured:?} {other:?}"),
+        };
+        let (measured, outcome) = judge(seen(100..350));
+        assert_eq!(outcome, Outcome::Ok);
+        assert!(measured.contains(PAUSE), "{measured:?}");
+        assert_eq!(failed(100..500), "the pause lies outside of the interval");
+        assert_eq!(failed(100..160), "the pause lies outside of the interval");
+        assert_eq!(failed(0..0), "the pause was not seen");
+        assert_eq!(failed(100..800), "the end of the pause was not seen");
+        let twice = seen(100..200).into_iter().zip(seen(400..500));
+        let twice = twice.map(|(one, other)| if one.seen == Seen::Ok { other } else { one }).collect();
+        assert!(matches!(judge(twice), (_, Outcome::Failed { why }) if why == "one pause was seen as 2"));
+    }
 }

@@ -41,6 +41,10 @@ struct Drill {
     written_from: u64,
     /// The last write that is there after the failback.
     kept_by_failback: u64,
+    /// The failover moved nobody: the lost side answers all the time.
+    lost_side_answers: bool,
+    /// The last sample of the fault's own probe.
+    proof_until: f64,
     /// More events, each at its time.
     more: Vec<(f64, Value)>,
 }
@@ -63,6 +67,8 @@ impl Default for Drill {
             load: None,
             written_from: 1,
             kept_by_failback: 600,
+            lost_side_answers: false,
+            proof_until: 500.0,
             more: vec![],
         }
     }
@@ -117,6 +123,7 @@ impl Drill {
                 step("declare", "declare", json!({"declare": {"role": "duty-manager", "escalation": []}})),
                 step("promote", "failover",
                      json!({"recover": {"recover": {"promote": {}}, "region": "west", "movesAuthority": true}})),
+                step("hold", "operate", json!({"wait": {"duration": "150s"}})),
                 step("back", "failback",
                      json!({"recover": {"recover": {"resync": {}}, "region": "east", "movesAuthority": false}})),
             ],
@@ -130,7 +137,7 @@ impl Drill {
         let within = |(from, to): (f64, f64)| nanos(from) <= sent && sent < nanos(to);
         let failed = down.iter().any(|span| within(*span));
         let gap = self.blind.is_some_and(within);
-        let region = if sent < nanos(80.0) { "east" } else { "west" };
+        let region = if sent < nanos(80.0) || self.lost_side_answers { "east" } else { "west" };
         let (seen, took) = match (gap, failed) {
             (true, _) => (Seen::Gap, 0),
             (false, true) => (Seen::Failed(Failure::Timeout), S),
@@ -151,6 +158,7 @@ impl Drill {
     fn rows(&self, sink: &mut Memory) {
         let last = nanos(self.rows_until) / PERIOD;
         let mut put = |probe: &str, vantage: &str, down: &[(f64, f64)], phase: i64| {
+            let last = if probe == "east-direct" { nanos(self.proof_until) / PERIOD } else { last };
             for index in 0..last {
                 let mut line = String::new();
                 self.sample(vantage, down, index, phase).write(&mut line);
@@ -200,8 +208,8 @@ impl Drill {
             json!({"effectIntended": {"step": step, "undo": {"nothing": {"because": "it is a test"}},
                 "effect": {"id": id, "act": {"ask": {"role": "r", "text": ""}}, "of": of}}})
         };
-        let read = |pass: u32| {
-            json!({"readBack": {"store": "orders", "pass": pass, "began": 130 * S, "answeredBy": "west",
+        let read = |pass: u32, began: i64| {
+            json!({"readBack": {"store": "orders", "pass": pass, "began": began * S, "answeredBy": "west",
                                 "stable": self.stable, "outcome": "ok"}})
         };
         tell(
@@ -224,12 +232,14 @@ impl Drill {
         tell(80.0, json!({"stepStarted": {"step": "promote"}}));
         tell(80.0, effect(1, "promote", json!({"recovery": {"movesAuthority": true}})));
         tell(85.0, json!({"stepEnded": {"step": "promote", "outcome": "ok"}}));
-        tell(131.0, read(1));
+        tell(131.0, read(1, 130));
+        tell(140.0, json!({"stepStarted": {"step": "hold"}}));
+        tell(290.0, json!({"stepEnded": {"step": "hold", "outcome": "ok"}}));
         tell(300.0, json!({"stepStarted": {"step": "back"}}));
         tell(400.0, json!({"undoStarted": {"effect": 0, "by": "engine"}}));
         tell(400.0, json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}));
         tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
-        tell(450.0, read(2));
+        tell(450.0, read(2, 449));
         told.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         for (at, what) in told {
             sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();
@@ -329,7 +339,10 @@ fn what_never_comes_back_is_missed_and_what_comes_back_too_late_to_tell_is_incon
     let mut drill = Drill { down: vec![("outside", 60.0, 600.0), ("west", 60.0, 600.0)], ..Drill::default() };
     assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed));
     drill.down = vec![("outside", 60.0, 495.0), ("west", 60.0, 495.0)];
-    assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive));
+    assert_eq!(drill.verdict(), (Overall::Missed, Verdict::Missed), "the way back is no recovery");
+    drill.down = vec![("outside", 60.0, 104.0), ("west", 60.0, 104.0)];
+    let short = Drill { rows_until: 112.0, ..drill.clone() };
+    assert_eq!(short.verdict().1, Verdict::Inconclusive, "it answered for less than its clause asks");
     drill.down = vec![("outside", 60.0, 600.0), ("west", 60.0, 90.0)];
     assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive), "the vantages disagree");
 }
@@ -532,4 +545,122 @@ fn each_question_is_its_roles_own_and_one_that_nobody_answers_counts_once_it_is_
     let moot = drill(&[owner, ("absent", 72.0, None, None), director]);
     assert_eq!(took(&moot, "absent", "acknowledge"), None, "somebody declared before it was late");
     assert_eq!(moot.verdict().1, Verdict::Met);
+}
+
+#[test]
+fn the_lost_sides_return_is_no_recovery_where_another_side_had_to_take_over() {
+    let drill = Drill {
+        down: vec![("outside", 60.0, 310.0), ("west", 60.0, 310.0)],
+        lost_side_answers: true,
+        objectives: vec![rta("10m", "impact"), objective("failback", Some("10m"), None)],
+        with_ledger: false,
+        ..Drill::default()
+    };
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!((238.0..=240.0).contains(&least) && most.is_infinite(), "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Inconclusive, "{}", judged.objectives[0].why);
+    let (least, most) = secs(of(&measured).failback.outage.clone());
+    assert!(
+        least <= 10.0 && (10.0..12.2).contains(&most),
+        "down for 10 s of the way back: [{least}, {most}]"
+    );
+}
+
+#[test]
+fn what_fails_again_on_the_recovery_side_keeps_no_promise_and_counts_for_the_way_back_where_it_lasts_so_long()
+{
+    let mut drill = Drill {
+        objectives: vec![rta("60s", "impact"), objective("failback", Some("60s"), None)],
+        with_ledger: false,
+        ..Drill::default()
+    };
+    drill.down.push(("outside", 150.0, 200.0));
+    let (measured, judged) = drill.judged();
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met, "{}", judged.objectives[0].why);
+    assert!(judged.objectives[0].why.contains("it failed again for"), "{}", judged.objectives[0].why);
+    let (least, most) = secs(of(&measured).interruptions[0].took.clone());
+    assert!(least <= 50.0 && 50.0 <= most && most - least <= 2.2, "[{least}, {most}]");
+    drill.down.pop();
+    drill.down.push(("west", 150.0, 380.0));
+    let (measured, judged) = drill.judged();
+    assert!(of(&measured).rta.impact.span().unwrap().most.is_some_and(|most| most.as_secs_f64() < 43.0));
+    assert_eq!(judged.objectives[0].verdict, Verdict::Missed, "{}", judged.objectives[0].why);
+    assert_eq!(judged.objectives[1].verdict, Verdict::Missed, "80 s of the way back are over 60 s");
+}
+
+#[test]
+fn a_service_that_takes_no_writes_is_not_recovered_though_it_answers() {
+    let promised = |target: &str| vec![rta(target, "impact"), objective("mtpd", Some(target), None)];
+    let drill = Drill { down: vec![], objectives: promised("30s"), ..Drill::default() };
+    let (measured, judged) = drill.judged();
+    assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
+    for judgement in &judged.objectives {
+        assert_eq!(judgement.verdict, Verdict::Missed, "{}", judgement.why);
+        assert!(judgement.why.contains("no write was acknowledged for"), "{}", judgement.why);
+    }
+    let (least, most) = secs(of(&measured).interruptions[0].took.clone());
+    assert!(least <= 40.0 && 40.0 <= most && most - least <= 0.8, "[{least}, {most}]");
+    let longer = Drill { objectives: promised("41s"), ..drill };
+    assert_eq!(longer.verdict().1, Verdict::Met);
+}
+
+#[test]
+fn a_step_that_was_skipped_restored_nothing() {
+    let exposure = |decision: &str| {
+        let decided = json!({"decided": {"step": "back", "role": "r", "who": "eve", "simulated": true,
+                                         "decision": if decision == "skip" { json!({"skip": {"reason": "no time"}}) }
+                                                     else { json!("done") }}});
+        let objectives = vec![objective("exposure", Some("10m"), None)];
+        Drill { objectives, more: vec![(409.0, decided)], ..Drill::default() }.verdict().1
+    };
+    assert_eq!(exposure("done"), Verdict::Met);
+    assert_eq!(exposure("skip"), Verdict::Inconclusive);
+}
+
+#[test]
+fn the_last_reading_before_the_way_back_counts_and_each_stands_for_itself() {
+    let early = json!({"readBack": {"store": "orders", "pass": 7, "began": 65 * S, "answeredBy": "east",
+                                    "stable": true, "outcome": "ok"}});
+    let drill = Drill {
+        objectives: vec![objective("rpa", Some("1s"), Some("orders")), objective("mtpd", Some("80s"), None)],
+        more: vec![(66.0, early)],
+        ..Drill::default()
+    };
+    let (measured, judged) = drill.judged();
+    assert_eq!(measured.losses.len(), 3);
+    assert_eq!(judged.objectives[0].records.unwrap().exactly, 9, "not of the empty reading 7");
+    let verified = &of(&measured).timeline[&drillmaster::measure::Moment::DataVerified];
+    assert_eq!(verified.at.latest, At(131 * S), "what was read before the recovery verifies nothing");
+}
+
+#[test]
+fn a_probe_that_falls_silent_passes_nothing() {
+    let silent = Drill {
+        down: vec![("outside", 60.0, 60.2)],
+        rows_until: 60.15,
+        with_ledger: true,
+        ..Drill::default()
+    };
+    assert_eq!(silent.verdict().1, Verdict::Inconclusive);
+    let (_, judged) = Drill { proof_until: 62.0, ..Drill::default() }.judged();
+    assert!(
+        judged.invalid.is_some_and(|why| why.contains("nobody looked at the fault lose")),
+        "the proof is owed"
+    );
+}
+
+#[test]
+fn data_that_is_damaged_while_the_service_answers_counts_from_the_fault_for_the_longest_tolerable_outage() {
+    let objectives = vec![objective("mtpd", Some("60s"), None)];
+    let unharmed = Drill { down: vec![], replicated: 600, objectives, written_from: 1, ..Drill::default() };
+    let (measured, _) = unharmed.judged();
+    assert_eq!(secs(of(&measured).mtpd.clone()), (0.0, 1.1));
+    let (measured, judged) = Drill { replicated: 290, ..unharmed }.judged();
+    let (least, most) = secs(of(&measured).mtpd.clone());
+    assert!(
+        least <= 71.0 && 71.0 <= most && most - least <= 1.2,
+        "from the fault to data verified: [{least}, {most}]"
+    );
+    assert_eq!(judged.objectives[0].verdict, Verdict::Missed);
 }

@@ -104,7 +104,8 @@ struct Engine {
     /// What healing left.
     left: RefCell<Vec<Outstanding>>,
     /// The ledgers' read-backs so far, by store.
-    passes: RefCell<BTreeMap<Name, u32>>,
+    /// How often each store was read back, and when its last reading began.
+    readings: RefCell<BTreeMap<Name, (u32, At)>>,
 }
 
 /// Runs a plan to its end, whatever happens on the way. `interrupted` turns true at Ctrl-C.
@@ -185,7 +186,7 @@ impl Engine {
             live: Arc::new(Live::default()),
             owed: RefCell::default(),
             left: RefCell::default(),
-            passes: RefCell::default(),
+            readings: RefCell::default(),
         }
     }
 
@@ -279,6 +280,7 @@ impl Engine {
                 done => done?,
             }
         }
+        let recovered = self.world.clock.now();
         self.restored().await?;
         for stage in [Stage::Verify, Stage::Operate] {
             match self.stage(stage).await {
@@ -286,7 +288,7 @@ impl Engine {
                 done => done?,
             }
         }
-        self.read_back_missing(1).await?;
+        self.read_back_missing(recovered).await?;
         self.fail_back().await
     }
 
@@ -304,8 +306,9 @@ impl Engine {
             done => done?,
         }
         if self.plan.steps.iter().any(|step| step.stage == Stage::Failback) {
+            let returned = self.world.clock.now();
             self.restored().await?;
-            self.read_back_missing(2).await?;
+            self.read_back_missing(returned).await?;
         }
         Ok(Ended::Completed)
     }
@@ -371,28 +374,29 @@ impl Engine {
         self.recorder.append(What::Observed { what, sent, done: self.world.clock.now(), outcome })
     }
 
-    /// Reads ledgers back that this pass has not read yet.
-    async fn read_back_missing(&self, pass: u32) -> Result<(), SinkError> {
+    /// Reads ledgers back that were not read since.
+    async fn read_back_missing(&self, since: At) -> Result<(), SinkError> {
         let missing: Vec<Name> = {
-            let passes = self.passes.borrow();
+            let readings = self.readings.borrow();
             let unread =
-                self.plan.ledgers.iter().filter(|l| passes.get(&l.store).is_none_or(|done| *done < pass));
+                self.plan.ledgers.iter().filter(|l| readings.get(&l.store).is_none_or(|(_, at)| *at < since));
             unread.map(|ledger| ledger.store.clone()).collect()
         };
         for store in missing {
-            self.read_back(Some(&store), pass).await?;
+            self.read_back(Some(&store)).await?;
         }
         Ok(())
     }
 
-    /// Reads ledgers back from whatever serves, until stable; pass 1 after the recovery, pass 2 after the failback.
-    async fn read_back(&self, store: Option<&Name>, pass: u32) -> Result<Outcome, SinkError> {
+    /// Reads ledgers back from whatever serves, until stable; each reading has its own number and its own rows.
+    async fn read_back(&self, store: Option<&Name>) -> Result<Outcome, SinkError> {
         let mut worst = Outcome::Ok;
         for ledger in
             self.plan.ledgers.iter().filter(|ledger| store.is_none_or(|store| ledger.store == *store))
         {
             let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
             let began = self.world.clock.now();
+            let pass = self.readings.borrow().get(&ledger.store).map_or(1, |(pass, _)| pass + 1);
             let up_to = self.live.highest_write(&ledger.store);
             let deadline = began.plus(READ_WITHIN);
             let clock = self.world.clock.as_ref();
@@ -420,7 +424,7 @@ impl Engine {
                 stable,
                 outcome: outcome.clone(),
             })?;
-            self.passes.borrow_mut().insert(ledger.store.clone(), pass);
+            self.readings.borrow_mut().insert(ledger.store.clone(), (pass, began));
             if !outcome.is_ok() {
                 worst = outcome;
             } else if !stable {

@@ -480,7 +480,7 @@ impl Engine {
     async fn check(&self, step: &StepId, check: &Check) -> Result<Outcome, Stop> {
         let sent = self.world.clock.now();
         let outcome = match check {
-            Check::Ledger(which) => self.read_back(which.store.as_ref(), 1).await?,
+            Check::Ledger(which) => self.read_back(which.store.as_ref()).await?,
             Check::Probe(probe) => {
                 let vantages = self.vantages_of(probe);
                 let up = self.live.until(|live| {

@@ -10,12 +10,12 @@ use crate::model::sample::{Found, Write, WriteSeen};
 use crate::model::time::{At, Interval, Span};
 
 /// What one reading showed. A write that had not completed before `begun` need not be there.
-pub fn check(writes: &[Write], found: &[Found], begun: At) -> Checked {
+pub fn check(writes: &[Write], found: &[Found], begun: At, promotions: &[Interval]) -> Checked {
     let mut copies: BTreeMap<u64, Vec<&Found>> = BTreeMap::new();
     for record in found {
         copies.entry(record.number).or_default().push(record);
     }
-    let mut checked = Checked { dual_accepted: dual_accepted(writes), ..Checked::default() };
+    let mut checked = Checked { dual_accepted: dual_accepted(writes, promotions), ..Checked::default() };
     let written: BTreeMap<u64, &Write> = writes.iter().map(|write| (write.number, write)).collect();
     for (number, write) in &written {
         let due = write.completed <= begun;
@@ -63,20 +63,24 @@ pub fn resurrected(first: &Checked, second: &[Found]) -> Vec<u64> {
     back
 }
 
-/// The data loss in time: from the acknowledgement of the oldest lost write to the disruption; zero where nothing was lost.
+/// The data loss in time: from the acknowledgement of the oldest lost write to the disruption, or to the acknowledgement of the newest
+/// lost one where that came later (a store that is put back to a copy loses what it took after the fault as well); zero where nothing
+/// was lost.
 pub fn lost_time(writes: &[Write], lost: &[u64], disruption: Interval) -> Span {
     let lost: BTreeSet<u64> = lost.iter().copied().collect();
     let gone = || writes.iter().filter(|write| lost.contains(&write.number));
-    let sent = gone().map(|write| write.sent).min();
-    let acknowledged = gone().map(|write| write.completed).min();
-    match sent.zip(acknowledged) {
+    let oldest = gone().map(|write| write.sent).min().zip(gone().map(|write| write.completed).min());
+    let newest = gone().map(|write| write.sent).max().zip(gone().map(|write| write.completed).max());
+    let acknowledged = |(earliest, latest)| Interval { earliest, latest };
+    match oldest.map(acknowledged).zip(newest.map(acknowledged)) {
         None => Span::ZERO,
-        Some((earliest, latest)) => Interval { earliest, latest }.until(&disruption),
+        Some((oldest, newest)) => oldest.until(&disruption.max(&newest)),
     }
 }
 
-/// Acknowledged by an older epoch's primary, though a newer one had acknowledged before it was sent.
-fn dual_accepted(writes: &[Write]) -> Vec<u64> {
+/// Acknowledged by an older epoch's primary, though a newer one had acknowledged before it was sent, or had surely been promoted: each
+/// of `promotions` reaches from the intent to make the other side primary to the end that was reported.
+fn dual_accepted(writes: &[Write], promotions: &[Interval]) -> Vec<u64> {
     let epoch = |write: &Write| match write.seen {
         WriteSeen::Ok { epoch } => Some(epoch),
         WriteSeen::Failed(_) | WriteSeen::Unknown(_) => None,
@@ -84,17 +88,24 @@ fn dual_accepted(writes: &[Write]) -> Vec<u64> {
     let mut done: Vec<(At, u64)> =
         writes.iter().filter_map(|write| epoch(write).map(|epoch| (write.completed, epoch))).collect();
     done.sort_unstable();
+    // From the end of a promotion on, every epoch that had acknowledged before it was asked for is over.
+    let newest_before = |at: At| {
+        done.iter().take_while(|(completed, _)| *completed < at).map(|(_, epoch)| *epoch).max().unwrap_or(0)
+    };
+    let begun = promotions.iter().map(|promoted| (promoted.latest, newest_before(promoted.earliest) + 1));
+    let mut newer: Vec<(At, u64)> = done.iter().copied().chain(begun).collect();
+    newer.sort_unstable();
     let mut sent: Vec<(At, u64, u64)> = writes
         .iter()
         .filter_map(|write| epoch(write).map(|epoch| (write.sent, write.number, epoch)))
         .collect();
     sent.sort_unstable();
-    let mut done = done.into_iter().peekable();
+    let mut newer = newer.into_iter().peekable();
     let mut newest = 0;
     let mut found: Vec<u64> = Vec::new();
     for (sent, number, epoch) in sent {
-        while let Some((_, acknowledged)) = done.next_if(|(completed, _)| *completed < sent) {
-            newest = newest.max(acknowledged);
+        while let Some((_, began)) = newer.next_if(|(at, _)| *at < sent) {
+            newest = newest.max(began);
         }
         if epoch < newest {
             found.push(number);
@@ -201,7 +212,7 @@ mod tests {
         ) {
             let writes = writes(120, seed);
             let found = sound(&writes, seed);
-            let healthy = check(&writes, &found, LATER);
+            let healthy = check(&writes, &found, LATER, &[]);
             let missing_unknown = healthy.unknown_missing.clone();
             let recovered = healthy.recovered.clone();
             let nothing = Checked { unknown_missing: missing_unknown, recovered, ..Checked::default() };
@@ -214,28 +225,28 @@ mod tests {
             numbers.sort_unstable();
             let mut lost = found.clone();
             lost.retain(|record| !numbers.contains(&record.number));
-            prop_assert_eq!(check(&writes, &lost, LATER), Checked { lost: numbers.clone(), ..nothing.clone() });
+            prop_assert_eq!(check(&writes, &lost, LATER, &[]), Checked { lost: numbers.clone(), ..nothing.clone() });
             let mut corrupt = found.clone();
             hit.iter().for_each(|index| corrupt[*index].intact = false);
-            prop_assert_eq!(check(&writes, &corrupt, LATER), Checked { corrupt: numbers.clone(), ..nothing.clone() });
+            prop_assert_eq!(check(&writes, &corrupt, LATER, &[]), Checked { corrupt: numbers.clone(), ..nothing.clone() });
             let mut stale = found.clone();
             hit.iter().for_each(|index| stale[*index].epoch = 0);
-            prop_assert_eq!(check(&writes, &stale, LATER), Checked { stale: numbers.clone(), ..nothing.clone() });
+            prop_assert_eq!(check(&writes, &stale, LATER, &[]), Checked { stale: numbers.clone(), ..nothing.clone() });
             let mut duplicate = found.clone();
             duplicate.extend(hit.iter().map(|index| found[*index].clone()));
             prop_assert_eq!(
-                check(&writes, &duplicate, LATER), Checked { duplicate: numbers.clone(), ..nothing.clone() });
+                check(&writes, &duplicate, LATER, &[]), Checked { duplicate: numbers.clone(), ..nothing.clone() });
             let mut unexpected = found.clone();
             unexpected.push(Found { number: 9, epoch: 1, intact: true });
             unexpected.push(Found { number: 9999, epoch: 1, intact: true });
             let expected = Checked { unexpected: vec![9, 9999], ..nothing.clone() };
-            let checked = check(&writes, &unexpected, LATER);
+            let checked = check(&writes, &unexpected, LATER, &[]);
             prop_assert_eq!(Checked { reordered: 0, ..checked }, expected);
             // One record moved far away is one move, however many it then stands before.
             let mut moved = found.clone();
             let record = moved.remove(good[0]);
             moved.push(record);
-            prop_assert_eq!(check(&writes, &moved, LATER), Checked { reordered: 1, ..nothing });
+            prop_assert_eq!(check(&writes, &moved, LATER, &[]), Checked { reordered: 1, ..nothing });
         }
     }
 
@@ -245,18 +256,34 @@ mod tests {
         for write in writes.iter_mut().filter(|write| [100, 110].contains(&write.number)) {
             write.seen = WriteSeen::Ok { epoch: 1 };
         }
-        assert_eq!(dual_accepted(&writes), [100, 110]);
+        assert_eq!(dual_accepted(&writes, &[]), [100, 110]);
         // Overlapping acknowledgements around the promotion prove nothing.
         let mut around = self::writes(120, 7);
         around.iter_mut().for_each(|write| write.completed = At(write.sent.0 + 40));
-        assert_eq!(dual_accepted(&around), [0_u64; 0]);
+        assert_eq!(dual_accepted(&around, &[]), [0_u64; 0]);
+    }
+
+    #[test]
+    fn what_the_old_primary_acknowledged_after_the_promotion_is_a_split_brain_too() {
+        let mut writes = writes(120, 7);
+        writes.iter_mut().for_each(|write| {
+            if let WriteSeen::Ok { epoch } = &mut write.seen {
+                *epoch = 1;
+            }
+        });
+        let promoted = Interval::between(writes[79].sent, writes[89].sent);
+        let after: Vec<u64> = (91..=120).filter(|number| acknowledged(&writes, *number)).collect();
+        assert_eq!(dual_accepted(&writes, &[promoted]), after);
+        let writes = self::writes(120, 7);
+        let in_order = Interval::between(writes[60].sent, writes[61].sent);
+        assert_eq!(dual_accepted(&writes, &[in_order]), [0_u64; 0]);
     }
 
     #[test]
     fn what_was_written_while_the_store_was_read_need_not_be_there() {
         let writes = writes(10, 1);
         let begun = writes[4].completed;
-        let lost = check(&writes, &[], begun).lost;
+        let lost = check(&writes, &[], begun, &[]).lost;
         assert!(lost.iter().all(|number| writes[usize::try_from(number - 1).unwrap()].completed <= begun));
         assert!(!lost.is_empty() && !lost.contains(&10));
     }
@@ -270,6 +297,11 @@ mod tests {
         let first = &writes[39];
         assert_eq!(span.least, At(900).since(first.completed.min(writes[40].completed)));
         assert_eq!(span.most, Some(At(950).since(first.sent)));
+        // What was acknowledged after the disruption and lost counts to its last acknowledgement.
+        let (first, last) = (&writes[45], &writes[49]);
+        let span = lost_time(&writes, &[46, 50], Interval::between(At(100), At(100)));
+        assert_eq!(span.least, last.sent.since(first.completed));
+        assert_eq!(span.most, Some(last.completed.since(first.sent)));
     }
 
     #[test]
@@ -277,8 +309,8 @@ mod tests {
         let writes = writes(30, 5);
         let found = sound(&writes, 5);
         let first: Vec<Found> = found.iter().filter(|record| record.number != 20).cloned().collect();
-        let first = check(&writes, &first, LATER);
+        let first = check(&writes, &first, LATER, &[]);
         assert_eq!(resurrected(&first, &found), [20]);
-        assert_eq!(resurrected(&check(&writes, &found, LATER), &found), [0_u64; 0]);
+        assert_eq!(resurrected(&check(&writes, &found, LATER, &[]), &found), [0_u64; 0]);
     }
 }

@@ -18,7 +18,7 @@ use crate::model::time::{At, Duration, Interval, Span};
 #[serde(rename_all = "camelCase")]
 pub struct Measured {
     pub services: BTreeMap<Name, ServiceMeasured>,
-    /// By store and pass: 1 after the recovery, 2 after the failback.
+    /// By store and pass, in the order in which they were read.
     pub losses: Vec<Loss>,
     pub faults: Vec<FaultShown>,
     /// Each vantage of each probe, by probe and vantage; of control probes and fault proofs too.
@@ -159,7 +159,9 @@ pub struct ServiceMeasured {
     /// In order; with shared boundaries, so that the middles sum to the whole.
     pub phases: Vec<Phase>,
     pub failback: Failback,
-    /// From impact to data verified.
+    /// What else kept it from its users, beside the outage that its recovery time counts: judged by the same promises.
+    pub interruptions: Vec<Interruption>,
+    /// From impact to data verified; where no probe failed but data was lost or damaged, from the fault.
     pub mtpd: Actual,
     /// From the failover's start until redundancy was restored.
     pub exposure: Actual,
@@ -218,6 +220,29 @@ pub struct Failback {
     pub lost: Option<Records>,
 }
 
+/// A time in which a service was not what it promises, though its probes' first outage does not show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interruption {
+    pub what: Interrupted,
+    /// During the way back; judged by its promise.
+    pub way_back: bool,
+    pub begin: Interval,
+    pub took: Actual,
+    /// `probe checkout from west`, `writes to orders-postgres from outside`.
+    pub source: String,
+}
+
+/// What was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Interrupted {
+    /// It had been restored, and failed again.
+    Recovered,
+    /// No write was acknowledged.
+    Writes,
+}
+
 /// The answer times of one phase, exact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,7 +269,10 @@ pub struct Records {
 pub struct Loss {
     pub service: Name,
     pub store: Name,
+    /// Counted for each store.
     pub pass: u32,
+    /// Read after the failback began.
+    pub way_back: bool,
     /// Who answered.
     pub answered_by: Name,
     /// It was read to its last record, and changed no more.

@@ -7,6 +7,7 @@
 //! ```
 //! Left out: load. The share of the peak under which a service must hold is not in the evidence of a drill; the report says so.
 
+mod interruption;
 pub mod ledger;
 pub mod measured;
 pub mod phases;
@@ -56,18 +57,22 @@ pub fn measure(evidence: &Evidence) -> Measured {
         .iter()
         .filter_map(|one| {
             let impact = impacts.get(&one.name)?;
-            let measured = service::service(&story, one, &of(&one.name), impact, windows, effective.clone());
+            let views = of(&one.name);
+            let mut measured = service::service(&story, one, &views, impact, windows, effective.clone());
+            measured.interruptions = interruption::interruptions(plan, evidence, one, &views, windows);
             Some((one.name.clone(), measured))
         })
         .collect();
-    let losses = losses(&story, evidence, &services);
-    // What was lost on the way back is known only against what was there before it.
-    let is_known = |loss: &&Loss| {
-        loss.pass > 1 && loss.is_read_whole && whole_before(&losses, loss.pass, &loss.store).is_some()
-    };
-    for loss in losses.iter().filter(is_known) {
-        if let Some(measured) = services.get_mut(&loss.service) {
+    let losses = losses(&story, evidence, &services, windows.failback);
+    for loss in &losses {
+        let Some(measured) = services.get_mut(&loss.service) else { continue };
+        // What was lost on the way back is known only against what was there before it.
+        if loss.way_back && loss.is_read_whole && whole_before(&losses, &loss.store).is_some() {
             measured.failback.lost = Some(loss.records);
+        }
+        let is_harmed = loss.records.exactly > 0 || !loss.found.corrupt.is_empty();
+        if is_harmed && !loss.way_back && measured.timeline.get(&Moment::Impacted).is_none() {
+            measured.mtpd = service::harm(measured);
         }
     }
     let impacted = impacts.values().filter_map(|impact| impact.impacted.as_ref()).map(|(at, _)| *at);
@@ -114,14 +119,20 @@ fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], window
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
 
-/// The last whole reading of a store before a pass.
-fn whole_before<'a>(losses: &'a [Loss], pass: u32, store: &Name) -> Option<&'a Loss> {
-    losses.iter().rfind(|loss| loss.store == *store && loss.pass < pass && loss.is_read_whole)
+/// The last whole reading of a store before the failback.
+fn whole_before<'a>(losses: &'a [Loss], store: &Name) -> Option<&'a Loss> {
+    losses.iter().rfind(|loss| loss.store == *store && !loss.way_back && loss.is_read_whole)
 }
 
 /// Every reading of every store.
-fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, ServiceMeasured>) -> Vec<Loss> {
+fn losses(
+    story: &Story<'_>,
+    evidence: &Evidence,
+    services: &BTreeMap<Name, ServiceMeasured>,
+    failback: At,
+) -> Vec<Loss> {
     let mut losses: Vec<Loss> = Vec::new();
+    let promotions = story.promotions();
     let removed: BTreeMap<&Name, &Outcome> = evidence
         .events
         .iter()
@@ -140,8 +151,10 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
             None if !stable => Some("the store still changed when it was read back".to_owned()),
             None => None,
         };
-        let earlier = whole_before(&losses, *pass, store);
-        let mut loss = loss(evidence, ledger, *pass, *began, earlier);
+        let way_back = *began >= failback;
+        let earlier = whole_before(&losses, store).filter(|_| way_back);
+        let mut loss = loss(evidence, ledger, (*pass, *began), &promotions, earlier);
+        loss.way_back = way_back;
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();
         loss.is_read_whole = trouble.is_none();
@@ -162,11 +175,17 @@ fn losses(story: &Story<'_>, evidence: &Evidence, services: &BTreeMap<Name, Serv
     losses
 }
 
-fn loss(evidence: &Evidence, ledger: &Ledger, pass: u32, begun: At, earlier: Option<&Loss>) -> Loss {
+fn loss(
+    evidence: &Evidence,
+    ledger: &Ledger,
+    (pass, begun): (u32, At),
+    promotions: &[Interval],
+    earlier: Option<&Loss>,
+) -> Loss {
     let store = &ledger.store;
     let writes = evidence.writes.get(store).map_or(&[][..], Vec::as_slice);
     let found = evidence.reads.get(&(store.clone(), pass)).map_or(&[][..], Vec::as_slice);
-    let mut checked = ledger::check(writes, found, begun);
+    let mut checked = ledger::check(writes, found, begun, promotions);
     if let Some(earlier) = earlier {
         checked.resurrected = ledger::resurrected(&earlier.found, found);
         let before = |number: &u64| {
@@ -180,6 +199,7 @@ fn loss(evidence: &Evidence, ledger: &Ledger, pass: u32, begun: At, earlier: Opt
         service: ledger.service.clone(),
         store: store.clone(),
         pass,
+        way_back: false,
         answered_by: Name::default(),
         is_read_whole: false,
         acknowledged: 0,

@@ -5,9 +5,9 @@ use super::measured::FaultShown;
 use super::story::Story;
 use super::view::View;
 use crate::model::event::What;
-use crate::model::name::StepId;
+use crate::model::name::{ProbeId, StepId};
 use crate::model::plan::{Action, Proof, ProofBy, ProofUntil, Step};
-use crate::model::time::{At, Interval};
+use crate::model::time::{At, Duration, Interval};
 
 /// What shows a fault.
 struct Shown {
@@ -65,6 +65,10 @@ fn fault(
         ProofUntil::Recovery => Some(story.first_recovery().map_or(end, |(at, _)| at.min(end))),
         ProofUntil::Restored => Some(restored.map_or(end, |at| at.latest.min(end))),
     };
+    let unwatched = |from: Interval, until: At| match &proof.by {
+        ProofBy::Probe(probe) => longest_silence(views, probe, Interval::between(from.latest, until)),
+        ProofBy::Objects => Duration::ZERO,
+    };
     told.invalid = match (shown.effective, shown.gone, owed) {
         (None, ..) => Some(format!("the fault {step} had no effect that anything showed")),
         (Some(at), ..) if at.earliest > requested.plus(proof.within) => {
@@ -72,6 +76,9 @@ fn fault(
         }
         (Some(_), Some(gone), Some(owed)) if shown_until(proof, owed, end, gone) < owed => {
             Some(format!("the fault {step} was gone at {} already, and was owed until {owed}", gone.latest))
+        }
+        (Some(at), _, Some(owed)) if unwatched(at, owed) > proof.within => {
+            Some(format!("nobody looked at the fault {step} for longer than its {}", proof.within))
         }
         (Some(_), ..) => None,
     };
@@ -107,6 +114,12 @@ fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At) -> Sho
             source,
         },
     }
+}
+
+/// For how long a probe was not sent in a window, at most.
+fn longest_silence(views: &[View<'_>], probe: &ProbeId, within: Interval) -> Duration {
+    let watching = views.iter().filter(|view| view.probe.id == *probe && !view.excluded);
+    watching.map(|view| view.longest_silence(within)).min().unwrap_or_default()
 }
 
 fn by_objects(story: &Story<'_>, of: &StepId, requested: At) -> Shown {

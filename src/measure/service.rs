@@ -90,28 +90,46 @@ impl Windows {
 /// What happened to a service between the fault and the failback.
 pub(super) fn impact(views: &[&View<'_>], windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
-    let pick = |view: &View<'_>| {
-        let mut picked: Vec<Outage> = Vec::new();
-        for outage in &view.outages {
-            let begin = outage.begin.latest;
-            let counts = begin >= windows.from && begin < windows.failback;
-            if counts && (picked.is_empty() || outage.begin.earliest < windows.operate) {
-                picked.push(outage.clone());
-            }
-        }
-        picked
-    };
-    together(views, pick, within, windows.stop)
+    together(views, |view| of_the_fault(&view.recovery, windows), within, windows.stop.min(windows.failback))
 }
 
-/// What happened to it during the failback.
+/// The outages that the fault made: the first one, and those that follow it before life on the recovery side begins.
+pub(super) fn of_the_fault(outages: &[Outage], windows: Windows) -> Vec<Outage> {
+    let mut picked: Vec<Outage> = Vec::new();
+    for outage in outages {
+        let begin = outage.begin.latest;
+        let counts = begin >= windows.from && begin < windows.failback;
+        if counts && (picked.is_empty() || outage.begin.earliest < windows.operate) {
+            picked.push(outage.clone());
+        }
+    }
+    picked
+}
+
+/// What happened to it during the failback; an outage that was there already counts from the failback's beginning.
 fn way_back(views: &[&View<'_>], windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
     let pick = |view: &View<'_>| {
-        let after = |outage: &&Outage| outage.begin.latest >= windows.failback;
-        view.outages.iter().filter(after).cloned().collect()
+        view.outages.iter().filter_map(|outage| during_the_way_back(outage, windows)).collect()
     };
     together(views, pick, within, windows.end)
+}
+
+/// The part of an outage that lies in the failback.
+pub(super) fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
+    let began = windows.failback;
+    if outage.begin.latest >= began {
+        return Some(outage.clone());
+    }
+    let after = |at: Interval| at.max(&Interval::exactly(began));
+    (began < windows.end && outage.end.is_none_or(|end| end.latest > began)).then(|| Outage {
+        begin: Interval::exactly(began),
+        end: outage.end.map(after),
+        first_success: outage.first_success.map(after),
+        unconfirmed: outage.unconfirmed.map(after),
+        gap_at_begin: false,
+        ..outage.clone()
+    })
 }
 
 fn together(
@@ -152,7 +170,7 @@ fn together(
         if let Some(success) = first.first_success {
             impact.first_success = Some(earlier(impact.first_success, (success, view.name())));
         }
-        impact.restored = later(impact.restored, restored(view, last, stop), stop);
+        impact.restored = later(impact.restored, restored(&view.name(), last, stop), stop);
     }
     impact
 }
@@ -163,11 +181,12 @@ fn earlier(known: Option<(Interval, String)>, new: (Interval, String)) -> (Inter
     (first, if new.0.latest < at.latest { new.1 } else { source })
 }
 
-fn restored(view: &View<'_>, outage: &Outage, stop: At) -> Restored {
+/// How an outage ended, as one source saw it.
+pub(super) fn restored(source: &str, outage: &Outage, stop: At) -> Restored {
     match (outage.end, outage.unconfirmed) {
-        (Some(end), _) if end.latest <= stop => Restored::At(end, view.name()),
+        (Some(end), _) if end.latest <= stop => Restored::At(end, source.to_owned()),
         (None, Some(at)) if at.latest <= stop => {
-            Restored::Unsure(format!("{} succeeded again, but not for long enough to be sure", view.name()))
+            Restored::Unsure(format!("{source} succeeded again, but not for long enough to be sure"))
         }
         (Some(_) | None, _) => Restored::Never(stop),
     }
@@ -214,6 +233,7 @@ pub(super) fn service(
         rta: Rta { fault: from_fault, impact: impact.since(None), declaration },
         phases: phases(&timeline),
         failback: failback(views, windows),
+        interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
         exposure: exposure(story, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
         latency: latencies(&service.name, views, impact, windows),
@@ -289,6 +309,17 @@ fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actua
             Actual::Took(impacted.until(&restored.max(&verified)))
         }
         (Some(_) | None, _) => whole,
+    }
+}
+
+/// The longest tolerable outage of a service that went on answering while its data was lost or damaged: from the fault until the data was
+/// verified.
+pub(super) fn harm(service: &ServiceMeasured) -> Actual {
+    let at = |moment: Moment| service.timeline.get(&moment).map(|mark| mark.at);
+    match (at(Moment::FaultEffective).or(at(Moment::FaultRequested)), at(Moment::DataVerified), &service.mtpd)
+    {
+        (Some(fault), Some(verified), Actual::Took(_)) => Actual::Took(fault.until(&verified)),
+        (Some(_) | None, _, measured) => measured.clone(),
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::measured::{Actual, Moment, Response, StageMeasured, StepMeasured};
-use crate::model::effect::EffectId;
+use crate::model::effect::{Effect, EffectId, Of};
 use crate::model::event::{Decision, Ended, Event, Outcome, Said, What};
 use crate::model::evidence::Evidence;
-use crate::model::name::{Name, Role, StepId};
+use crate::model::name::{Name, Region, Role, StepId};
 use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::time::{At, Duration, Interval, Span};
+
+/// What makes another side primary.
+const MOVES: Of = Of::Recovery { moves_authority: true };
 
 /// The events of a run, sorted by what they are about.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ struct Told<'a> {
     timed_out: bool,
     held: u32,
     by_hand: bool,
+    skipped: bool,
 }
 
 impl<'a> Story<'a> {
@@ -65,7 +69,9 @@ impl<'a> Story<'a> {
             What::TimedOut { step } => self.told(step).timed_out = true,
             What::Held { step, .. } => self.told(step).held += 1,
             What::Decided { step, decision, .. } => {
-                self.told(step).by_hand |= matches!(decision, Decision::Skip { .. } | Decision::Done);
+                let told = self.told(step);
+                told.by_hand |= matches!(decision, Decision::Skip { .. } | Decision::Done);
+                told.skipped = matches!(decision, Decision::Skip { .. });
             }
             What::EffectIntended { step, effect, .. } => {
                 self.effects.insert(effect.id, step);
@@ -154,10 +160,37 @@ impl<'a> Story<'a> {
         ends.and_then(|ends| ends.into_iter().max())
     }
 
-    /// When a step ended well.
+    /// When a step ended well, or was done by hand; one that was skipped was not done.
     pub fn done(&self, step: &Step) -> Option<At> {
         let told = self.of_step(&step.id);
-        told.ended.filter(|(_, outcome)| outcome.is_ok() || told.by_hand).map(|(at, _)| at)
+        let done = |outcome: &Outcome| !told.skipped && (outcome.is_ok() || told.by_hand);
+        told.ended.filter(|(_, outcome)| done(outcome)).map(|(at, _)| at)
+    }
+
+    /// Each time that write authority was moved to another side: from the first intent to make it primary to the last end that was
+    /// reported well. Promoting a primary once more moves nothing.
+    pub fn promotions(&self) -> Vec<Interval> {
+        let mut moves: Vec<(&Region, Option<Interval>, At)> = Vec::new();
+        let mut open: BTreeMap<EffectId, usize> = BTreeMap::new();
+        for event in self.events {
+            match &event.what {
+                What::EffectIntended { effect: Effect { id, act, of: MOVES }, .. } => {
+                    let Some(region) = act.at().map(|at| &at.region) else { continue };
+                    if moves.last().is_none_or(|(side, ..)| *side != region) {
+                        moves.push((region, None, event.at));
+                    }
+                    open.insert(*id, moves.len() - 1);
+                }
+                What::EffectEnded { effect, outcome: Outcome::Ok, .. } => {
+                    let moved = open.get(effect).and_then(|index| moves.get_mut(*index));
+                    if let Some((_, done, begun)) = moved {
+                        *done = Some(Interval::between(*begun, event.at));
+                    }
+                }
+                _ => {}
+            }
+        }
+        moves.into_iter().filter_map(|(_, done, _)| done).collect()
     }
 
     /// The first intent of a recovery before the failback.
@@ -369,8 +402,11 @@ impl<'a> Story<'a> {
         };
         let recovery = self.first_recovery().map(|(when, seq)| (at(when), event(seq)));
         add(Moment::FailoverStarted, recovery.or_else(started));
+        let recovering = self.first_recovery().map_or(At(i64::MIN), |(when, _)| when);
         let read = self.first(|what| match what {
-            What::ReadBack { pass: 1, stable: true, outcome: Outcome::Ok, .. } => Some(()),
+            What::ReadBack { began, stable: true, outcome: Outcome::Ok, .. } => {
+                (*began >= recovering).then_some(())
+            }
             _ => None,
         });
         let verified =

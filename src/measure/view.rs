@@ -20,7 +20,10 @@ pub(super) struct View<'a> {
     pub probe: &'a Probe,
     pub vantage: &'a Vantage,
     pub samples: Vec<Sample>,
+    /// As its users saw them.
     pub outages: Vec<Outage>,
+    /// The same, where until the failback only the side that takes over can restore the service, and the failback itself cannot.
+    pub recovery: Vec<Outage>,
     pub strays: Vec<Interval>,
     /// Its own control probe failed.
     pub excluded: bool,
@@ -38,6 +41,20 @@ impl View<'_> {
     pub fn is_blind(&self, within: Interval) -> bool {
         let mut inside = self.samples.iter().filter(|sample| within.contains(sample.sent)).peekable();
         inside.peek().is_none() || inside.any(|sample| sample.seen == Seen::Gap)
+    }
+
+    /// The longest time within a window in which nothing was sent.
+    pub fn longest_silence(&self, within: Interval) -> Duration {
+        let mut last = within.earliest;
+        let mut longest = Duration::ZERO;
+        for sample in self.samples.iter().filter(|sample| sample.seen != Seen::Gap) {
+            if sample.sent > within.latest {
+                break;
+            }
+            longest = longest.max(sample.sent.since(last));
+            last = last.max(sample.sent);
+        }
+        longest.max(within.latest.since(last))
     }
 
     /// `probe checkout from west`.
@@ -63,26 +80,26 @@ impl View<'_> {
     }
 }
 
-/// Every vantage of every probe of the plan, with those excluded that could not see. Until `failback`, only the side that takes
-/// over can restore a service.
+/// Every vantage of every probe of the plan, with those excluded that could not see.
 pub(super) fn views<'a>(plan: &'a Plan, evidence: &Evidence, failback: At) -> (Vec<View<'a>>, Vec<Excluded>) {
     let clauses: BTreeMap<&Name, &RestoredClause> =
         plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
+    let until = last_sent(evidence);
+    let recovers = |sample: &Sample| {
+        plan.takes_over.is_none() || sample.sent < failback && sample.answered_by == plan.takes_over
+    };
     let mut views = Vec::new();
     for probe in &plan.probes {
         for vantage in &probe.from {
             let key = (probe.id.clone(), vantage.clone());
-            let samples = with_silences(evidence.samples.get(&key).map_or(&[], Vec::as_slice), probe.every);
-            let outages = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
-                Some(clause) => outages_where(&samples, clause, |sample| {
-                    sample.sent >= failback
-                        || plan.takes_over.is_none()
-                        || sample.answered_by == plan.takes_over
-                }),
-                None => outages(&samples, &twice(probe)),
+            let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
+            let samples = with_silences(samples, probe.every, until);
+            let (outages, recovery) = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
+                Some(clause) => (outages(&samples, clause), outages_where(&samples, clause, recovers)),
+                None => (outages(&samples, &sustained(probe)), Vec::new()),
             };
             let strays = strays(&samples);
-            views.push(View { probe, vantage, samples, outages, strays, excluded: false });
+            views.push(View { probe, vantage, samples, outages, recovery, strays, excluded: false });
         }
     }
     let excluded = excluded(&views);
@@ -92,9 +109,17 @@ pub(super) fn views<'a>(plan: &'a Plan, evidence: &Evidence, failback: At) -> (V
     (views, excluded)
 }
 
-/// A probe without a service's clause is back when it succeeds twice in a row.
-fn twice(probe: &Probe) -> RestoredClause {
-    RestoredClause { success: Share::ALL, lasting: probe.every, load: None, p99: None }
+/// When the last of all probes and writes was sent: until then each of them should have been.
+fn last_sent(evidence: &Evidence) -> At {
+    let samples = evidence.samples.values().filter_map(|samples| samples.last().map(|last| last.scheduled));
+    let writes = evidence.writes.values().filter_map(|writes| writes.last().map(|last| last.scheduled));
+    samples.chain(writes).max().unwrap_or_default()
+}
+
+/// A probe without a service's clause is back when it succeeds five times in a row, and fails when it fails twice of five.
+fn sustained(probe: &Probe) -> RestoredClause {
+    let lasting = (1..4).fold(probe.every, |sum, _| sum.plus(probe.every));
+    RestoredClause { success: Share::ALL, lasting, load: None, p99: None }
 }
 
 fn excluded(views: &[View<'_>]) -> Vec<Excluded> {
@@ -112,26 +137,32 @@ fn excluded(views: &[View<'_>]) -> Vec<Excluded> {
         .collect()
 }
 
-/// Adds a gap for each probe that should have been sent and of which nothing is there.
-fn with_silences(samples: &[Sample], every: Duration) -> Vec<Sample> {
+/// Adds a gap for each probe that should have been sent and of which nothing is there, between samples and after the last one.
+fn with_silences(samples: &[Sample], every: Duration, until: At) -> Vec<Sample> {
     let period = every.nanos().max(1);
     let mut sorted: Vec<&Sample> = samples.iter().collect();
     sorted.sort_by_key(|sample| sample.scheduled);
     let mut whole = Vec::with_capacity(sorted.len());
     let mut last: Option<At> = None;
     for sample in sorted {
-        let missing =
-            last.map_or(0, |last| (sample.scheduled.0.saturating_sub(last.0) + period / 2) / period - 1);
-        let step = last.map_or(0, |last| sample.scheduled.0.saturating_sub(last.0)) / (missing.max(0) + 1);
-        for index in 1..=missing.min(MOST_MISSING) {
-            let at =
-                last.map_or(sample.scheduled, |last| At(last.0.saturating_add(step.saturating_mul(index))));
-            whole.push(gap(at));
-        }
+        silence(&mut whole, last, sample.scheduled, period);
         last = Some(sample.scheduled);
         whole.push(sample.clone());
     }
+    // The last of each probe comes within one period of the last of all.
+    silence(&mut whole, last, until, period);
     whole
+}
+
+/// The gaps between two instants of sending.
+fn silence(whole: &mut Vec<Sample>, last: Option<At>, next: At, period: i64) {
+    let Some(last) = last else { return };
+    let between = next.0.saturating_sub(last.0);
+    let missing = (between.saturating_add(period / 2) / period - 1).max(0);
+    let step = between / (missing + 1);
+    for index in 1..=missing.min(MOST_MISSING) {
+        whole.push(gap(At(last.0.saturating_add(step.saturating_mul(index)))));
+    }
 }
 
 fn gap(at: At) -> Sample {

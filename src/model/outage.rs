@@ -3,7 +3,8 @@
 //! An ok proves "up at some instant in [sent, completed]", a failure "down at some instant in it". So an outage began after
 //! the last ok before it was sent, and no later than its earliest failure completed; it ended after the last failure before
 //! the sustained run was sent, and no later than the run's first ok completed. Between two failures in a row the service is
-//! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds.
+//! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds. Single
+//! failures that come more often than the clause allows are one: a service that fails every second user is not up.
 //! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::sample::{Sample, Seen};
 use super::target::{RestoredClause, Share};
 use super::time::{At, Duration, Interval, Span};
+
+/// So many single failures in the clause's time are strays, whatever share of it they are: packets get lost.
+const MOST_STRAYS: u64 = 2;
 
 /// A time during which a service did not serve, as one vantage saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ pub fn outages_where(
     let series = Series::new(samples, clause);
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some((first, after)) = series.next_streak(from) {
+    while let Some((first, after)) = series.next_failures(from) {
         let (restored, unconfirmed) = series.restored(after, &counts);
         let until = restored.or(unconfirmed).unwrap_or(series.seen.len());
         found.push(series.outage(first, after, (restored, unconfirmed), until));
@@ -97,6 +101,8 @@ struct Series<'a> {
     /// Before the n-th sample: successes, and answers too slow for the clause.
     ok: Vec<u64>,
     slow: Vec<u64>,
+    /// From each sample on, the first of the next two or more failures in a row.
+    in_a_row: Vec<usize>,
 }
 
 impl<'a> Series<'a> {
@@ -119,7 +125,15 @@ impl<'a> Series<'a> {
             is_ok(sample) && clause.p99.is_some_and(|p99| sample.completed.since(sample.sent) > p99)
         };
         let (ok, slow) = (sums(&is_ok), sums(&slow));
-        Self { seen, gaps, clause, ok, slow }
+        let mut in_a_row = vec![seen.len(); seen.len()];
+        let mut next = seen.len();
+        for index in (1..seen.len()).rev() {
+            if !is_ok(seen[index - 1]) && !is_ok(seen[index]) {
+                next = index - 1;
+            }
+            in_a_row[index - 1] = next;
+        }
+        Self { seen, gaps, clause, ok, slow, in_a_row }
     }
 
     fn at(&self, index: usize) -> Option<&'a Sample> {
@@ -135,16 +149,30 @@ impl<'a> Series<'a> {
         at(to).saturating_sub(at(from))
     }
 
-    /// The next two or more failures in a row: the first of them, and the first sample after them.
-    fn next_streak(&self, from: usize) -> Option<(usize, usize)> {
-        let mut first = (from..self.seen.len()).find(|index| !self.is_ok(*index))?;
+    /// The next failures that are an outage, two or more in a row or single ones too often: the first of them, and the first sample
+    /// after those in a row.
+    fn next_failures(&self, from: usize) -> Option<(usize, usize)> {
+        let mut at = from;
         loop {
+            let first = (at..self.seen.len()).find(|index| !self.is_ok(*index))?;
             let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
-            if after - first >= 2 {
+            if after - first >= 2 || !self.tolerates(first) {
                 return Some((first, after));
             }
-            first = (after..self.seen.len()).find(|index| !self.is_ok(*index))?;
+            at = after;
         }
+    }
+
+    /// Whether the single failures from here on, in the clause's time and before the next in a row, are few, or as many as the clause
+    /// leaves room for. Where the samples end before that time does, the last such time that they show is looked at.
+    fn tolerates(&self, first: usize) -> bool {
+        let until = self.in_a_row.get(first).copied().unwrap_or(self.seen.len());
+        let end = self.end_of(first).min(until);
+        let last = self.seen.last().map_or(At(i64::MAX), |sample| sample.sent);
+        let lasting = self.seen.partition_point(|sample| sample.sent.plus(self.clause.lasting) < last);
+        let first = if until == self.seen.len() { first.min(lasting) } else { first };
+        let (total, ok) = ((end - first) as u64, Self::between(&self.ok, first, end));
+        total - ok <= MOST_STRAYS || self.clause.success.reached(ok, total)
     }
 
     /// The first sample of the first run that meets the clause; or of one that the samples' end leaves open.
@@ -331,6 +359,19 @@ mod tests {
         let samples = strip("...t...x...");
         assert_eq!(outages(&samples, &clause("100%", 300)), []);
         assert_eq!(strays(&samples), [ms(200, 410), ms(600, 810)]);
+    }
+
+    #[test]
+    fn single_failures_that_come_too_often_are_an_outage() {
+        let found = outages(&strip("....x.x.x.x.x.x............"), &clause("90%", 1000));
+        assert_eq!((found.len(), found[0].begin, found[0].failures), (1, ms(300, 410), 5));
+        assert_eq!(found[0].end, Some(ms(1200, 1310)), "the run may hold the last of them");
+        let to_the_end = outages(&strip("....x.x.x.x.x.x.x.x.x.x.x.x"), &clause("90%", 1000));
+        assert_eq!((to_the_end.len(), to_the_end[0].end), (1, None));
+        let strays = "....x..x..................x.........x.........";
+        assert_eq!(outages(&strip(strays), &clause("100%", 1000)), []);
+        let before = outages(&strip("....x..x...xxxxxx............"), &clause("100%", 1000));
+        assert_eq!(before[0].begin, ms(1000, 1110), "strays before an outage are no part of it");
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub enum RowFile {
     Probe(ProbeId, Vantage),
     /// `ledger/<store>.writes.csv`
     Writes(Name),
-    /// `ledger/<store>.read-<pass>.csv`: pass 1 after the recovery, pass 2 after the failback.
+    /// `ledger/<store>.read-<pass>.csv`: each reading of a store has its number, from 1.
     Read(Name, u32),
 }
 

@@ -295,6 +295,7 @@ fn service() -> ServiceMeasured {
             end: None,
             lost: None,
         },
+        interruptions: vec![],
         mtpd: Actual::unseen("the data was never verified"),
         exposure: Actual::Took(Span::at_least(length(416.9))),
         latency: ["before", "during", "after"]
@@ -348,6 +349,7 @@ pub fn measured() -> Measured {
         losses: vec![Loss {
             service: "checkout".into(),
             store: "orders-postgres".into(),
+            way_back: false,
             pass: 1,
             answered_by: "west".into(),
             is_read_whole: true,

@@ -70,7 +70,7 @@ fn ledger(evidence: &Evidence, loss: &Loss, window: Window) -> Ledger {
         store: loss.store.to_string(),
         service: loss.service.to_string(),
         pass: loss.pass,
-        when: if loss.pass == 1 { "after the recovery" } else { "after the failback" },
+        when: if loss.way_back { "after the failback" } else { "before the failback" },
         is_read_whole: loss.is_read_whole,
         answered_by: loss.answered_by.to_string(),
         counts: vec![

@@ -5,9 +5,11 @@
 
 mod findings;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Actual, Finding, Loss, Measured, Moment, Records, ServiceMeasured};
+use crate::measure::{Actual, Finding, Interrupted, Loss, Measured, Moment, Records, ServiceMeasured};
 use crate::model::event::{Ended, What};
 use crate::model::evidence::Evidence;
 use crate::model::plan::{Plan, Stage};
@@ -134,9 +136,15 @@ impl Court<'_> {
             (ObjectiveKind::Integrity, _) => self.integrity(objective),
             (ObjectiveKind::Response, _) => self.response(objective),
             (_, None) => Opinion::new(Verdict::Inconclusive, "the service was not measured"),
-            (ObjectiveKind::Rta, Some(service)) => self.under_load(objective, rta(objective, service)),
-            (ObjectiveKind::Failback, Some(service)) => self.failback(objective, service),
-            (ObjectiveKind::Mtpd, Some(service)) => timed(objective.target, &service.mtpd),
+            (ObjectiveKind::Rta, Some(service)) => {
+                interrupted(objective, service, false, self.under_load(objective, rta(objective, service)))
+            }
+            (ObjectiveKind::Failback, Some(service)) => {
+                interrupted(objective, service, true, self.failback(objective, service))
+            }
+            (ObjectiveKind::Mtpd, Some(service)) => {
+                interrupted(objective, service, false, timed(objective.target, &service.mtpd))
+            }
             (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
         };
         let Opinion { verdict, actual, records, why } = self.in_this_run(opinion);
@@ -195,7 +203,7 @@ impl Court<'_> {
         if objective.store.is_none() {
             return Opinion::new(Verdict::Inconclusive, "no ledger writes to a store of this service");
         }
-        let Some(loss) = self.losses(objective).min_by_key(|loss| loss.pass) else {
+        let Some(loss) = self.losses(objective).filter(|loss| !loss.way_back).last() else {
             return Opinion::new(Verdict::Inconclusive, "the store was not read back");
         };
         let Records { exactly, at_most } = loss.records;
@@ -292,7 +300,7 @@ impl Court<'_> {
     fn lost_on_the_way_back(&self, objective: &Objective, lost: u64) -> Opinion {
         let told = format!("{lost} acknowledged writes were lost on the way back");
         let allowed = objective.rpo.filter(|rpo| *rpo > Duration::ZERO);
-        let loss = self.losses(objective).filter(|loss| loss.pass > 1).max_by_key(|loss| loss.pass);
+        let loss = self.losses(objective).filter(|loss| loss.way_back).last();
         let (Some(allowed), Some(loss)) = (allowed, loss) else { return Opinion::new(Verdict::Missed, told) };
         let opinion = timed(Some(allowed), &loss.rpa);
         Opinion { why: format!("{told}: {}", opinion.why), ..opinion }
@@ -317,6 +325,40 @@ fn rta(objective: &Objective, service: &ServiceMeasured) -> Opinion {
         | Actual::NotExercised { .. }
         | Actual::Unseen { .. } => timed(objective.target, actual),
     }
+}
+
+/// A promise that holds for the outage alone is not kept where the service failed again, or took no writes, for longer than it allows:
+/// the worst decides, and the longest of each sort is told.
+fn interrupted(
+    objective: &Objective,
+    service: &ServiceMeasured,
+    way_back: bool,
+    opinion: Opinion,
+) -> Opinion {
+    let of_this = service.interruptions.iter().filter(|one| one.way_back == way_back);
+    let mut told = BTreeMap::new();
+    for one in of_this {
+        let each = timed(objective.target, &one.took);
+        let least = one.took.span().map(|span| span.least);
+        let key = (each.verdict, least);
+        let words = match one.what {
+            Interrupted::Recovered => "it failed again for",
+            Interrupted::Writes => "no write was acknowledged for",
+        };
+        told.entry(words)
+            .and_modify(|(known, why)| {
+                if key > *known {
+                    (*known, *why) = (key, each.why.clone());
+                }
+            })
+            .or_insert((key, each.why));
+    }
+    told.into_iter().fold(opinion, |opinion, (words, ((verdict, _), why))| {
+        let worse =
+            verdict != Verdict::NotExercised && verdict > opinion.verdict && objective.target.is_some();
+        let verdict = if worse { verdict } else { opinion.verdict };
+        Opinion { verdict, why: format!("{}; {words} {why}", opinion.why), ..opinion }
+    })
 }
 
 /// A time against its target: met only if its upper bound lies within, missed only if its lower bound lies over it.

@@ -91,7 +91,12 @@ const ALL_INCONCLUSIVE: &[(&str, &str)] = &[
 
 const MUST_NOT_PASS: [Row; 8] = [
     ("fault-does-nothing", "invalid", 12, ALL_VOID),
-    ("fault-reverted", "invalid", 12, ALL_VOID),
+    (
+        "fault-reverted",
+        "invalid",
+        12,
+        &[("rta", "void"), ("rpa", "void"), ("failback", "void"), ("mtpd", "notExercised")],
+    ),
     ("prober-blind", "inconclusive", 11, ALL_INCONCLUSIVE),
     (
         "target-inside",

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::name::{Name, ProbeId, Vantage};
-use crate::model::sample::{Sample, Seen, Write};
+use crate::model::sample::{Sample, Seen, Write, WriteSeen};
 use crate::model::time::{At, Duration};
 
 /// The present state of every probe at every vantage.
@@ -29,7 +29,8 @@ struct State {
     tracks: BTreeMap<ProbeId, BTreeMap<Vantage, Track>>,
     /// The sending of the newest sample of each, since samples may complete out of order.
     newest: BTreeMap<(ProbeId, Vantage), At>,
-    highest_write: BTreeMap<Name, u64>,
+    /// The newest write of each store, and since when writes have been acknowledged or not.
+    writes: BTreeMap<Name, (u64, Track)>,
 }
 
 impl Live {
@@ -66,14 +67,31 @@ impl Live {
 
     /// Takes a write in.
     pub(super) fn write(&self, store: &Name, write: &Write) {
-        let mut state = self.state();
-        let highest = state.highest_write.entry(store.clone()).or_default();
-        *highest = write.number.max(*highest);
+        {
+            let mut state = self.state();
+            let acknowledged = matches!(write.seen, WriteSeen::Ok { .. });
+            let fresh = |since| if acknowledged { Track::Up { since } } else { Track::Down { since } };
+            let (newest, track) =
+                state.writes.entry(store.clone()).or_insert((write.number, fresh(write.sent)));
+            if write.number >= *newest {
+                *newest = write.number;
+                if acknowledged != matches!(track, Track::Up { .. }) {
+                    *track = fresh(write.sent);
+                }
+            }
+        }
+        self.changed.notify_waiters();
     }
 
     /// The highest number that a ledger's client has written.
     pub(super) fn highest_write(&self, store: &Name) -> u64 {
-        self.state().highest_write.get(store).copied().unwrap_or(0)
+        self.state().writes.get(store).map_or(0, |(number, _)| *number)
+    }
+
+    /// Whether the writes to a store have been acknowledged for a time.
+    pub(super) fn written_for(&self, store: &Name, lasting: Duration, now: At) -> bool {
+        let up = |track: &Track| matches!(track, Track::Up { since } if now.since(*since) >= lasting);
+        self.state().writes.get(store).is_some_and(|(_, track)| up(track))
     }
 
     /// Whether a probe has been answering at all of `vantages` for a time.
@@ -134,6 +152,29 @@ mod tests {
             answered_by: None,
             stages: Stages::default(),
         }
+    }
+
+    #[test]
+    fn writes_count_from_the_first_acknowledgement_after_one_that_was_not() {
+        let live = Live::default();
+        let store = Name::from("orders");
+        let write = |number: u64, seen| {
+            let at = At(i64::try_from(number).unwrap());
+            live.write(
+                &store,
+                &Write { number, scheduled: at, sent: at, completed: at, seen, address: None },
+            );
+        };
+        assert!(!live.written_for(&store, Duration::ZERO, At(9)), "nothing was written");
+        write(1, WriteSeen::Ok { epoch: 1 });
+        write(3, WriteSeen::Failed(Failure::Refused));
+        write(2, WriteSeen::Ok { epoch: 1 });
+        assert!(!live.written_for(&store, Duration::ZERO, At(9)));
+        write(5, WriteSeen::Ok { epoch: 2 });
+        write(6, WriteSeen::Ok { epoch: 2 });
+        assert!(live.written_for(&store, Duration::from_nanos(4), At(9)));
+        assert!(!live.written_for(&store, Duration::from_nanos(5), At(9)));
+        assert_eq!(live.highest_write(&store), 6);
     }
 
     #[test]

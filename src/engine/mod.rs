@@ -344,7 +344,8 @@ impl Engine {
         Ok(refused)
     }
 
-    /// Waits until every service's probes have succeeded for as long as its clause asks, so that the rows hold it.
+    /// Waits until every service's probes have succeeded, and its writes were acknowledged, for as long as its clause asks, so that the
+    /// rows hold it.
     async fn restored(&self) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
         let measured = self.plan.probes.iter().filter_map(|probe| {
@@ -356,12 +357,20 @@ impl Engine {
         if measured.is_empty() {
             return Ok(());
         }
+        let written = self.plan.ledgers.iter().filter_map(|ledger| {
+            let service = self.plan.services.iter().find(|service| service.name == ledger.service)?;
+            Some((&ledger.store, service.restored.lasting.plus(Duration::from_secs(1))))
+        });
+        let written: Vec<_> = written.collect();
         let now = || self.world.clock.now();
         // What succeeded before this does not count: the last step may be about to break it.
+        let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
             measured.iter().all(|(p, lasting)| {
-                now() >= sent.plus(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
-            })
+                lasted(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+            }) && written
+                .iter()
+                .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))
         };
         let outcome = match tokio::time::timeout(RESTORED_WITHIN.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,

@@ -338,12 +338,17 @@ fn interrupted(
     let of_this = service.interruptions.iter().filter(|one| one.way_back == way_back);
     let mut told = BTreeMap::new();
     for one in of_this {
-        let each = timed(objective.target, &one.took);
+        let mut each = timed(objective.target, &one.took);
+        if let (Some(span), Verdict::Met) = (one.took.span(), each.verdict) {
+            each.why = span.to_string();
+        }
         let least = one.took.span().map(|span| span.least);
         let key = (each.verdict, least);
-        let words = match one.what {
-            Interrupted::Recovered => "it failed again for",
-            Interrupted::Writes => "no write was acknowledged for",
+        let words = match (one.what, one.took.span()) {
+            (Interrupted::Recovered, Some(_)) => "it failed again for",
+            (Interrupted::Recovered, None) => "it failed again:",
+            (Interrupted::Writes, Some(_)) => "no write was acknowledged for",
+            (Interrupted::Writes, None) => "no write was acknowledged for a while:",
         };
         told.entry(words)
             .and_modify(|(known, why)| {

@@ -1,6 +1,6 @@
 //! What to do: the first page's list, derived from the view; the most pressing first.
 
-use super::view::{Objective, View};
+use super::view::{Lasted, Objective, View};
 use super::words;
 use crate::model::target::{ObjectiveKind, Verdict};
 use crate::verdict::Judged;
@@ -63,12 +63,20 @@ fn of(objective: &Objective, view: &View) -> Option<String> {
     let name = format!("the {} of {}", objective.title.to_lowercase(), objective.service);
     match objective.verdict {
         Verdict::Met | Verdict::NotExercised | Verdict::Void => None,
-        Verdict::Missed => Some(match (objective.kind, longest_phase(objective, view)) {
-            (ObjectiveKind::Rta, Some(phase)) => {
-                format!("Bring {name} within its target: most of it was {phase}.")
-            }
-            _ => format!("Bring {name} within its target: it was {}.", objective.shown),
-        }),
+        Verdict::Missed => {
+            let over =
+                |actual: &Lasted| objective.target.as_ref().is_some_and(|target| actual.least_ns > target.ns);
+            Some(match (objective.kind, longest_phase(objective, view), &objective.actual) {
+                // What was measured kept the promise: something beside it did not.
+                (_, _, Some(actual)) if !over(actual) => {
+                    format!("Bring {name} within its target: {}.", objective.why)
+                }
+                (ObjectiveKind::Rta, Some(phase), _) => {
+                    format!("Bring {name} within its target: most of it was {phase}.")
+                }
+                _ => format!("Bring {name} within its target: it was {}.", objective.shown),
+            })
+        }
         Verdict::Indeterminate => Some(format!(
             "Probe faster, or leave more room: the target of {name} lies inside what was measured."
         )),

@@ -9,7 +9,7 @@ use super::view::{
     Service, View,
 };
 use super::{actions, rows, story, words};
-use crate::measure::{Actual, Finding, Measured, ServiceMeasured};
+use crate::measure::{Actual, Finding, Interrupted, Interruption, Measured, ServiceMeasured};
 use crate::model::event::{Ended, What};
 use crate::model::evidence::{Evidence, Header};
 use crate::model::name::Name;
@@ -310,6 +310,7 @@ fn service(name: &Name, service: &ServiceMeasured, window: Window) -> Service {
             words::count(service.flaps.into(), "time")
         ));
     }
+    notes.extend(service.interruptions.iter().map(interruption));
     Service {
         name: name.to_string(),
         timeline: service
@@ -341,6 +342,21 @@ fn service(name: &Name, service: &ServiceMeasured, window: Window) -> Service {
             .collect(),
         notes,
     }
+}
+
+/// `no write was acknowledged from 30.8s on, for 29.3s to 29.5s (writes to orders-postgres from outside)`
+fn interruption(one: &Interruption) -> String {
+    let what = match one.what {
+        Interrupted::Recovered => "it failed again",
+        Interrupted::Writes => "no write was acknowledged",
+    };
+    let when = if one.way_back { ", on the way back" } else { "" };
+    let Interruption { begin, took, source, .. } = one;
+    let took = match took.span() {
+        Some(span) => format!("for {}", words::span(&span)),
+        None => "for a time that was not seen to its end".to_owned(),
+    };
+    format!("{what} from {} on, {took}{when} ({source})", begin.latest)
 }
 
 fn phase(phase: &crate::measure::Phase, window: Window) -> Phase {

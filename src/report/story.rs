@@ -253,6 +253,9 @@ fn deviation(what: &What) -> Vec<String> {
         }
         What::StepEnded { step, outcome } => failed(format!("the step {step}"), outcome),
         What::EffectEnded { effect, outcome, .. } => failed(format!("the effect {}", effect.0), outcome),
+        What::Observed { what, outcome, .. } if what == "restored" => {
+            failed("the wait for the services".to_owned(), outcome)
+        }
         What::Notified { audience, outcome, .. } => failed(format!("telling {audience}"), outcome),
         What::UndoEnded { effect, outcome, conflicts, .. } => {
             let mut texts = failed(format!("undoing the effect {}", effect.0), outcome);

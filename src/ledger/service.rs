@@ -223,11 +223,7 @@ impl Service {
         self.act(decide)
     }
 
-    async fn answer(&self, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
-        // What every probe asks costs no more than it must.
-        if request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return self.greeting();
-        }
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, local: bool) -> Response<Full<Bytes>> {
         let query = Query(request.uri().query().unwrap_or_default().to_owned());
         let path = request.uri().path().to_owned();
         match (request.method(), path.as_str()) {
@@ -254,7 +250,7 @@ impl Service {
             (&Method::GET, "/replicate") => self.ship(&query).await,
             (&Method::POST, "/control") if local => match body::<Vec<String>>(request).await {
                 Some(argv) => {
-                    let ran = control(self, &argv).await;
+                    let ran = control(&self, &argv).await;
                     said(StatusCode::OK, &json!({ "stdout": ran.stdout, "code": ran.code }))
                 }
                 None => refused(StatusCode::BAD_REQUEST, "the body is no argv"),
@@ -388,9 +384,16 @@ pub fn serve_local(service: Arc<Service>, stream: Stream) -> impl Future<Output 
 
 /// No `async`: each connection is a task, and a future that is moved into another one takes its space twice.
 fn serve(service: Arc<Service>, stream: Stream, local: bool) -> impl Future<Output = ()> + Send {
-    let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, local).await) }
+    let answer = service_fn(move |request: Request<Incoming>| {
+        // What every probe asks costs no more than it must: no future of the size that the other answers need.
+        let is_greeting =
+            request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
+        let answered = if is_greeting {
+            std::future::ready(service.greeting()).left_future()
+        } else {
+            Box::pin(service.clone().answer(request, local)).right_future()
+        };
+        answered.map(Ok::<_, std::convert::Infallible>)
     });
     // A connection that breaks is its client's to notice.
     http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).map(drop)

@@ -99,9 +99,26 @@ enum Route {
         next: usize,
     },
     Dropped,
-    Refused,
+    /// After the way there and back.
+    Refused(Duration),
     Nobody,
     Unrouted,
+}
+
+impl Route {
+    fn next(&mut self) -> Way {
+        match self {
+            Route::Endpoints { hops, next } => {
+                let hop = hops[*next % hops.len()];
+                *next = (*next + 1) % hops.len();
+                Way::To(hop)
+            }
+            Route::Dropped => Way::Dropped,
+            Route::Refused(latency) => Way::Refused(*latency),
+            Route::Nobody => Way::Nobody,
+            Route::Unrouted => Way::Unrouted,
+        }
+    }
 }
 
 /// Where a connection ends.
@@ -241,45 +258,41 @@ impl Network {
         Recorder::record(state, &self.clock);
     }
 
-    /// The process where a connection ends, if there is one; `None` where packets no longer pass.
-    fn listener(&self, from: &Source, hop: Hop, generation: u64) -> Option<Option<Arc<dyn Listener>>> {
-        let state = self.lock();
-        let passes = state.generation == generation || state.passes(from, hop.to, hop.via);
-        passes.then(|| state.listeners.get(&(*hop.to.ip(), hop.to.port())).cloned())
-    }
-
     async fn connect(&self, from: &Arc<Source>, to: SocketAddrV4) -> io::Result<End> {
         let (way, generation) = {
             let mut state = self.lock();
-            (state.next_hop(from, to), state.generation)
+            match state.next_hop(from, to) {
+                // Without latency the connection is there at once.
+                Way::To(hop) if hop.passes && hop.latency.is_zero() => return state.open(from, hop),
+                way => (way, state.generation),
+            }
         };
-        let hop = match way {
-            Way::To(hop) if hop.passes => hop,
-            Way::To(_) | Way::Dropped => return pending().await,
+        match way {
+            Way::To(hop) if hop.passes => {
+                sleep(hop.latency * 2).await;
+                let opened = self.open_if_it_passes(from, hop, generation);
+                if let Some(opened) = opened { opened } else { pending().await }
+            }
+            Way::To(_) | Way::Dropped => pending().await,
             Way::Refused(latency) => {
-                sleep_some(latency * 2).await;
-                return Err(io::ErrorKind::ConnectionRefused.into());
+                if !latency.is_zero() {
+                    sleep(latency * 2).await;
+                }
+                Err(io::ErrorKind::ConnectionRefused.into())
             }
             Way::Nobody => {
                 sleep(NOBODY_THERE).await;
-                return Err(io::ErrorKind::HostUnreachable.into());
+                Err(io::ErrorKind::HostUnreachable.into())
             }
-            Way::Unrouted => return Err(io::ErrorKind::NetworkUnreachable.into()),
-        };
-        sleep_some(hop.latency * 2).await;
-        let Some(listener) = self.listener(from, hop, generation) else { return pending().await };
-        let Some(listener) = listener else { return Err(io::ErrorKind::ConnectionRefused.into()) };
-        let (near, far) = pipe(hop.latency);
-        let cable = near.cable();
-        let server = listener.accept(far);
-        self.lock().opened(Open { from: Arc::clone(from), hop, cable, server });
-        Ok(near)
+            Way::Unrouted => Err(io::ErrorKind::NetworkUnreachable.into()),
+        }
     }
-}
 
-async fn sleep_some(duration: Duration) {
-    if !duration.is_zero() {
-        sleep(duration).await;
+    /// `None` where packets no longer pass as they did in that generation of routes.
+    fn open_if_it_passes(&self, from: &Arc<Source>, hop: Hop, generation: u64) -> Option<io::Result<End>> {
+        let mut state = self.lock();
+        let passes = state.generation == generation || state.passes(from, hop.to, hop.via);
+        passes.then(|| state.open(from, hop))
     }
 }
 
@@ -293,6 +306,17 @@ enum Way {
 }
 
 impl State {
+    /// Opens a connection to the process where it ends, if there is one.
+    fn open(&mut self, from: &Arc<Source>, hop: Hop) -> io::Result<End> {
+        let Some(listener) = self.listeners.get(&(*hop.to.ip(), hop.to.port())) else {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        let (near, far) = pipe(hop.latency);
+        let (cable, server) = (near.cable(), listener.accept(far));
+        self.opened(Open { from: Arc::clone(from), hop, cable, server });
+        Ok(near)
+    }
+
     /// How long a packet takes one way.
     pub(super) fn latency(&self, a: &Name, b: &Name) -> Duration {
         self.links.get(&(a.clone(), b.clone())).copied().unwrap_or_default()
@@ -325,24 +349,13 @@ impl State {
 
     fn next_hop(&mut self, from: &Source, to: SocketAddrV4) -> Way {
         let key = (from.address, *to.ip(), to.port());
-        if !self.routes.contains_key(&key) {
-            let route = self.route(from, to);
-            self.routes.insert(key, route);
+        if let Some(route) = self.routes.get_mut(&key) {
+            return route.next();
         }
-        match self.routes.get_mut(&key) {
-            Some(Route::Endpoints { hops, next }) => {
-                let hop = hops[*next % hops.len()];
-                *next = (*next + 1) % hops.len();
-                Way::To(hop)
-            }
-            Some(Route::Dropped) => Way::Dropped,
-            Some(Route::Refused) => {
-                let latency = self.place_of(*to.ip()).map(|place| self.latency(&from.place, place));
-                Way::Refused(latency.unwrap_or_default())
-            }
-            Some(Route::Nobody) => Way::Nobody,
-            Some(Route::Unrouted) | None => Way::Unrouted,
-        }
+        let mut route = self.route(from, to);
+        let way = route.next();
+        self.routes.insert(key, route);
+        way
     }
 
     fn route(&mut self, from: &Source, to: SocketAddrV4) -> Route {
@@ -358,7 +371,7 @@ impl State {
         let inside = from.place == place;
         let latency = self.latency(&from.place, &place);
         let targets = match self.regions.get(&place).map(|index| index.stands(*to.ip(), to.port(), inside)) {
-            Some(Stands::Service(endpoints)) if endpoints.is_empty() => return Route::Refused,
+            Some(Stands::Service(endpoints)) if endpoints.is_empty() => return Route::Refused(latency),
             Some(Stands::Service(endpoints)) => endpoints,
             Some(Stands::Pod(pod)) => vec![(pod.address, to.port())],
             Some(Stands::Nothing) | None => return if inside { Route::Nobody } else { Route::Dropped },

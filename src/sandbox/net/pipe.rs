@@ -36,8 +36,11 @@ struct Wire {
 
 #[derive(Default)]
 struct Lane {
-    chunks: VecDeque<Chunk>,
-    bytes: usize,
+    /// What is on its way or waits to be read; the beginning of it was taken already.
+    bytes: Vec<u8>,
+    taken: usize,
+    /// When which part of `bytes` arrives, by the index of its end; empty where there is no latency, since all has arrived.
+    arrivals: VecDeque<(Instant, usize)>,
     /// When the end of the stream arrives.
     ends: Option<Instant>,
     /// The receiver is gone.
@@ -46,12 +49,6 @@ struct Lane {
     /// Wakes the receiver when what comes next arrives.
     timer: Option<Pin<Box<Sleep>>>,
     sender: Option<Waker>,
-}
-
-struct Chunk {
-    arrives: Instant,
-    bytes: Vec<u8>,
-    taken: usize,
 }
 
 /// One end of a connection.
@@ -89,12 +86,7 @@ impl End {
         Cable(Arc::downgrade(&self.wire))
     }
 
-    /// When what is sent now arrives; without latency any instant that is over will do.
-    fn arrival(&self) -> Instant {
-        if self.latency.is_zero() { self.opened } else { Instant::now() + self.latency }
-    }
-
-    /// Something is on its way to the other side.
+    /// Something was sent: now it is there, or will be after the latency.
     fn arriving(&self, lane: &mut Lane) {
         match lane.next().filter(|_| !self.latency.is_zero()) {
             Some(at) => lane.wake_at(at),
@@ -102,8 +94,9 @@ impl End {
         }
     }
 
-    fn has_arrived(&self, at: Instant) -> bool {
-        self.latency.is_zero() || at <= Instant::now()
+    /// When what is sent now arrives; without latency any instant that is over will do.
+    fn arrival(&self) -> Instant {
+        if self.latency.is_zero() { self.opened } else { Instant::now() + self.latency }
     }
 }
 
@@ -114,26 +107,44 @@ impl AsyncRead for End {
             return Poll::Pending;
         }
         let lane = &mut wire.lanes[1 - self.side];
-        match lane.next() {
-            Some(at) if self.has_arrived(at) => {
-                lane.take(into);
-                Poll::Ready(Ok(()))
-            }
-            next => {
-                keep(&mut lane.receiver, cx);
-                if let Some(at) = next {
-                    lane.wake_at(at);
-                }
-                Poll::Pending
-            }
+        let now = (!self.latency.is_zero()).then(Instant::now);
+        let arrived = lane.arrived(now);
+        if arrived > lane.taken {
+            lane.take(into, arrived);
+            return Poll::Ready(Ok(()));
         }
+        if lane.is_empty() && lane.ends.is_some_and(|at| now.is_none_or(|now| at <= now)) {
+            return Poll::Ready(Ok(()));
+        }
+        keep(&mut lane.receiver, cx);
+        if let Some(at) = lane.next() {
+            lane.wake_at(at);
+        }
+        Poll::Pending
     }
 }
 
 impl Lane {
     /// When what comes next arrives: bytes, else the end.
     fn next(&self) -> Option<Instant> {
-        self.chunks.front().map(|chunk| chunk.arrives).or(self.ends)
+        self.arrivals.front().map(|(at, _)| *at).or(self.ends)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken == self.bytes.len()
+    }
+
+    /// How much of `bytes` has arrived by now; all of it where there is no latency.
+    fn arrived(&mut self, now: Option<Instant>) -> usize {
+        let Some(now) = now else { return self.bytes.len() };
+        let mut arrived = self.taken;
+        for (at, end) in &self.arrivals {
+            if *at > now {
+                break;
+            }
+            arrived = *end;
+        }
+        arrived
     }
 
     /// Wakes the receiver, if it waits, at an instant.
@@ -148,16 +159,18 @@ impl Lane {
         }
     }
 
-    /// Nothing, where only the end has arrived.
-    fn take(&mut self, into: &mut ReadBuf<'_>) {
-        let Some(chunk) = self.chunks.front_mut() else { return };
-        let count = into.remaining().min(chunk.bytes.len() - chunk.taken);
-        into.put_slice(&chunk.bytes[chunk.taken..chunk.taken + count]);
-        chunk.taken += count;
-        if chunk.taken == chunk.bytes.len() {
-            self.chunks.pop_front();
+    /// Hands over what has arrived, as far as there is room.
+    fn take(&mut self, into: &mut ReadBuf<'_>, arrived: usize) {
+        let end = arrived.min(self.taken + into.remaining());
+        into.put_slice(&self.bytes[self.taken..end]);
+        self.taken = end;
+        while self.arrivals.front().is_some_and(|(_, until)| *until <= end) {
+            self.arrivals.pop_front();
         }
-        self.bytes -= count;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.taken = 0;
+        }
         wake(&mut self.sender);
     }
 }
@@ -173,13 +186,16 @@ impl AsyncWrite for End {
         if lane.deaf || lane.ends.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if lane.bytes >= CAPACITY {
+        let room = CAPACITY.saturating_sub(lane.bytes.len());
+        if room == 0 {
             keep(&mut lane.sender, cx);
             return Poll::Pending;
         }
-        let count = bytes.len().min(CAPACITY - lane.bytes);
-        lane.chunks.push_back(Chunk { arrives, bytes: bytes[..count].to_vec(), taken: 0 });
-        lane.bytes += count;
+        let count = bytes.len().min(room);
+        lane.bytes.extend_from_slice(&bytes[..count]);
+        if !self.latency.is_zero() {
+            lane.arrivals.push_back((arrives, lane.bytes.len()));
+        }
         self.arriving(lane);
         Poll::Ready(Ok(count))
     }
@@ -206,7 +222,7 @@ impl Drop for End {
         }
         let lane = &mut wire.lanes[self.side];
         lane.ends = Some(self.opened);
-        if lane.chunks.is_empty() {
+        if lane.is_empty() {
             wake(&mut lane.receiver);
         }
         let lane = &mut wire.lanes[1 - self.side];

@@ -128,3 +128,70 @@ fn from_an_empty_folder_new_validate_and_run_come_to_a_met_drill() {
     let reports: Vec<_> = std::fs::read_dir(place.path().join("reports")).unwrap().collect();
     assert_eq!(reports.len(), 1);
 }
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_no_part_of_itself_and_hides_neither_verdict_nor_evidence() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("evidence");
+    std::fs::create_dir_all(folder.join("report.html")).unwrap();
+    let (_, run) = rehearsed(place.path());
+    assert_eq!(run.status.code(), Some(13), "{}", stderr(&run));
+    let said = stderr(&run);
+    assert!(said.contains("verdict: missed") && said.contains("head:"), "{said}");
+    assert!(
+        said.contains("report.html cannot be written") && said.contains("`drillmaster report`"),
+        "{said}"
+    );
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let whole = ["inputs", "journal.jsonl", "report.html", "report.md", "result.json", "runbook.patch"];
+    assert_eq!(names, whole);
+}
+
+/// A shell runs drillmaster with at most so many blocks of 512 bytes in a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_reaches_its_limit_is_no_death_but_13() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("evidence");
+    let arguments = [&TABLETOP[..], &["--evidence", folder.to_str().unwrap()]].concat();
+    let command = format!("ulimit -f 16; exec {} {}", env!("CARGO_BIN_EXE_drillmaster"), arguments.join(" "));
+    let run = Command::new("sh").current_dir(scenarios()).args(["-c", &command]).output().unwrap();
+    assert_eq!(run.status.code(), Some(13), "{}", stderr(&run));
+    assert!(stderr(&run).contains("verdict: "), "{}", stderr(&run));
+    for name in ["result.json", "report.html"] {
+        assert!(!folder.join(name).exists(), "a part of {name} stayed");
+    }
+}
+
+/// A long drill's lines are read until it has begun; then it gets a signal.
+#[cfg(unix)]
+#[test]
+fn each_way_to_end_a_run_interrupts_it_and_heals() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    for signal in ["INT", "TERM", "HUP"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("evidence");
+        let mut run = Command::new(env!("CARGO_BIN_EXE_drillmaster"))
+            .current_dir(scenarios())
+            .args(["run", "checkout-region-failover.yaml", "--seed", "7", "--evidence"])
+            .arg(&folder)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(run.stderr.take().unwrap());
+        let mut first = String::new();
+        said.read_line(&mut first).unwrap();
+        let id = run.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(130), "{signal}: {first}{rest}");
+        assert!(rest.contains("interrupted: aborting and healing"), "{signal}: {rest}");
+        let verified = drillmaster(place.path(), &["verify", folder.to_str().unwrap()]);
+        assert_eq!(verified.status.code(), Some(0), "{signal}: {}", stdout(&verified));
+    }
+}

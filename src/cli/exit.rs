@@ -43,6 +43,11 @@ pub fn of_run(finished: &Finished, overall: Overall) -> u8 {
     }
 }
 
+/// The exit code of a finished run whose reports are not there, `because` is the code of why: what is not healed outranks that, too.
+pub fn without_reports(finished: &Finished, because: u8) -> u8 {
+    if finished.outstanding.is_empty() { because } else { NOT_HEALED }
+}
+
 /// The exit code of a verdict.
 pub fn of_verdict(overall: Overall) -> u8 {
     match overall {

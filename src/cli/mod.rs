@@ -15,6 +15,7 @@ pub mod rehearsal;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod signals;
 pub mod validate;
 pub mod verify;
 
@@ -71,7 +72,7 @@ pub fn main() -> ExitCode {
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Report(arguments) => match report::run(&arguments) {
             Ok(()) => exit::code(exit::MET),
-            Err(error) => failed(&error, exit::JOURNAL),
+            Err(error) => failed(&error, error.exit()),
         },
         Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => ledger(arguments),

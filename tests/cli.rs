@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use drillmaster::journal::chain;
+use drillmaster::model::event::{Event, What};
+use drillmaster::model::name::Sha256;
 use serde_json::Value;
 
 fn drillmaster(folder: &Path, arguments: &[&str]) -> Output {
@@ -103,6 +106,87 @@ fn fresh_evidence_verifies_and_what_that_does_not_prove_is_named() {
     let text = std::fs::read_to_string(&journal).unwrap().replacen("Olu", "Ulo", 1);
     std::fs::write(&journal, text).unwrap();
     assert_eq!(drillmaster(place.path(), &["verify", &folder]).status.code(), Some(13));
+}
+
+/// A journal's chain made anew over its events, the first of them with another version.
+fn rechained(folder: &Path, version: &str) {
+    let path = folder.join("journal.jsonl");
+    let (mut text, mut head) = (String::new(), Sha256::from(chain::GENESIS));
+    for old in std::fs::read_to_string(&path).unwrap().lines() {
+        let mut event: Event = serde_json::from_str(old).unwrap();
+        if let What::RunStarted { version: wrote, .. } = &mut event.what {
+            *wrote = version.to_owned();
+        }
+        let (line, next) = chain::line(&head, &event).unwrap();
+        text.push_str(&format!("{line}\n"));
+        head = next;
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_report_that_is_not_what_the_evidence_says_is_a_fault_with_its_name() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, run) = rehearsed(place.path());
+    let verify = || drillmaster(place.path(), &["verify", &folder]);
+    assert!(stdout(&verify()).contains("byte for byte: result.json, report.md, report.html, runbook.patch"));
+    for name in ["result.json", "report.md", "report.html", "runbook.patch"] {
+        let path = Path::new(&folder).join(name);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let flipped = whole.replacen("escalation", "escalatiom", 1);
+        for forged in [&flipped, &format!("{whole} "), ""] {
+            assert_ne!(*forged, whole);
+            std::fs::write(&path, forged).unwrap();
+            let verified = verify();
+            assert_eq!(verified.status.code(), Some(13), "{name}");
+            assert!(stdout(&verified).contains(&format!("✗ {name}: ")), "{name}: {}", stdout(&verified));
+            assert!(!stdout(&verified).contains('✓'), "{name}: {}", stdout(&verified));
+        }
+        std::fs::remove_file(&path).unwrap();
+        let missing = verify();
+        assert_eq!(missing.status.code(), Some(0), "{name}");
+        assert!(stdout(&missing).contains(&format!("not there: {name}")), "{}", stdout(&missing));
+        std::fs::write(&path, whole).unwrap();
+    }
+    let head = stderr(&run)
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("head:").map(str::trim))
+        .unwrap()
+        .to_owned();
+    rechained(Path::new(&folder), "0.0.1");
+    let forged = verify();
+    assert_eq!(forged.status.code(), Some(0), "{}", stdout(&forged));
+    assert!(
+        stdout(&forged).contains("not compared: drillmaster 0.0.1 wrote this run"),
+        "{}",
+        stdout(&forged)
+    );
+    assert!(stdout(&forged).contains("not proved: who wrote it"), "{}", stdout(&forged));
+    let against = drillmaster(place.path(), &["verify", &folder, "--head", &head]);
+    assert_eq!(against.status.code(), Some(13), "{}", stdout(&against));
+}
+
+#[test]
+fn a_file_that_no_record_binds_is_a_fault_among_the_rows_and_named_elsewhere() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let folder = Path::new(&folder);
+    std::fs::write(folder.join("notes.txt"), "by somebody").unwrap();
+    let verify = || drillmaster(place.path(), &["verify", folder.to_str().unwrap()]);
+    assert_eq!(verify().status.code(), Some(0));
+    assert!(stdout(&verify()).contains("not covered by the evidence: notes.txt"), "{}", stdout(&verify()));
+    for file in ["probes/checkout.outside.csv", "ledger/orders.writes.csv"] {
+        let path = folder.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(verify().status.code(), Some(13), "{file}");
+        assert!(
+            stdout(&verify()).contains(&format!("✗ {file}, line 2: no event binds it")),
+            "{}",
+            stdout(&verify())
+        );
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

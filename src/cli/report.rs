@@ -17,7 +17,7 @@ use crate::runbook;
 use crate::verdict::{Judged, judge};
 
 /// The runbook's patch in the evidence folder.
-const PATCH: &str = "runbook.patch";
+pub(super) const PATCH: &str = "runbook.patch";
 
 /// Render the report of a run again from its evidence folder.
 #[derive(Debug, clap::Args)]
@@ -160,7 +160,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The runbook as the run read it, where it stands among the run's inputs; a path that leaves them is ignored.
-fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
+pub(super) fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
     let path = evidence.header()?.plan.runbook.as_ref()?;
     let inside =
         Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

@@ -7,7 +7,7 @@ use crate::catalogue::{self, ServiceCatalogue};
 use crate::cli::answer::Answer;
 use crate::cli::inputs::{self, Findings, KINDS};
 use crate::document::{self, Diagnostic, Kind, Look, Source, Untyped, ordered};
-use crate::sandbox::spec::SandboxSpec;
+use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::{Drill, Procedure};
 
 /// Check documents: their shape, the names that they use, and what they mean together.
@@ -75,7 +75,10 @@ fn alone(document: &Untyped) -> Vec<Diagnostic> {
             Ok(catalogue) => catalogue::checks::all(&catalogue),
             Err(errors) => errors,
         },
-        SandboxSpec::KIND => document.typed::<SandboxSpec>().err().unwrap_or_default(),
+        SandboxSpec::KIND => match document.typed::<SandboxSpec>() {
+            Ok(sandbox) => sandbox::checks::all(&sandbox),
+            Err(errors) => errors,
+        },
         Procedure::KIND => document.typed::<Procedure>().err().unwrap_or_default(),
         _ => document.unknown_kind(&KINDS),
     }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use drillmaster::journal::chain;
 use drillmaster::model::event::{Event, What};
 use drillmaster::model::name::Sha256;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn drillmaster(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_drillmaster")).current_dir(folder).args(arguments).output().unwrap()
@@ -75,12 +75,96 @@ fn machine_output_is_json_and_nothing_else() {
         &run[..],
         &["verify", &folder, "--output", "json"],
         &["plan", "checkout-region-failover.yaml", "--output", "json"],
+        &["validate", "checkout-region-failover.yaml", "catalogue.yaml", "--output", "json"],
+        &["validate", "nothing.yaml", "--output", "json"],
+        &["heal", &folder, "--output", "json"],
         &["schema", "Drill"],
     ] {
         let said = stdout(&drillmaster(&scenarios(), arguments));
         let value: Result<Value, _> = serde_json::from_str(&said);
         assert!(value.is_ok_and(|value| value.is_object()), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn validate_gives_every_diagnostic_with_its_place_to_a_program() {
+    let place = tempfile::tempdir().unwrap();
+    let good = std::fs::read_to_string(scenarios().join("catalogue.yaml")).unwrap();
+    let bad = good.replacen("Europe/Berlin", "Europe/Belrin", 1);
+    std::fs::write(place.path().join("catalogue.yaml"), bad).unwrap();
+    let output = drillmaster(place.path(), &["validate", "catalogue.yaml", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let [diagnostic] = said["diagnostics"].as_array().unwrap().as_slice() else { panic!("{said}") };
+    assert_eq!((&said["valid"], &diagnostic["severity"]), (&json!(false), &json!("error")));
+    assert_eq!(
+        (&diagnostic["file"], &diagnostic["help"]),
+        (&json!("catalogue.yaml"), &json!("write `Europe/Berlin`"))
+    );
+    assert!(
+        diagnostic["line"].is_u64() && diagnostic["column"].is_u64() && diagnostic["message"].is_string()
+    );
+}
+
+#[test]
+fn heal_says_to_a_program_what_it_undid_and_what_is_left() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let said: Value =
+        serde_json::from_str(&stdout(&drillmaster(place.path(), &["heal", &folder, "--output", "json"])))
+            .unwrap();
+    assert_eq!((&said["rehearsal"], &said["undone"], &said["left"]), (&json!(true), &json!([]), &json!([])));
+    assert!(said["run"].is_string());
+}
+
+/// A copy of the tabletop with the documents that it needs, and a text that would steer a terminal in its purpose and a title.
+fn steering(folder: &Path) -> PathBuf {
+    let read = |name: &str| std::fs::read_to_string(scenarios().join(name)).unwrap();
+    let drill = read("escalation-tabletop.yaml");
+    let steers = r#""a\e[31mb\u202ec\u009bd""#;
+    let mut lines: Vec<String> = drill.lines().map(str::to_owned).collect();
+    for key in ["  purpose: ", "        title: "] {
+        let line = lines.iter_mut().find(|line| line.starts_with(key)).unwrap();
+        *line = format!("{key}{steers}");
+    }
+    let sandbox = lines.iter().find_map(|line| line.strip_prefix("  sandbox: ")).unwrap().to_owned();
+    for name in ["catalogue.yaml".to_owned(), format!("{sandbox}.yaml")] {
+        std::fs::write(folder.join(&name), read(&name)).unwrap();
+    }
+    for below in ["manifests", "runbooks"] {
+        std::fs::create_dir(folder.join(below)).unwrap();
+        for entry in std::fs::read_dir(scenarios().join(below)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.join(below).join(entry.file_name())).unwrap();
+        }
+    }
+    let path = folder.join("drill.yaml");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+#[test]
+fn no_text_of_a_document_steers_the_terminal() {
+    let place = tempfile::tempdir().unwrap();
+    let drill = steering(place.path());
+    let drill = drill.to_str().unwrap();
+    for arguments in [
+        &["validate", drill][..],
+        &["plan", drill],
+        &["plan", drill, "--output", "json"],
+        &["run", drill, "--seed", "7"],
+        &["run", drill, "--seed", "8", "--output", "json"],
+    ] {
+        let output = drillmaster(place.path(), arguments);
+        let said = stdout(&output) + &stderr(&output);
+        assert!(
+            !said.is_empty() && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']),
+            "{arguments:?}: {said:?}"
+        );
+    }
+    let plan = stdout(&drillmaster(place.path(), &["plan", drill, "--output", "json"]));
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["plan"]["purpose"], "a\u{1b}[31mb\u{202e}c\u{9b}d", "escaped, and not lost");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::inputs::{self, Inputs};
 use super::rehearsal::{self, Rehearsal, runtime};
 use super::report::{ReportError, rendered};
 use super::signals::interruptions;
-use super::{OutputFormat, exit, failed, look, progress, say};
+use super::{OutputFormat, exit, failed, look, print_json, progress, say, show};
 use crate::engine::Finished;
 use crate::journal::{self, Writer};
 use crate::model::event::Ended;
@@ -22,7 +22,7 @@ use crate::verdict::{Judged, Judgement};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: drillmaster run scenarios/checkout-region-failover.yaml --seed 7
 
-Exit codes: 0 met, 10 missed, 11 not shown, 12 invalid, 13 journal, 14 not healed, 15 refused, 130 interrupted.")]
+Exit codes: 0 met, 10 missed, 11 not shown, 12 invalid, 13 evidence or reports not written, 14 not healed, 15 refused, 130 interrupted.")]
 pub struct Run {
     /// The drill's file; what it refers to is found in its folder.
     pub drill: PathBuf,
@@ -51,12 +51,12 @@ pub fn run(arguments: &Run) -> ExitCode {
     let inputs = match inputs::load(&arguments.drill, &arguments.files) {
         Ok(inputs) => inputs,
         Err(findings) => {
-            say(&findings.render(look()));
+            show(&findings.render(look()));
             return exit::code(exit::USAGE);
         }
     };
     if !inputs.warnings.diagnostics.is_empty() {
-        say(&inputs.warnings.render(look()));
+        show(&inputs.warnings.render(look()));
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     match (interruptions(), runtime()) {
@@ -115,7 +115,7 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
         .and_then(|evidence| Ok(rendered(&evidence, runbook)?));
     say(&summary(finished, made.as_ref().ok().map(|made| &made.judged), folder, head));
     if let (OutputFormat::Json, Ok(made)) = (arguments.output, &made) {
-        super::print(made.text(Format::Json));
+        print_json(made.text(Format::Json));
     }
     exit::code(match made.and_then(|made| made.write(folder).map(|()| made.judged.overall)) {
         Ok(overall) => exit::of_run(finished, overall),

@@ -335,31 +335,49 @@ fn a_file_that_reaches_its_limit_is_no_death_but_13() {
     }
 }
 
-/// A long drill's lines are read until it has begun; then it gets a signal.
+/// A long drill gets a signal as soon as it says anything: its exit code, and what it said.
+#[cfg(unix)]
+fn signalled(signal: &str, shell: &str, folder: &Path) -> (Option<i32>, String) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let command = format!(
+        "{shell} exec {} run checkout-region-failover.yaml --seed 7 --evidence {}",
+        env!("CARGO_BIN_EXE_drillmaster"),
+        folder.display()
+    );
+    let mut run = Command::new("sh")
+        .current_dir(scenarios())
+        .args(["-c", &command])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(run.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    let kill = format!("kill -{signal} {}", run.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    stderr.read_to_string(&mut said).unwrap();
+    (run.wait().unwrap().code(), said)
+}
+
 #[cfg(unix)]
 #[test]
 fn each_way_to_end_a_run_interrupts_it_and_heals() {
-    use std::io::{BufRead as _, BufReader, Read as _};
     for signal in ["INT", "TERM", "HUP"] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("evidence");
-        let mut run = Command::new(env!("CARGO_BIN_EXE_drillmaster"))
-            .current_dir(scenarios())
-            .args(["run", "checkout-region-failover.yaml", "--seed", "7", "--evidence"])
-            .arg(&folder)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(run.stderr.take().unwrap());
-        let mut first = String::new();
-        said.read_line(&mut first).unwrap();
-        let id = run.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
-        let mut rest = String::new();
-        said.read_to_string(&mut rest).unwrap();
-        assert_eq!(run.wait().unwrap().code(), Some(130), "{signal}: {first}{rest}");
-        assert!(rest.contains("interrupted: aborting and healing"), "{signal}: {rest}");
+        let (code, said) = signalled(signal, "", &folder);
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("interrupted: aborting and healing"), "{signal}: {said}");
         let verified = drillmaster(place.path(), &["verify", folder.to_str().unwrap()]);
         assert_eq!(verified.status.code(), Some(0), "{signal}: {}", stdout(&verified));
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_was_told_to_ignore_hang_ups_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let (code, said) = signalled("HUP", "trap '' HUP;", &place.path().join("evidence"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("interrupted"), "{said}");
 }

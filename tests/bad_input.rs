@@ -177,6 +177,24 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ),
     ("not_a_workload", "promote: {workload: statefulset/ledger", "promote: {workload: ledger"),
     ("tabletop_with_systems", "type: full ", "type: tabletop "),
+    ("probe_without_a_url", "url: \"http://checkout.shop.example/\", ", "url: \"\", "),
+    ("probe_over_https", "\"http://checkout.east", "\"https://checkout.east"),
+    ("probe_over_ftp", "\"http://checkout.east", "\"ftp://checkout.east"),
+    ("probe_without_a_scheme", "\"http://checkout.east", "\"checkout.east"),
+    ("probe_of_a_host_with_a_space", "\"http://checkout.east", "\"http://check out.east"),
+    ("probe_with_a_second_header", "east.shop.example/\"", "east.shop.example/\\r\\nX: y\""),
+    ("probe_of_a_port_that_is_none", "east.shop.example/\"", "east.shop.example:99999/\""),
+    (
+        "ledger_without_a_scheme",
+        "url: \"http://checkout.shop.example/ledger\"",
+        "url: checkout.shop.example/ledger",
+    ),
+    ("vantage_twice", "from: [outside, west]", "from: [outside, outside]"),
+    ("ledger_from_nowhere", "writesPerSecond: 50", "from: mars, writesPerSecond: 50"),
+    ("nothing_in_parallel", "removeFault: lose-east", "parallel: []"),
+    ("isolating_nothing", "isolate: {namespaces: [shop]}", "isolate: {namespaces: []}"),
+    ("steady_state_over_the_limit", "steadyState: {for: 30s}", "steadyState: {for: 10h}"),
+    ("probe_that_waits_for_a_year", "timeout: 1s\n      from", "timeout: 300d\n      from"),
 ];
 
 #[test]
@@ -202,6 +220,9 @@ const CATALOGUES: &[(&str, &str, &str)] = &[
     ("catalogue_share_over_all", "success: 99%", "success: 101%"),
     ("catalogue_budget_over_rto", "failover: 9m", "failover: 10m"),
     ("catalogue_service_twice", "name: payments", "name: checkout"),
+    ("catalogue_zone_typo", "Europe/Berlin", "Europe/Belrin"),
+    ("catalogue_zone_of_nobody", "Europe/Berlin", "Middle-earth/Shire"),
+    ("catalogue_nothing_restored", "success: 99%", "success: 0%"),
     ("catalogue_freeze_backwards", "until: \"2026-12-02\"", "until: \"2026-11-02\""),
 ];
 
@@ -210,6 +231,76 @@ fn each_bad_catalogue_is_refused_with_a_place_and_a_way_out() {
     for (case, from, to) in CATALOGUES {
         snapshot(case, of_catalogue(&edited(CATALOGUE, from, to)));
     }
+}
+
+/// Edits of the sandbox; they stand at the drill that names it, too.
+const SANDBOXES: &[(&str, &str, &str)] = &[
+    ("sandbox_link_to_nowhere", "  alerts:", "  links: [{between: [east, wset], latency: 1ms}]\n  alerts:"),
+    (
+        "sandbox_latency_too_fine",
+        "  alerts:",
+        "  links: [{between: [east, west], latency: 500us}]\n  alerts:",
+    ),
+    ("sandbox_alert_from_nowhere", "from: outside", "from: otside"),
+    ("sandbox_alert_of_no_url", "url: \"http://checkout.shop.example/\"", "url: \"\""),
+    ("sandbox_addresses_shared", "addresses: 10.2.0.0/16", "addresses: 10.1.128.0/17"),
+    ("sandbox_range_that_is_none", "addresses: 10.2.0.0/16", "addresses: 10.999.0.0/16"),
+    ("sandbox_range_too_small", "addresses: 10.2.0.0/16", "addresses: 10.2.0.0/24"),
+    ("sandbox_region_without_nodes", "nodes: [{name: west-a, zone: a}]", "nodes: []"),
+    (
+        "sandbox_node_twice",
+        "nodes: [{name: west-a, zone: a}]",
+        "nodes: [{name: w, zone: a}, {name: w, zone: b}]",
+    ),
+    ("sandbox_region_twice", "name: west", "name: east"),
+    ("sandbox_region_outside", "name: west", "name: outside"),
+    (
+        "sandbox_host_of_no_address",
+        "  alerts:",
+        "  hosts: [{host: acquirer.example, address: 999.0.113.10}]\n  alerts:",
+    ),
+    (
+        "sandbox_host_inside_a_region",
+        "  alerts:",
+        "  hosts: [{host: acquirer.example, address: 10.1.0.9}]\n  alerts:",
+    ),
+    (
+        "sandbox_happening_of_no_node",
+        "  alerts:",
+        "  happenings: [{at: 1m, what: {nodeDown: {region: east, node: east-b}}}]\n  alerts:",
+    ),
+];
+
+#[test]
+fn each_bad_sandbox_is_refused_with_a_place_and_a_way_out() {
+    for (case, from, to) in SANDBOXES {
+        let text = edited(SANDBOX, from, to);
+        let alone = said(&[("sandbox.yaml", text.as_bytes())], "sandbox.yaml");
+        let files = [
+            ("drill.yaml", DRILL.as_bytes()),
+            ("catalogue.yaml", CATALOGUE.as_bytes()),
+            ("sandbox.yaml", text.as_bytes()),
+        ];
+        assert!(said(&files, "drill.yaml").contains(&alone), "{case}: {}", said(&files, "drill.yaml"));
+        snapshot(case, alone);
+    }
+}
+
+#[test]
+fn a_neighbour_that_cannot_be_read_is_said_where_a_name_is_not_found() {
+    let broken = edited(CATALOGUE, "  tiers:", "  tiers: [");
+    let files = |catalogue: &str| {
+        let files = [
+            ("drill.yaml", DRILL.as_bytes()),
+            ("catalogue.yaml", CATALOGUE.as_bytes()),
+            ("broken.yaml", broken.as_bytes()),
+            ("sandbox.yaml", SANDBOX.as_bytes()),
+        ];
+        let there = files.into_iter().filter(|(name, _)| *name != catalogue);
+        said(&there.collect::<Vec<_>>(), "drill.yaml")
+    };
+    assert_eq!(files(""), "", "another drill's affair");
+    snapshot("neighbour_that_cannot_be_read", files("catalogue.yaml"));
 }
 
 #[test]

@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use drillmaster::journal::chain;
+use drillmaster::model::event::{Event, What};
+use drillmaster::model::name::Sha256;
+use serde_json::{Value, json};
 
 fn drillmaster(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_drillmaster")).current_dir(folder).args(arguments).output().unwrap()
@@ -72,12 +75,96 @@ fn machine_output_is_json_and_nothing_else() {
         &run[..],
         &["verify", &folder, "--output", "json"],
         &["plan", "checkout-region-failover.yaml", "--output", "json"],
+        &["validate", "checkout-region-failover.yaml", "catalogue.yaml", "--output", "json"],
+        &["validate", "nothing.yaml", "--output", "json"],
+        &["heal", &folder, "--output", "json"],
         &["schema", "Drill"],
     ] {
         let said = stdout(&drillmaster(&scenarios(), arguments));
         let value: Result<Value, _> = serde_json::from_str(&said);
         assert!(value.is_ok_and(|value| value.is_object()), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn validate_gives_every_diagnostic_with_its_place_to_a_program() {
+    let place = tempfile::tempdir().unwrap();
+    let good = std::fs::read_to_string(scenarios().join("catalogue.yaml")).unwrap();
+    let bad = good.replacen("Europe/Berlin", "Europe/Belrin", 1);
+    std::fs::write(place.path().join("catalogue.yaml"), bad).unwrap();
+    let output = drillmaster(place.path(), &["validate", "catalogue.yaml", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let [diagnostic] = said["diagnostics"].as_array().unwrap().as_slice() else { panic!("{said}") };
+    assert_eq!((&said["valid"], &diagnostic["severity"]), (&json!(false), &json!("error")));
+    assert_eq!(
+        (&diagnostic["file"], &diagnostic["help"]),
+        (&json!("catalogue.yaml"), &json!("write `Europe/Berlin`"))
+    );
+    assert!(
+        diagnostic["line"].is_u64() && diagnostic["column"].is_u64() && diagnostic["message"].is_string()
+    );
+}
+
+#[test]
+fn heal_says_to_a_program_what_it_undid_and_what_is_left() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let said: Value =
+        serde_json::from_str(&stdout(&drillmaster(place.path(), &["heal", &folder, "--output", "json"])))
+            .unwrap();
+    assert_eq!((&said["rehearsal"], &said["undone"], &said["left"]), (&json!(true), &json!([]), &json!([])));
+    assert!(said["run"].is_string());
+}
+
+/// A copy of the tabletop with the documents that it needs, and a text that would steer a terminal in its purpose and a title.
+fn steering(folder: &Path) -> PathBuf {
+    let read = |name: &str| std::fs::read_to_string(scenarios().join(name)).unwrap();
+    let drill = read("escalation-tabletop.yaml");
+    let steers = r#""a\e[31mb\u202ec\u009bd""#;
+    let mut lines: Vec<String> = drill.lines().map(str::to_owned).collect();
+    for key in ["  purpose: ", "        title: "] {
+        let line = lines.iter_mut().find(|line| line.starts_with(key)).unwrap();
+        *line = format!("{key}{steers}");
+    }
+    let sandbox = lines.iter().find_map(|line| line.strip_prefix("  sandbox: ")).unwrap().to_owned();
+    for name in ["catalogue.yaml".to_owned(), format!("{sandbox}.yaml")] {
+        std::fs::write(folder.join(&name), read(&name)).unwrap();
+    }
+    for below in ["manifests", "runbooks"] {
+        std::fs::create_dir(folder.join(below)).unwrap();
+        for entry in std::fs::read_dir(scenarios().join(below)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.join(below).join(entry.file_name())).unwrap();
+        }
+    }
+    let path = folder.join("drill.yaml");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+#[test]
+fn no_text_of_a_document_steers_the_terminal() {
+    let place = tempfile::tempdir().unwrap();
+    let drill = steering(place.path());
+    let drill = drill.to_str().unwrap();
+    for arguments in [
+        &["validate", drill][..],
+        &["plan", drill],
+        &["plan", drill, "--output", "json"],
+        &["run", drill, "--seed", "7"],
+        &["run", drill, "--seed", "8", "--output", "json"],
+    ] {
+        let output = drillmaster(place.path(), arguments);
+        let said = stdout(&output) + &stderr(&output);
+        assert!(
+            !said.is_empty() && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']),
+            "{arguments:?}: {said:?}"
+        );
+    }
+    let plan = stdout(&drillmaster(place.path(), &["plan", drill, "--output", "json"]));
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["plan"]["purpose"], "a\u{1b}[31mb\u{202e}c\u{9b}d", "escaped, and not lost");
 }
 
 #[test]
@@ -105,6 +192,87 @@ fn fresh_evidence_verifies_and_what_that_does_not_prove_is_named() {
     assert_eq!(drillmaster(place.path(), &["verify", &folder]).status.code(), Some(13));
 }
 
+/// A journal's chain made anew over its events, the first of them with another version.
+fn rechained(folder: &Path, version: &str) {
+    let path = folder.join("journal.jsonl");
+    let (mut text, mut head) = (String::new(), Sha256::from(chain::GENESIS));
+    for old in std::fs::read_to_string(&path).unwrap().lines() {
+        let mut event: Event = serde_json::from_str(old).unwrap();
+        if let What::RunStarted { version: wrote, .. } = &mut event.what {
+            *wrote = version.to_owned();
+        }
+        let (line, next) = chain::line(&head, &event).unwrap();
+        text.push_str(&format!("{line}\n"));
+        head = next;
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_report_that_is_not_what_the_evidence_says_is_a_fault_with_its_name() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, run) = rehearsed(place.path());
+    let verify = || drillmaster(place.path(), &["verify", &folder]);
+    assert!(stdout(&verify()).contains("byte for byte: result.json, report.md, report.html, runbook.patch"));
+    for name in ["result.json", "report.md", "report.html", "runbook.patch"] {
+        let path = Path::new(&folder).join(name);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let flipped = whole.replacen("escalation", "escalatiom", 1);
+        for forged in [&flipped, &format!("{whole} "), ""] {
+            assert_ne!(*forged, whole);
+            std::fs::write(&path, forged).unwrap();
+            let verified = verify();
+            assert_eq!(verified.status.code(), Some(13), "{name}");
+            assert!(stdout(&verified).contains(&format!("✗ {name}: ")), "{name}: {}", stdout(&verified));
+            assert!(!stdout(&verified).contains('✓'), "{name}: {}", stdout(&verified));
+        }
+        std::fs::remove_file(&path).unwrap();
+        let missing = verify();
+        assert_eq!(missing.status.code(), Some(0), "{name}");
+        assert!(stdout(&missing).contains(&format!("not there: {name}")), "{}", stdout(&missing));
+        std::fs::write(&path, whole).unwrap();
+    }
+    let head = stderr(&run)
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("head:").map(str::trim))
+        .unwrap()
+        .to_owned();
+    rechained(Path::new(&folder), "0.0.1");
+    let forged = verify();
+    assert_eq!(forged.status.code(), Some(0), "{}", stdout(&forged));
+    assert!(
+        stdout(&forged).contains("not compared: drillmaster 0.0.1 wrote this run"),
+        "{}",
+        stdout(&forged)
+    );
+    assert!(stdout(&forged).contains("not proved: who wrote it"), "{}", stdout(&forged));
+    let against = drillmaster(place.path(), &["verify", &folder, "--head", &head]);
+    assert_eq!(against.status.code(), Some(13), "{}", stdout(&against));
+}
+
+#[test]
+fn a_file_that_no_record_binds_is_a_fault_among_the_rows_and_named_elsewhere() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let folder = Path::new(&folder);
+    std::fs::write(folder.join("notes.txt"), "by somebody").unwrap();
+    let verify = || drillmaster(place.path(), &["verify", folder.to_str().unwrap()]);
+    assert_eq!(verify().status.code(), Some(0));
+    assert!(stdout(&verify()).contains("not covered by the evidence: notes.txt"), "{}", stdout(&verify()));
+    for file in ["probes/checkout.outside.csv", "ledger/orders.writes.csv"] {
+        let path = folder.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(verify().status.code(), Some(13), "{file}");
+        assert!(
+            stdout(&verify()).contains(&format!("✗ {file}, line 2: no event binds it")),
+            "{}",
+            stdout(&verify())
+        );
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn a_rehearsal_leaves_nothing_to_heal_and_says_so() {
     let place = tempfile::tempdir().unwrap();
@@ -127,4 +295,89 @@ fn from_an_empty_folder_new_validate_and_run_come_to_a_met_drill() {
     assert!(stderr(&run).contains("verdict: met"));
     let reports: Vec<_> = std::fs::read_dir(place.path().join("reports")).unwrap().collect();
     assert_eq!(reports.len(), 1);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_no_part_of_itself_and_hides_neither_verdict_nor_evidence() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("evidence");
+    std::fs::create_dir_all(folder.join("report.html")).unwrap();
+    let (_, run) = rehearsed(place.path());
+    assert_eq!(run.status.code(), Some(13), "{}", stderr(&run));
+    let said = stderr(&run);
+    assert!(said.contains("verdict: missed") && said.contains("head:"), "{said}");
+    assert!(
+        said.contains("report.html cannot be written") && said.contains("`drillmaster report`"),
+        "{said}"
+    );
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let whole = ["inputs", "journal.jsonl", "report.html", "report.md", "result.json", "runbook.patch"];
+    assert_eq!(names, whole);
+}
+
+/// A shell runs drillmaster with at most so many blocks of 512 bytes in a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_reaches_its_limit_is_no_death_but_13() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("evidence");
+    let arguments = [&TABLETOP[..], &["--evidence", folder.to_str().unwrap()]].concat();
+    let command = format!("ulimit -f 16; exec {} {}", env!("CARGO_BIN_EXE_drillmaster"), arguments.join(" "));
+    let run = Command::new("sh").current_dir(scenarios()).args(["-c", &command]).output().unwrap();
+    assert_eq!(run.status.code(), Some(13), "{}", stderr(&run));
+    assert!(stderr(&run).contains("verdict: "), "{}", stderr(&run));
+    for name in ["result.json", "report.html"] {
+        assert!(!folder.join(name).exists(), "a part of {name} stayed");
+    }
+}
+
+/// A long drill gets a signal as soon as it says anything: its exit code, and what it said.
+#[cfg(unix)]
+fn signalled(signal: &str, shell: &str, folder: &Path) -> (Option<i32>, String) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let command = format!(
+        "{shell} exec {} run checkout-region-failover.yaml --seed 7 --evidence {}",
+        env!("CARGO_BIN_EXE_drillmaster"),
+        folder.display()
+    );
+    let mut run = Command::new("sh")
+        .current_dir(scenarios())
+        .args(["-c", &command])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(run.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    let kill = format!("kill -{signal} {}", run.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    stderr.read_to_string(&mut said).unwrap();
+    (run.wait().unwrap().code(), said)
+}
+
+#[cfg(unix)]
+#[test]
+fn each_way_to_end_a_run_interrupts_it_and_heals() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("evidence");
+        let (code, said) = signalled(signal, "", &folder);
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("interrupted: aborting and healing"), "{signal}: {said}");
+        let verified = drillmaster(place.path(), &["verify", folder.to_str().unwrap()]);
+        assert_eq!(verified.status.code(), Some(0), "{signal}: {}", stdout(&verified));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_was_told_to_ignore_hang_ups_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let (code, said) = signalled("HUP", "trap '' HUP;", &place.path().join("evidence"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("interrupted"), "{said}");
 }

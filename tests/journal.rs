@@ -274,6 +274,19 @@ fn every_changed_missing_or_added_row_and_input_is_found() {
 }
 
 #[test]
+fn a_changed_row_is_named_by_the_lines_that_its_record_binds() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let path = folder.path().join("probes/checkout.outside.csv");
+    let rows = fs::read_to_string(&path).unwrap();
+    let second = rows.lines().nth(2).unwrap();
+    fs::write(&path, rows.replacen(second, &second.replacen('1', "2", 1), 1)).unwrap();
+    let fault = verify(folder.path(), None).faults.into_iter().next().unwrap();
+    assert_eq!((fault.file.as_str(), fault.line), ("probes/checkout.outside.csv", Some(2)));
+    assert!(fault.what.starts_with("one of the rows on lines 2 to 6 is not"), "{}", fault.what);
+}
+
+#[test]
 fn what_was_cut_off_after_the_end_shows_only_against_the_head() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path());

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::zones::{ZONES, is_zone};
 use super::{Service, ServiceCatalogue};
 use crate::document::{Diagnostic, Document, Path, ordered};
 use crate::model::name::{Name, Role};
+use crate::model::target::Share;
 use crate::model::time::Duration;
 
 /// Everything that is wrong with a catalogue of the right shape.
 pub fn all(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
-    let checks = [duplicates, unknown_names, cycles, looser_dependency, budgets, days];
+    let checks = [duplicates, unknown_names, cycles, looser_dependency, budgets, restored, days, zones];
     ordered(checks.iter().flat_map(|check| check(catalogue)).collect())
 }
 
@@ -185,6 +187,32 @@ fn budgets(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// A clause that every outage meets would call a service restored while it is down.
+fn restored(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (index, service) in catalogue.spec.services.iter().enumerate() {
+        if service.restored.as_ref().is_some_and(|clause| clause.success == Share(0)) {
+            let path = service_path(index).then("restored").then("success");
+            let message = format!("`{}` would count as restored while nothing answers", service.name);
+            found.push(catalogue.text.error(&path, message).help("name the share that must succeed: `99%`"));
+        }
+    }
+    found
+}
+
+fn zones(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
+    let windows = catalogue.spec.change_windows.iter().enumerate();
+    let unknown = windows.filter(|(_, window)| !is_zone(&window.zone));
+    let said = unknown.map(|(index, window)| {
+        let path = Path::spec().then("changeWindows").then(index).then("zone");
+        let (message, help) =
+            crate::document::unknown("time zone", &window.zone, std::iter::empty(), ZONES.lines());
+        let help = help.unwrap_or_else(|| "name one of the IANA database: `Europe/Berlin`".to_owned());
+        catalogue.text.error(&path, message).help(help)
+    });
+    said.collect()
 }
 
 fn days(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {

@@ -5,6 +5,7 @@
 
 pub mod calendar;
 pub mod checks;
+mod zones;
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub const MISSED: u8 = 10;
 pub const NOT_SHOWN: u8 = 11;
 /// The run was invalid.
 pub const INVALID: u8 = 12;
-/// The journal could not be written, or does not verify.
+/// The evidence or its reports could not be written, or do not verify.
 pub const JOURNAL: u8 = 13;
 /// Clusters are not healed.
 pub const NOT_HEALED: u8 = 14;
@@ -41,6 +41,11 @@ pub fn of_run(finished: &Finished, overall: Overall) -> u8 {
         Ended::Crashed { .. } => BUG,
         Ended::Completed | Ended::Aborted { .. } => of_verdict(overall),
     }
+}
+
+/// The exit code of a finished run whose reports are not there, `because` is the code of why: what is not healed outranks that, too.
+pub fn without_reports(finished: &Finished, because: u8) -> u8 {
+    if finished.outstanding.is_empty() { because } else { NOT_HEALED }
 }
 
 /// The exit code of a verdict.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
 use crate::model::name::Name;
-use crate::sandbox::spec::SandboxSpec;
+use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::checks::{self, leaves_folder::stays_inside};
 use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
 
@@ -69,9 +69,15 @@ pub fn load(drill: &FilePath, more: &[PathBuf]) -> Result<Inputs, Findings> {
         shelf: BTreeMap::new(),
         found: Findings::default(),
         files: BTreeMap::new(),
+        unread: Findings::default(),
+        missing: false,
     };
     let inputs = loader.load(drill, more);
     let mut found = loader.found;
+    if loader.missing {
+        found.diagnostics.extend(loader.unread.diagnostics);
+        found.sources.extend(loader.unread.sources);
+    }
     found.diagnostics = ordered(found.diagnostics);
     match inputs {
         Some(inputs) if !found.refused() => Ok(Inputs { files: loader.files, warnings: found, ..inputs }),
@@ -92,6 +98,9 @@ struct Loader {
     shelf: BTreeMap<(String, Name), Vec<Shelved>>,
     found: Findings,
     files: BTreeMap<String, Vec<u8>>,
+    /// Neighbours that cannot be read: another drill's affair, unless a name is not found.
+    unread: Findings,
+    missing: bool,
 }
 
 #[derive(Clone)]
@@ -148,6 +157,9 @@ impl Loader {
         if let Some(catalogue) = &catalogue {
             self.found.diagnostics.extend(catalogue::checks::all(catalogue));
         }
+        if let Some((sandbox, _)) = &sandbox {
+            self.found.diagnostics.extend(sandbox::checks::all(sandbox));
+        }
         let surroundings = sandbox.as_ref().map(|(sandbox, _)| surroundings(&sandbox.spec));
         let scenario = Scenario { drill, catalogue, procedures, surroundings };
         self.found.diagnostics.extend(checks::all(&scenario));
@@ -194,8 +206,8 @@ impl Loader {
         }
     }
 
-    /// Everything that a name could mean: the files given, and the folder's. A neighbour that cannot be read is passed
-    /// over: it is another drill's affair.
+    /// Everything that a name could mean: the files given, and the folder's. A neighbour that cannot be read is noted: what it holds
+    /// may be what is missing.
     fn fill_shelf(&mut self, drill: &FilePath, more: &[PathBuf]) {
         for file in more {
             let bytes = self.note(bytes_of(file).map_err(|error| vec![error]));
@@ -214,12 +226,17 @@ impl Loader {
         }
         for file in yaml_files(&self.folder) {
             let given = more.iter().chain([&drill.to_owned()]).any(|given| same_file(given, &file));
-            let source = || Source::from_bytes(&file.display().to_string(), &bytes_of(&file).ok()?).ok();
-            if !given
-                && let Some(documents) =
-                    source().and_then(|source| document::documents(&Arc::new(source)).ok())
-            {
-                documents.into_iter().for_each(|document| self.shelve(document, &file));
+            if given {
+                continue;
+            }
+            let source =
+                bytes_of(&file).and_then(|bytes| Source::from_bytes(&file.display().to_string(), &bytes));
+            let documents = source.map(Arc::new).and_then(|source| {
+                document::documents(&source).inspect_err(|_| self.unread.sources.push(source.clone()))
+            });
+            match documents {
+                Ok(documents) => documents.into_iter().for_each(|document| self.shelve(document, &file)),
+                Err(error) => self.unread.diagnostics.push(error),
             }
         }
     }
@@ -232,7 +249,10 @@ impl Loader {
     fn shelved<T: Kind>(&mut self, name: &Name) -> Option<(Document<T>, PathBuf)> {
         let candidates = self.shelf.get(&(T::KIND.to_owned(), name.clone())).cloned().unwrap_or_default();
         match candidates.as_slice() {
-            [] => None,
+            [] => {
+                self.missing = true;
+                None
+            }
             [one] => {
                 if self.found.sources.iter().all(|source| source.path != one.document.source.path) {
                     self.found.sources.push(one.document.source.clone());

@@ -1,7 +1,7 @@
 //! `drillmaster ledger`: serves the canary workload, and controls the node that is served on this machine.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,8 +85,6 @@ pub enum NotRun {
     NoNode(u16, Broken),
     #[error("what answers on port {0} of this machine is no ledger: give the ledger's --port")]
     NotALedger(u16),
-    #[error("cannot print: {0}")]
-    Print(#[from] io::Error),
 }
 
 /// What a node answers to a command.
@@ -118,7 +116,7 @@ pub async fn run(args: Args) -> Result<u8, NotRun> {
         Command::SnapshotRestore => vec!["snapshot-restore".to_owned()],
     };
     let ran = asked(args.port, &argv).await?;
-    writeln!(io::stdout(), "{}", ran.stdout)?;
+    super::print(&format!("{}\n", ran.stdout));
     Ok(ran.code)
 }
 

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, and `exit` for what they return. The only room that prints.
 //!
-//! People read stderr; stdout is for what a program asked for. A display that cannot be written stops nothing.
+//! People read stderr; stdout is for what a program asked for. A display that cannot be written stops nothing. What is said may come
+//! from documents, clusters and journals, which are hostile (I15): only [`say`], [`print`] and [`print_json`] write it, and a
+//! terminal is steered by none of it; [`show`] writes diagnostics, which are plain already and have colours of ours.
 
 pub mod answer;
 pub mod exit;
@@ -15,6 +17,7 @@ pub mod rehearsal;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod signals;
 pub mod validate;
 pub mod verify;
 
@@ -25,6 +28,7 @@ use answer::Answer;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::document::Look;
+use crate::document::diagnostic::steers;
 
 /// Runs disaster recovery drills, measures the recovery time and data loss that really happened, and proves it.
 #[derive(Debug, Parser)]
@@ -64,14 +68,14 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
-        Command::Validate(arguments) => answered(validate::run(&arguments, look())),
+        Command::Validate(arguments) => validate::run(&arguments, look()),
         Command::Explain(arguments) => answered(explain::run(&arguments)),
         Command::New(arguments) => answered(new::run(&arguments)),
         Command::Schema(arguments) => answered(schema::run(&arguments)),
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Report(arguments) => match report::run(&arguments) {
             Ok(()) => exit::code(exit::MET),
-            Err(error) => failed(&error, exit::JOURNAL),
+            Err(error) => failed(&error, error.exit()),
         },
         Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => ledger(arguments),
@@ -93,7 +97,7 @@ fn verified(arguments: &verify::Verify) -> ExitCode {
     let (seen, code) = arguments.run();
     match (arguments.output, serde_json::to_string_pretty(&seen)) {
         (OutputFormat::Text, _) => print(&verify::text(&seen)),
-        (OutputFormat::Json, Ok(json)) => print(&format!("{json}\n")),
+        (OutputFormat::Json, Ok(json)) => print_json(&json),
         (OutputFormat::Json, Err(error)) => return failed(&error, exit::BUG),
     }
     exit::code(code)
@@ -125,12 +129,35 @@ fn look() -> Look {
     }
 }
 
-/// A line for people. One that cannot be written is no reason to stop a drill (I6).
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// Lines for people. One that cannot be written is no reason to stop a drill (I6).
+fn say(lines: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", steerless(lines));
 }
 
-/// Output for programs; whoever closed the pipe has read enough.
+/// Diagnostics for people.
+fn show(rendered: &str) {
+    let _ = writeln!(std::io::stderr(), "{rendered}");
+}
+
+/// Text on stdout; whoever closed the pipe has read enough.
 fn print(text: &str) {
+    let _ = std::io::stdout().write_all(steerless(text).as_bytes());
+}
+
+/// JSON on stdout. What could steer a terminal stands inside its texts, where it is escaped: that changes no value.
+fn print_json(json: &str) {
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.trim_end().chars() {
+        match c {
+            c if c == '\n' || !steers(c) => text.push(c),
+            c => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    text.push('\n');
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Lines without what could steer a terminal.
+fn steerless(lines: &str) -> String {
+    lines.chars().map(|c| if c != '\n' && steers(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::rehearsal::{self, Rehearsal};
-use super::{OutputFormat, exit, failed, inputs, look, print, say};
+use super::{OutputFormat, exit, failed, inputs, look, print, print_json, show};
 
 use crate::model::name::{Name, StepId};
 use crate::model::plan::{Action, Check, Plan, ProofBy, Step, Wait};
@@ -36,7 +36,7 @@ pub fn run(arguments: &Args) -> ExitCode {
     let inputs = match inputs::load(&arguments.drill, &arguments.files) {
         Ok(inputs) => inputs,
         Err(findings) => {
-            say(&findings.render(look()));
+            show(&findings.render(look()));
             return exit::code(exit::USAGE);
         }
     };
@@ -48,7 +48,7 @@ pub fn run(arguments: &Args) -> ExitCode {
         Ok(Rehearsal { plan, effects, .. }) => {
             match arguments.output {
                 OutputFormat::Text => print(&table(&plan, &effects)),
-                OutputFormat::Json => print(&format!("{:#}\n", json(&plan, &effects))),
+                OutputFormat::Json => print_json(&format!("{:#}", json(&plan, &effects))),
             }
             exit::code(exit::MET)
         }

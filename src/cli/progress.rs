@@ -1,11 +1,12 @@
 //! What a person sees while a drill runs: a live line on a terminal, plain lines otherwise. It only ever shows what is on disk.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration as StdDuration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::{say, steerless};
 use crate::engine::{Shown, Watcher};
 use crate::model::event::{Event, Outcome, What};
 use crate::model::name::{ProbeId, StepId, Vantage};
@@ -75,18 +76,15 @@ impl Display {
             },
         }
         if let Some(bar) = &self.bar {
-            bar.set_message(self.status(at));
+            bar.set_message(steerless(&self.status(at)));
             bar.tick();
         }
     }
 
     fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(line),
-            None => {
-                // A display that cannot be written is no reason to stop a drill (I6).
-                let _ = writeln!(std::io::stderr(), "{line}");
-            }
+            Some(bar) => bar.println(steerless(line)),
+            None => say(line),
         }
     }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tokio::sync::watch;
 
 use super::inputs::Inputs;
-use super::{exit, look, say};
+use super::{exit, look, say, show};
 use crate::document::{self, Diagnostic};
 use crate::engine::{self, Finished, Head, SharedSink, Watcher};
 use crate::inventory;
@@ -97,7 +97,7 @@ fn run_id(inputs: &Inputs, seed: u64, wall_unix_ns: i64) -> RunId {
 pub(super) fn refused(inputs: &Inputs, error: &RehearsalError) -> ExitCode {
     say(&format!("error: {error}"));
     if let RehearsalError::Plan(diagnostics) = error {
-        say(&document::render(diagnostics, inputs.warnings.sources.iter().map(AsRef::as_ref), look()));
+        show(&document::render(diagnostics, inputs.warnings.sources.iter().map(AsRef::as_ref), look()));
     }
     exit::code(exit::USAGE)
 }

@@ -3,16 +3,21 @@
 //! `run` writes the same files with [`write_all`]. A journal without an end is rendered as incomplete, and a rendering replaces the
 //! files of the one before it; the evidence itself is never touched.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use super::exit;
 use crate::journal;
 use crate::measure::measure;
 use crate::model::evidence::Evidence;
-use crate::report::{self, Format, RenderError, View};
+use crate::report::{self, Format, RenderError};
 use crate::runbook;
 use crate::verdict::{Judged, judge};
+
+/// The runbook's patch in the evidence folder.
+pub(super) const PATCH: &str = "runbook.patch";
 
 /// Render the report of a run again from its evidence folder.
 #[derive(Debug, clap::Args)]
@@ -37,16 +42,28 @@ pub enum ReportError {
     Read(#[from] journal::ReadError),
     #[error(transparent)]
     Render(#[from] RenderError),
-    #[error("{path} cannot be written: {why}; free some space or name another place with --output")]
+    #[error(
+        "{path} cannot be written: {why}: once there is room, `drillmaster report` makes it again from the evidence, or elsewhere with --format and --output"
+    )]
     Write { path: PathBuf, why: io::Error },
 }
 
-/// What was written, and what it says.
+impl ReportError {
+    /// What it means for a command that ends with it.
+    pub fn exit(&self) -> u8 {
+        match self {
+            ReportError::Read(_) | ReportError::Write { .. } => exit::JOURNAL,
+            ReportError::Render(_) => exit::BUG,
+        }
+    }
+}
+
+/// Everything that stands beside the evidence, a pure function of it (I1).
 #[derive(Debug)]
-pub struct Written {
-    pub files: Vec<PathBuf>,
+pub struct Rendered {
     pub judged: Judged,
-    pub view: View,
+    /// The text of each file, by its name in the evidence folder.
+    pub files: BTreeMap<&'static str, String>,
 }
 
 /// Runs the command.
@@ -65,45 +82,85 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     let view = report::view(&evidence, &measured, &judge(&evidence, &measured));
     let text = format.render(&view)?;
     match &arguments.output {
-        Some(path) => write(path, &text),
+        Some(path) => fs::write(path, &text).map_err(|why| ReportError::Write { path: path.to_owned(), why }),
         None => io::stdout()
             .write_all(text.as_bytes())
             .map_err(|why| ReportError::Write { path: "standard output".into(), why }),
     }
 }
 
-/// Writes every format, and the patch to the runbook, given by its path and its text, where it has one.
+/// Renders every format, and the patch to the runbook, given by its path and its text, where it has one.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// Where a template is wrong.
+pub fn rendered(evidence: &Evidence, runbook: Option<(&str, &str)>) -> Result<Rendered, RenderError> {
+    let measured = measure(evidence);
+    let judged = judge(evidence, &measured);
+    let view = report::view(evidence, &measured, &judged);
+    let mut files = BTreeMap::new();
+    for format in Format::ALL {
+        files.insert(format.file(), format.render(&view)?);
+    }
+    let patch = runbook.and_then(|(path, text)| runbook::patch(evidence, &measured, path, text));
+    files.extend(patch.map(|patch| (PATCH, patch)));
+    Ok(Rendered { judged, files })
+}
+
+/// Renders and writes everything.
+///
+/// # Errors
+/// Where a file cannot be made.
 pub fn write_all(
     dir: &Path,
     evidence: &Evidence,
     runbook: Option<(&str, &str)>,
-) -> Result<Written, ReportError> {
-    let measured = measure(evidence);
-    let judged = judge(evidence, &measured);
-    let view = report::view(evidence, &measured, &judged);
-    let mut files = Vec::new();
-    for format in Format::ALL {
-        let path = dir.join(format.file());
-        write(&path, &format.render(&view)?)?;
-        files.push(path);
-    }
-    if let Some(patch) = runbook.and_then(|(path, text)| runbook::patch(evidence, &measured, path, text)) {
-        let path = dir.join("runbook.patch");
-        write(&path, &patch)?;
-        files.push(path);
-    }
-    Ok(Written { files, judged, view })
+) -> Result<Rendered, ReportError> {
+    let rendered = rendered(evidence, runbook)?;
+    rendered.write(dir)?;
+    Ok(rendered)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), ReportError> {
-    fs::write(path, text).map_err(|why| ReportError::Write { path: path.to_owned(), why })
+impl Rendered {
+    /// Writes every file that can be written.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn write(&self, dir: &Path) -> Result<(), ReportError> {
+        let all = self.files.iter().map(|(name, text)| {
+            let path = dir.join(name);
+            replace(&path, text).map_err(|why| ReportError::Write { path, why })
+        });
+        all.fold(Ok(()), Result::and)
+    }
+
+    /// A format's text.
+    pub fn text(&self, format: Format) -> &str {
+        self.files.get(format.file()).map_or("", String::as_str)
+    }
+}
+
+/// Puts a file in the place of another as a whole: one that cannot be written leaves what was there, and never a part of itself. What
+/// stands there is hostile and may be a link, which is not followed.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    // One that is left of a run that died; or there is none.
+    let _ = fs::remove_file(&part);
+    let put = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    put().inspect_err(|_| {
+        // Nothing of it stays; where even that fails, its name says what it is.
+        let _ = fs::remove_file(&part);
+    })
 }
 
 /// The runbook as the run read it, where it stands among the run's inputs; a path that leaves them is ignored.
-fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
+pub(super) fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
     let path = evidence.header()?.plan.runbook.as_ref()?;
     let inside =
         Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

@@ -1,6 +1,5 @@
 //! `drillmaster run DRILL`: rehearse a drill in simulated regions, and write its evidence and reports.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +9,20 @@ use tokio::sync::watch;
 
 use super::inputs::{self, Inputs};
 use super::rehearsal::{self, Rehearsal, runtime};
-use super::report::{Written, write_all};
-use super::{OutputFormat, exit, failed, look, progress, say};
+use super::report::{ReportError, rendered};
+use super::signals::interruptions;
+use super::{OutputFormat, exit, failed, look, print_json, progress, say, show};
 use crate::engine::Finished;
 use crate::journal::{self, Writer};
 use crate::model::event::Ended;
-use crate::verdict::Judgement;
+use crate::report::Format;
+use crate::verdict::{Judged, Judgement};
 
 /// Rehearse a drill: simulate its regions, break them, recover, measure, heal, and write a readiness report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: drillmaster run scenarios/checkout-region-failover.yaml --seed 7
 
-Exit codes: 0 met, 10 missed, 11 not shown, 12 invalid, 13 journal, 14 not healed, 15 refused, 130 interrupted.")]
+Exit codes: 0 met, 10 missed, 11 not shown, 12 invalid, 13 evidence or reports not written, 14 not healed, 15 refused, 130 interrupted.")]
 pub struct Run {
     /// The drill's file; what it refers to is found in its folder.
     pub drill: PathBuf,
@@ -50,22 +51,26 @@ pub fn run(arguments: &Run) -> ExitCode {
     let inputs = match inputs::load(&arguments.drill, &arguments.files) {
         Ok(inputs) => inputs,
         Err(findings) => {
-            say(&findings.render(look()));
+            show(&findings.render(look()));
             return exit::code(exit::USAGE);
         }
     };
     if !inputs.warnings.diagnostics.is_empty() {
-        say(&inputs.warnings.render(look()));
+        show(&inputs.warnings.render(look()));
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error, exit::BUG),
-    };
-    runtime.block_on(rehearse(arguments, &inputs, seed))
+    match (interruptions(), runtime()) {
+        (Ok(interrupted), Ok(runtime)) => runtime.block_on(rehearse(arguments, &inputs, seed, interrupted)),
+        (Err(error), _) | (_, Err(error)) => failed(&error, exit::BUG),
+    }
 }
 
-async fn rehearse(arguments: &Run, inputs: &Inputs, seed: u64) -> ExitCode {
+async fn rehearse(
+    arguments: &Run,
+    inputs: &Inputs,
+    seed: u64,
+    interrupted: watch::Receiver<bool>,
+) -> ExitCode {
     let wall = arguments.at.timestamp_nanos_opt().unwrap_or_default();
     let rehearsal = match Rehearsal::prepare(inputs, seed, wall).await {
         Ok(rehearsal) => rehearsal,
@@ -88,7 +93,7 @@ async fn rehearse(arguments: &Run, inputs: &Inputs, seed: u64) -> ExitCode {
         "rehearsal of {drill}, seed {seed}: simulated regions, virtual time; it never counts as a drill"
     ));
     let watcher = progress::watcher(&rehearsal.plan, arguments.quiet);
-    let finished = rehearsal.run(writer.clone(), watcher, interrupts()).await;
+    let finished = rehearsal.run(writer.clone(), watcher, interrupted).await;
     let head = writer.lock().unwrap_or_else(PoisonError::into_inner).head().clone();
     conclude(arguments, inputs, &folder, &finished, head.as_str())
 }
@@ -102,81 +107,51 @@ fn written_inputs(folder: &Path, inputs: &Inputs) -> Result<Writer, journal::Jou
     Ok(writer)
 }
 
-/// Turns true at Ctrl-C; a second one ends the process as the shell would. Signals have a thread and an event queue of their own: the
-/// runtime of virtual time would ask the operating system for events at each step of its clock.
-fn interrupts() -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    std::thread::spawn(move || {
-        // Without a signal handler nothing interrupts.
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-        runtime.block_on(async {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                say("interrupted: aborting and healing; a second Ctrl-C would leave what the drill broke");
-                // Nobody listens where the run is over.
-                let _ = sender.send(true);
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(i32::from(exit::INTERRUPTED));
-                }
-            }
-        });
-    });
-    receiver
-}
-
-/// Measures, judges, reports, and says how it went.
+/// Measures, judges, reports, and says how it went: what is left and the verdict in any case, whatever cannot be written.
 fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished, head: &str) -> ExitCode {
-    let evidence = match journal::read(folder) {
-        Ok(evidence) => evidence,
+    let runbook = inputs.runbook.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+    let made = journal::read(folder)
+        .map_err(ReportError::from)
+        .and_then(|evidence| Ok(rendered(&evidence, runbook)?));
+    say(&summary(finished, made.as_ref().ok().map(|made| &made.judged), folder, head));
+    if let (OutputFormat::Json, Ok(made)) = (arguments.output, &made) {
+        print_json(made.text(Format::Json));
+    }
+    exit::code(match made.and_then(|made| made.write(folder).map(|()| made.judged.overall)) {
+        Ok(overall) => exit::of_run(finished, overall),
         Err(error) => {
             say(&format!("error: {error}"));
-            return exit::code(if finished.outstanding.is_empty() {
-                exit::JOURNAL
-            } else {
-                exit::NOT_HEALED
-            });
+            exit::without_reports(finished, error.exit())
         }
-    };
-    let runbook = inputs.runbook.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
-    let written = match write_all(folder, &evidence, runbook) {
-        Ok(written) => written,
-        Err(error) => return failed(&error, exit::BUG),
-    };
-    summarise(finished, &written, folder, head);
-    if arguments.output == OutputFormat::Json {
-        match std::fs::read_to_string(folder.join("result.json")) {
-            Ok(text) => super::print(&text),
-            Err(error) => return failed(&error, exit::BUG),
-        }
-    }
-    exit::code(exit::of_run(finished, written.judged.overall))
+    })
 }
 
-fn summarise(finished: &Finished, written: &Written, folder: &Path, head: &str) {
+/// What a person reads at the end; `judged` is missing where the evidence cannot be read.
+fn summary(finished: &Finished, judged: Option<&Judged>, folder: &Path, head: &str) -> String {
+    let mut lines = Vec::new();
     match &finished.how {
         Ended::Completed => {}
-        Ended::Refused { guard, why } => say(&format!("refused by the guard {guard}: {why}")),
-        Ended::Aborted { why } => say(&format!("aborted: {why}")),
-        Ended::Crashed { why } => say(&format!("stopped by {why}; please report it with its journal")),
-        Ended::Interrupted => say("interrupted"),
+        Ended::Refused { guard, why } => lines.push(format!("refused by the guard {guard}: {why}")),
+        Ended::Aborted { why } => lines.push(format!("aborted: {why}")),
+        Ended::Crashed { why } => {
+            lines.push(format!("stopped by {why}; please report it with its journal"));
+        }
+        Ended::Interrupted => lines.push("interrupted".to_owned()),
     }
     if let Some(why) = &finished.journal {
-        say(&format!("the journal is incomplete: {why}"));
+        lines.push(format!("the journal is incomplete: {why}"));
     }
-    let mut stderr = std::io::stderr().lock();
-    // A display that cannot be written is no reason to fail (I6).
-    let _ = writeln!(stderr);
-    for judgement in &written.judged.objectives {
-        let _ = writeln!(stderr, "  {}", line(judgement));
+    lines.push(String::new());
+    if let Some(judged) = judged {
+        lines.extend(judged.objectives.iter().map(|judgement| format!("  {}", line(judgement))));
+        lines.extend(judged.invalid.iter().map(|why| format!("  the run is invalid: {why}")));
     }
-    if let Some(why) = &written.judged.invalid {
-        let _ = writeln!(stderr, "  the run is invalid: {why}");
-    }
-    for left in &finished.outstanding {
-        let _ = writeln!(stderr, "  left: {} ({})", left.what, left.advice);
-    }
-    let _ = writeln!(stderr, "\n  verdict: {}", written.judged.overall);
-    let _ = writeln!(stderr, "  report:  {}", folder.join("report.html").display());
-    let _ = writeln!(stderr, "  head:    {head}");
+    lines.extend(finished.outstanding.iter().map(|left| format!("  left: {} ({})", left.what, left.advice)));
+    let verdict = judged.map_or("none on record".to_owned(), |judged| judged.overall.to_string());
+    lines.push(format!("\n  verdict: {verdict}"));
+    lines.push(format!("  report:  {}", folder.join(Format::Html.file()).display()));
+    lines.push(format!("  head:    {head}"));
+    lines.join("\n")
 }
 
 /// `checkout rta  met (pre-warned)  …`
@@ -187,4 +162,24 @@ fn line(judgement: &Judgement) -> String {
         false => judgement.verdict.to_string(),
     };
     format!("{:<12} {:<10} {:<18} {}", objective.service, objective.kind, verdict, judgement.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Outstanding;
+
+    #[test]
+    fn what_is_left_is_said_even_where_no_evidence_can_be_read() {
+        let left = Outstanding { effect: None, what: "east is fenced".into(), advice: "run heal".into() };
+        let journal = Some("no space left".to_owned());
+        let finished = Finished { how: Ended::Completed, outstanding: vec![left], journal };
+        let said = summary(&finished, None, Path::new("reports/x"), "5f2c");
+        for part in ["left: east is fenced (run heal)", "no space left", "verdict: none on record", "5f2c"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(exit::without_reports(&finished, exit::JOURNAL), exit::NOT_HEALED);
+        let healed = Finished { outstanding: vec![], ..finished };
+        assert_eq!(exit::without_reports(&healed, exit::JOURNAL), exit::JOURNAL);
+    }
 }

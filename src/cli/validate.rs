@@ -1,13 +1,14 @@
 //! `drillmaster validate`: every error of some documents at once; it changes nothing, ever.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::{OutputFormat, exit, print, print_json, show};
 use crate::catalogue::{self, ServiceCatalogue};
-use crate::cli::answer::Answer;
 use crate::cli::inputs::{self, Findings, KINDS};
 use crate::document::{self, Diagnostic, Kind, Look, Source, Untyped, ordered};
-use crate::sandbox::spec::SandboxSpec;
+use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::{Drill, Procedure};
 
 /// Check documents: their shape, the names that they use, and what they mean together.
@@ -20,20 +21,36 @@ pub struct Args {
     /// More files to look for documents that a drill names, besides its folder.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub more: Vec<PathBuf>,
+    /// What people read, or every diagnostic with its place as JSON.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
-pub fn run(args: &Args, look: Look) -> Answer {
-    let (mut text, mut refused) = (String::new(), false);
-    for file in &args.files {
-        let found = check(file, &args.more);
-        text.push_str(&found.render(look));
-        if found.refused() {
-            refused = true;
-        } else {
-            text.push_str(&format!("{}: valid\n", file.display()));
+/// Runs the command: 0 where all of them are valid, 2 where one is refused.
+pub fn run(arguments: &Args, look: Look) -> ExitCode {
+    let found: Vec<(&Path, Findings)> =
+        arguments.files.iter().map(|file| (file.as_path(), check(file, &arguments.more))).collect();
+    let valid = found.iter().all(|(_, found)| !found.refused());
+    match arguments.output {
+        OutputFormat::Json => print_json(&json(&found, valid)),
+        OutputFormat::Text => {
+            for (file, found) in &found {
+                if !found.diagnostics.is_empty() {
+                    show(found.render(look).trim_end());
+                }
+                if !found.refused() {
+                    print(&format!("{}: valid\n", file.display()));
+                }
+            }
         }
     }
-    if refused { Answer::Refused(text) } else { Answer::Said(text) }
+    exit::code(if valid { exit::MET } else { exit::USAGE })
+}
+
+/// `{"valid": false, "diagnostics": [{"severity": "error", "message": …, "file": …, "line": …, "column": …, "bytes": …, "help": …}]}`
+fn json(found: &[(&Path, Findings)], valid: bool) -> String {
+    let diagnostics: Vec<&Diagnostic> = found.iter().flat_map(|(_, found)| &found.diagnostics).collect();
+    format!("{:#}", serde_json::json!({"valid": valid, "diagnostics": diagnostics}))
 }
 
 /// Everything that is wrong with the documents of a file.
@@ -75,7 +92,10 @@ fn alone(document: &Untyped) -> Vec<Diagnostic> {
             Ok(catalogue) => catalogue::checks::all(&catalogue),
             Err(errors) => errors,
         },
-        SandboxSpec::KIND => document.typed::<SandboxSpec>().err().unwrap_or_default(),
+        SandboxSpec::KIND => match document.typed::<SandboxSpec>() {
+            Ok(sandbox) => sandbox::checks::all(&sandbox),
+            Err(errors) => errors,
+        },
         Procedure::KIND => document.typed::<Procedure>().err().unwrap_or_default(),
         _ => document.unknown_kind(&KINDS),
     }

@@ -5,6 +5,7 @@
 //! which exactly one key must stand. Rejected: a general validator, whose words (`oneOf` failed) help nobody.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use regex::Regex;
@@ -349,9 +350,13 @@ impl Checker<'_> {
     fn string(&mut self, node: &Node, text: &str, view: &View<'_>) {
         let rule = view.layers.iter().find(|layer| layer.contains_key("pattern"));
         let described = || rule?.get("description")?.as_str().map(first_sentence);
-        let said = match view.name {
-            Some("Duration") => text.parse::<Duration>().err().map(|error| error.to_string()),
-            Some("Share") => text.parse::<Share>().err(),
+        let shown: String = text.chars().take(60).collect();
+        let said = match (view.name, view.text("format")) {
+            (Some("Duration"), _) => text.parse::<Duration>().err().map(|error| error.to_string()),
+            (Some("Share"), _) => text.parse::<Share>().err(),
+            (_, Some("ipv4")) if text.parse::<Ipv4Addr>().is_err() => {
+                Some(format!("`{shown}` is not an IPv4 address: write it like `203.0.113.10`"))
+            }
             _ => None,
         };
         if let Some(message) = said {
@@ -360,7 +365,6 @@ impl Checker<'_> {
         }
         let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
         if view.text("pattern").is_some_and(|pattern| !matches(pattern)) {
-            let shown: String = text.chars().take(60).collect();
             self.error(node.bytes.clone(), format!("`{shown}` is not {}", view.wants()), described());
         }
     }

@@ -120,7 +120,10 @@ impl Bound {
         }
         let bound = What::Rows { file: RowFilePath(file.clone()), from, count, sha256: sha256.clone() };
         if block.close(file) != bound {
-            let what = format!("the {count} rows from here on are not those that the journal binds");
+            // The digest is of the block as a whole; no record says which of its rows it is.
+            let last = first + count.saturating_sub(1);
+            let what =
+                format!("one of the rows on lines {first} to {last} is not the one that the journal binds");
             return Err(BadRows { line: Some(first), what });
         }
         Ok(())
@@ -134,9 +137,8 @@ impl Bound {
                 let path = format!("{name}/{path}");
                 let file = RowFile::from_path(&path);
                 let place = file.as_ref().and_then(|file| self.places.get(file)).copied().unwrap_or_default();
-                let header = file.as_ref().map_or(0, |file| file.header().len() as u64 + 1);
                 let size = fs::symlink_metadata(folder.join(&path)).map_or(0, |about| about.len());
-                if size > place.bytes.max(header) || file.is_none() {
+                if place.rows == 0 || size > place.bytes {
                     let what = match place.rows {
                         0 => "no event binds it".to_owned(),
                         rows => format!("what follows row {rows} is bound by no event"),

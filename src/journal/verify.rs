@@ -1,7 +1,8 @@
 //! Whether an evidence folder is consistent and complete; streaming, in memory that does not grow with the run.
 //!
-//! It proves that nothing was changed *within* the folder. That the folder is the one which the run wrote, and that no events
-//! after the run's end were cut off, nobody can prove from the folder alone: for that, the head that the writer printed.
+//! It proves that the folder agrees with itself. That it is the one which the run wrote (whoever can write it can make a whole chain
+//! anew), and that no events after the run's end were cut off, nobody can prove from the folder alone: for that, the head that the
+//! writer printed. What was made from the evidence is compared where it can be made again, in `cli`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

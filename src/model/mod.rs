@@ -16,6 +16,7 @@
 //! dns       which object holds a name's record
 //! rollout   changes of a workload, and how far they are
 //! workload  how documents point at what runs
+//! url       what can be asked, taken apart
 //! ```
 
 pub mod canary;
@@ -32,4 +33,5 @@ pub mod sample;
 pub mod scene;
 pub mod target;
 pub mod time;
+pub mod url;
 pub mod workload;

@@ -151,3 +151,63 @@ fn every_anchor_that_a_shipped_drill_names_stands_in_its_runbook() {
     }
     assert!(named > 20, "{named}");
 }
+
+/// Without one, the patch would append a section beside the one that is there, and list that as never exercised.
+#[test]
+fn every_step_of_a_shipped_drill_that_a_runbook_ought_to_describe_names_its_section() {
+    use crate::scenario::{Action, Drill};
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut seen = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let source = std::sync::Arc::new(crate::document::Source::new("drill.yaml", &text));
+        for drill in crate::document::read::<Drill>(&source).unwrap() {
+            for (_, step) in drill.spec.all_steps() {
+                let described = matches!(
+                    step.action,
+                    Action::Recover(_) | Action::Declare(_) | Action::Task(_) | Action::Notify(_)
+                );
+                assert!(!described || step.runbook.is_some(), "{}: {}", path.display(), step.id);
+                seen += usize::from(described);
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn a_second_pass_through_a_section_is_compared_by_itself() {
+    let mut evidence = example::evidence();
+    if let What::RunStarted { plan, .. } = &mut evidence.events[0].what {
+        for step in &mut plan.steps {
+            step.runbook =
+                matches!(step.id.as_str(), "promote-west" | "traffic-west").then(|| "#switch".to_owned());
+            step.stage = if step.id.as_str() == "traffic-west" { Stage::Failback } else { step.stage };
+        }
+    }
+    let stated = |time: &str| patched(&evidence, &format!("# R\n\n## Switch\n\nTime: {time}\n")).0;
+    assert!(
+        stated("40s").contains("promote-west 21.3s, traffic-west 37.5s, within the stated 40s"),
+        "{}",
+        stated("40s")
+    );
+    assert!(stated("30s").contains("over the stated 30s"), "{}", stated("30s"));
+}
+
+#[test]
+fn a_section_whose_step_failed_was_exercised_and_gets_no_time() {
+    let mut measured = example::measured();
+    for went in &mut measured.steps {
+        went.outcome = Some(Outcome::Failed { why: "refused".into() });
+    }
+    let text = "# R\n\n## Promote the database\n\n- Time: 20s\n\n## Tell customers\n\n- Time: 1m\n";
+    let said = super::patch(&example::evidence(), &measured, PATH, text);
+    assert!(said.is_none(), "nothing to note: {said:?}");
+    for went in &mut measured.steps {
+        let ok = went.step.as_str() != "promote-west";
+        went.outcome = Some(if ok { Outcome::Ok } else { Outcome::Failed { why: "refused".into() } });
+    }
+    let said = super::patch(&example::evidence(), &measured, PATH, text).unwrap();
+    assert!(said.contains("#tell-customers") && !said.contains("#promote-the-database"), "{said}");
+}

@@ -24,7 +24,7 @@ use super::stand_in::{HttpStandIn, Pods, Storages, follow};
 use super::state::{Pool, RegionState, Settings};
 use super::store::Store;
 use super::truth::Truth;
-use super::{api, manifests};
+use super::{api, checks, manifests};
 use crate::model::effect::Resource;
 use crate::model::name::{Region, Role, Vantage};
 use crate::model::time::{At, Duration};
@@ -35,9 +35,6 @@ const SETTLE: Duration = Duration::from_secs(120);
 
 /// How many changes a watch, or the network, can be behind.
 const REMEMBERED: usize = 10_000;
-
-/// The longest prefix of a region's range: below it there are too few addresses for pods, services and nodes.
-const SMALLEST: u8 = 20;
 
 /// Where the vantage outside sends from (TEST-NET-2, RFC 5737).
 const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -81,7 +78,9 @@ impl Sandbox {
         wall_unix_ns: i64,
         absent: &[Role],
     ) -> Result<Sandbox, SandboxError> {
-        check(spec).map_err(SandboxError::Spec)?;
+        if let Some(wrong) = checks::wrong(spec).into_iter().next() {
+            return Err(SandboxError::Spec(format!("{}: {}", wrong.path, wrong.message)));
+        }
         fastrand::seed(seed);
         let mut random = fastrand::Rng::with_seed(seed);
         let clock = Clock::new(Instant::now() + SETTLE.std(), wall_unix_ns);
@@ -118,9 +117,6 @@ impl Sandbox {
             vantages: sources.iter().map(|(vantage, source)| (vantage.clone(), source.address)).collect(),
             hosts: spec.hosts.iter().map(|host| (host.host.clone(), host.address)).collect(),
         };
-        if let Some(missing) = stage.missing(&spec.happenings) {
-            return Err(SandboxError::Spec(format!("a happening names {missing}, which there is not")));
-        }
         stage.play(&spec.happenings, &mut tasks);
         let alerts = Alerting::start(&spec.alerts, &vantages, clock).map_err(SandboxError::Spec)?;
         let world = World {
@@ -167,52 +163,6 @@ impl Drop for Sandbox {
             pods.crash(|_| true);
         }
     }
-}
-
-/// What no type can say about a spec.
-fn check(spec: &SandboxSpec) -> Result<(), String> {
-    for (index, region) in spec.regions.iter().enumerate() {
-        if region.name.as_str() == OUTSIDE {
-            return Err("no region can be called outside".into());
-        }
-        if region.addresses.prefix > SMALLEST {
-            return Err(format!(
-                "region {}: a prefix longer than /{SMALLEST} holds too few addresses",
-                region.name
-            ));
-        }
-        if region.nodes.is_empty() {
-            return Err(format!("region {} has no nodes", region.name));
-        }
-        for other in &spec.regions[..index] {
-            if other.name == region.name {
-                return Err(format!("two regions are called {}", region.name));
-            }
-            if other.addresses.overlaps(&region.addresses) {
-                return Err(format!("regions {} and {} share addresses", other.name, region.name));
-            }
-        }
-    }
-    let is_place =
-        |place: &str| place == OUTSIDE || spec.regions.iter().any(|region| region.name.as_str() == place);
-    for place in spec.links.iter().flat_map(|link| &link.between) {
-        if !is_place(place.as_str()) {
-            return Err(format!("a link names {place}, which is neither a region nor {OUTSIDE}"));
-        }
-    }
-    for host in &spec.hosts {
-        if spec.regions.iter().any(|region| region.addresses.holds(host.address.into())) {
-            return Err(format!("host {} has an address of a region", host.host));
-        }
-    }
-    let times = spec.links.iter().map(|link| link.latency);
-    let times =
-        times.chain(spec.people.iter().flat_map(|person| [person.answers.after, person.answers.jitter]));
-    let rules = spec.alerts.iter().flat_map(|rule| [rule.every, rule.fails_for, rule.notifies_after]);
-    if times.chain(rules).any(|time| time.subsec_nanos() % 1_000_000 != 0) {
-        return Err("a duration has a part smaller than a millisecond".into());
-    }
-    Ok(())
 }
 
 /// A region's range: half for pods, a quarter for services inside, an eighth for services outside, the rest for machines.

@@ -29,27 +29,6 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// What a spec's happenings name that there is not; `None` where all is there.
-    pub fn missing(&self, happenings: &[Happening]) -> Option<String> {
-        happenings.iter().find_map(|happening| {
-            let region = |name: &Region| (!self.regions.contains_key(name)).then(|| format!("region {name}"));
-            match &happening.what {
-                Happens::Delete(target) | Happens::Crash(target) | Happens::Patch { target, .. } => {
-                    region(&target.region)
-                }
-                Happens::NodeDown { region: name, .. } | Happens::ApiDown { region: name, .. } => {
-                    region(name)
-                }
-                Happens::CutOff { vantage, .. } => {
-                    (!self.vantages.contains_key(vantage)).then(|| format!("vantage {vantage}"))
-                }
-                Happens::HostDown { host, .. } => {
-                    (!self.hosts.contains_key(host)).then(|| format!("host {host}"))
-                }
-            }
-        })
-    }
-
     /// Lets each happen at its time.
     pub fn play(&self, happenings: &[Happening], tasks: &mut JoinSet<()>) {
         for Happening { at, what } in happenings.iter().cloned() {

@@ -10,6 +10,7 @@
 pub mod alerting;
 pub mod api;
 pub mod assembly;
+pub mod checks;
 pub mod clock;
 pub mod commands;
 pub mod control;

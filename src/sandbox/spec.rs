@@ -258,14 +258,19 @@ impl fmt::Display for Network {
 }
 
 impl FromStr for Network {
-    type Err = &'static str;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let not = "a range of addresses is written like `10.1.0.0/16`";
-        let (address, prefix) = text.split_once('/').ok_or(not)?;
-        let network =
-            Network { address: address.parse().map_err(|_| not)?, prefix: prefix.parse().map_err(|_| not)? };
-        if network.prefix > 32 { Err(not) } else { Ok(network) }
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/');
+        parts
+            .and_then(|(address, prefix)| {
+                Some(Network { address: address.parse().ok()?, prefix: prefix.parse().ok()? })
+            })
+            .filter(|network| network.prefix <= 32)
+            .ok_or_else(|| {
+                let short: String = text.chars().take(20).collect();
+                format!("`{short}` is not a range of addresses: write it like `10.1.0.0/16`")
+            })
     }
 }
 

@@ -1,7 +1,8 @@
 //! If every step takes as long as it may: is the service back within its RTO, and the drill over within its limit?
 //!
 //! Budgets are compared with the RTO, from the origin that counts; steps without one are left out, so this errs towards
-//! silence. Steps in parallel take as long as the longest.
+//! silence. Steps in parallel take as long as the longest. What is waited for beside the steps, the steady state and one answer, fits
+//! into the limit as well.
 
 use crate::document::{Diagnostic, Path};
 use crate::model::plan::{Stage, Wait};
@@ -12,6 +13,7 @@ use crate::scenario::{Action, Scenario, Step};
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut found = over_rto(scenario);
     found.extend(over_limit(scenario));
+    found.extend(waits_over_limit(scenario));
     found
 }
 
@@ -58,6 +60,28 @@ fn over_limit(scenario: &Scenario) -> Vec<Diagnostic> {
     }
     let message = format!("the steps' timeouts add up to {longest}, over `maxDuration`");
     vec![drill.text.error(&path, message).help("shorten timeouts, or allow a longer run")]
+}
+
+/// The steady state, and the timeouts of single probes and writes: each alone.
+fn waits_over_limit(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let spec = &drill.spec;
+    let steady =
+        (Path::spec().then("steadyState").then("for"), spec.steady_state.lasting, "the steady state");
+    let probes = spec.probes.iter().enumerate().map(|(index, probe)| {
+        (Path::spec().then("probes").then(index).then("timeout"), probe.timeout, "one answer of the probe")
+    });
+    let ledger = spec.workload.ledger.iter().map(|ledger| {
+        (Path::spec().then("workload").then("ledger").then("timeout"), ledger.timeout, "one write's answer")
+    });
+    let most = spec.limits.max_duration;
+    let over = std::iter::once(steady).chain(probes).chain(ledger);
+    let over = over.filter(|(_, time, _)| *time > most && most > Duration::ZERO);
+    let said = over.map(|(path, time, what)| {
+        let message = format!("{what} may take {time}, longer than the whole run: `maxDuration` is {most}");
+        drill.text.error(&path, message).help("shorten it, or allow a longer run")
+    });
+    said.collect()
 }
 
 fn total(scenario: &Scenario, stages: &[Stage], of: &dyn Fn(&Step) -> Option<Duration>) -> Duration {

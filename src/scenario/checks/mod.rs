@@ -20,6 +20,7 @@ pub mod unknown_role;
 pub mod unknown_service;
 pub mod unknown_step;
 pub mod unproven_fault;
+pub mod wrong_url;
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     unknown_service::check,
     unknown_step::check,
     unproven_fault::check,
+    wrong_url::check,
 ];
 
 /// Everything that is wrong with a scenario whose documents have the right shape.

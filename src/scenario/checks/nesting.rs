@@ -1,4 +1,4 @@
-//! `parallel` holds no `parallel`, and a procedure no `procedure`: what runs when stays readable.
+//! `parallel` holds steps, but no `parallel`, and a procedure no `procedure`: what runs when stays readable.
 
 use super::steps;
 use crate::document::{Diagnostic, Path, Text};
@@ -8,6 +8,11 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for placed in steps(scenario) {
         if let Action::Parallel(steps) = &placed.step.action {
+            if steps.is_empty() {
+                let place = placed.text.place_of_key(&placed.action());
+                let nothing = Diagnostic::error("nothing is to be done at once here", Some(place));
+                found.push(nothing.help("list the steps, or remove this one"));
+            }
             inner(steps, &placed.action(), placed.text, "parallel", &mut found);
         }
     }

@@ -1,4 +1,4 @@
-//! A step touches only the namespaces that the drill's limits name.
+//! A step touches only the namespaces that the drill's limits name, and where it takes a list of them, at least one.
 
 use super::{steps, texts};
 use crate::document::{Diagnostic, Path};
@@ -13,6 +13,13 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         let mut named: Vec<(Path, &str)> = Vec::new();
         if let Some(namespace) = parameters["namespace"].as_str() {
             named.push((path.then("namespace"), namespace));
+        }
+        if parameters["namespaces"].as_array().is_some_and(Vec::is_empty) {
+            let place = placed.text.place_of_key(&path.then("namespaces"));
+            found.push(
+                Diagnostic::error("no namespace is named, so that nothing would happen", Some(place))
+                    .help("name at least one of `limits.namespaces`"),
+            );
         }
         for (index, namespace) in parameters["namespaces"].as_array().into_iter().flatten().enumerate() {
             named

@@ -49,6 +49,7 @@ impl Instrument {
         let mut tasks = JoinSet::new();
         let start = world.clock.now().plus(FIRST_AFTER);
         let ranges: Arc<[_]> = world.addresses.clone().into();
+        let regions: Arc<[_]> = plan.regions.clone().into();
         for probe in &plan.probes {
             for vantage in &probe.from {
                 let Some(net) = world.vantages.get(vantage) else { continue };
@@ -58,6 +59,7 @@ impl Instrument {
                     net: net.clone(),
                     clock: world.clock.clone(),
                     ranges: ranges.clone(),
+                    regions: regions.clone(),
                     start,
                 };
                 let probing = prober::run(probe_run, out.clone(), stopped.clone());

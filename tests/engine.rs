@@ -65,6 +65,10 @@ impl Sink for Full {
         self.memory.row(at, file, row)
     }
 
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.memory.flush()
+    }
+
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
         self.memory.bind(at)
     }

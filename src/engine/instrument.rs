@@ -88,7 +88,7 @@ impl Instrument {
             Observation::Sample { probe, vantage, sample } => {
                 self.recorder.row(&RowFile::Probe(probe.clone(), vantage.clone()), &sample)?;
                 if let Some(up) = self.live.sample(&probe, &vantage, &sample) {
-                    self.recorder.show(Shown::Turned { probe: &probe, vantage: &vantage, up });
+                    self.recorder.turned(&probe, &vantage, up)?;
                 }
             }
             Observation::Write { store, write } => {

@@ -15,7 +15,7 @@ use crate::world::Clock;
 /// Where the evidence goes; the caller keeps its own handle.
 pub type SharedSink = Arc<Mutex<dyn Sink + Send>>;
 
-/// Something for a live display; it is on disk already (I6).
+/// Something for a live display; what is shown of a probe or an event is on disk already (I6).
 #[derive(Debug, Clone, Copy)]
 pub enum Shown<'a> {
     /// An event.
@@ -105,7 +105,16 @@ impl Recorder {
         self.or_broken(inner, written)
     }
 
-    /// Shows something that is on disk.
+    /// Shows that a probe turned, once its rows are on disk.
+    pub(super) fn turned(&self, probe: &ProbeId, vantage: &Vantage, up: bool) -> Result<(), SinkError> {
+        let inner = self.inner();
+        let written = if inner.broken.is_some() { Ok(()) } else { lock(&inner.sink).flush() };
+        self.or_broken(inner, written)?;
+        self.show(Shown::Turned { probe, vantage, up });
+        Ok(())
+    }
+
+    /// Shows something that is on disk, or that the evidence does not hold.
     pub(super) fn show(&self, shown: Shown<'_>) {
         let at = self.clock.now();
         (self.inner().watcher)(at, shown);

@@ -151,6 +151,10 @@ impl Sink for Pen {
 pub fn nobody_watches() -> Watcher {
     Box::new(|_, _| {})
 }
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.memory.flush()
+    }
+
 
 pub fn never_interrupted() -> watch::Receiver<bool> {
     watch::channel(false).1

@@ -275,7 +275,7 @@ impl Engine {
         let ran = crate::inventory::exec(client, &exec.at, exec.container.as_ref(), argv);
         match tokio::time::timeout(EXEC_ENDS_WITHIN.std(), ran).await {
             Ok(Ok(ran)) if ran.code == 0 => Outcome::Ok,
-            Ok(Ok(ran)) => Outcome::failed(format!("exit status {}: {}", ran.code, first_line(&ran.stdout))),
+            Ok(Ok(ran)) => Outcome::failed(format!("exit status {}: {}", ran.code, said(&ran.stdout))),
             Ok(Err(error)) => Outcome::unknown(error),
             Err(_) => Outcome::unknown(format!("no end within {EXEC_ENDS_WITHIN}")),
         }
@@ -444,3 +444,9 @@ fn as_new(mut object: Value) -> Value {
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
+/// What a command said went wrong: the `error` of the object that it printed, else its first line.
+fn said(printed: &str) -> String {
+    let object = serde_json::from_str::<Value>(printed).unwrap_or_default();
+    first_line(object["error"].as_str().unwrap_or(printed))
+}
+

@@ -43,6 +43,7 @@ use crate::model::time::{At, Duration};
 use crate::world::World;
 use instrument::Instrument;
 use live::Live;
+use crate::model::target::ObjectiveKind;
 use recorder::Recorder;
 
 /// What the first event says of a run, beside its plan.
@@ -87,7 +88,8 @@ impl From<SinkError> for Stop {
 /// Longest wait for the steady state, in multiples of its own length, and at least a minute.
 const STEADY_TRIES: u32 = 5;
 
-/// Longest wait for the services to be restored once the last recovery step is done: DNS caches may take their time.
+/// Shortest patience for the services to be restored once the last recovery step is done: DNS caches may take their time. Whoever promises
+/// a longer recovery gets as long.
 const RESTORED_WITHIN: Duration = Duration::from_secs(900);
 
 /// How long a ledger may take to be read back until stable.
@@ -360,9 +362,13 @@ impl Engine {
                 now() >= sent.plus(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
             })
         };
-        let outcome = match tokio::time::timeout(RESTORED_WITHIN.std(), self.live.until(up)).await {
+        let patience = patience(&self.plan);
+        let names: Vec<&str> = measured.iter().map(|(probe, _)| probe.id.as_str()).collect();
+        let what = format!("{} succeed as long as promised", names.join(", "));
+        self.recorder.show(Shown::Waiting { what: &what, at_most: patience });
+        let outcome = match tokio::time::timeout(patience.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,
-            Err(_) => Outcome::failed(format!("not all services were restored within {RESTORED_WITHIN}")),
+            Err(_) => Outcome::failed(format!("not all services were restored within {patience}")),
         };
         self.observed("restored".to_owned(), sent, outcome)
     }
@@ -512,4 +518,17 @@ async fn until_true(mut value: watch::Receiver<bool>) {
     if value.wait_for(|value| *value).await.is_err() {
         std::future::pending::<()>().await;
     }
+/// How long the services may take to be restored: at least as long as was promised, or the way back would begin under way.
+fn patience(plan: &Plan) -> Duration {
+    let times = plan.objectives.iter().filter(|objective| match objective.kind {
+        ObjectiveKind::Rta | ObjectiveKind::Failback => true,
+        ObjectiveKind::Rpa
+        | ObjectiveKind::Integrity
+        | ObjectiveKind::Response
+        | ObjectiveKind::Mtpd
+        | ObjectiveKind::Exposure => false,
+    });
+    times.filter_map(|objective| objective.target).fold(RESTORED_WITHIN, Duration::max)
+}
+
 }

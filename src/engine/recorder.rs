@@ -9,7 +9,7 @@ use crate::model::effect::EffectId;
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::name::{Name, ProbeId, Vantage};
 use crate::model::sample::{Row, RowFile, WriteSeen};
-use crate::model::time::At;
+use crate::model::time::{At, Duration};
 use crate::world::Clock;
 
 /// Where the evidence goes; the caller keeps its own handle.
@@ -22,7 +22,9 @@ pub enum Shown<'a> {
     Event(&'a Event),
     /// A probe turned at a vantage: it answers now, or fails.
     Turned { probe: &'a ProbeId, vantage: &'a Vantage, up: bool },
-    /// A ledger write ended.
+    /// The engine waits for something, at most so long: a display's line, no evidence.
+    Waiting { what: &'a str, at_most: Duration },
+    /// A ledger write ended. A display counts them; its count may be ahead of the disk by less than a second.
     Written { store: &'a Name, seen: WriteSeen },
 }
 

@@ -10,12 +10,15 @@
 //! calibrate   measures a known pause with the same prober (I13)
 //! steps       what each step does
 //! effects     intent, act, outcome (I3)
+//! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
 //! heal        putting back, never into a split brain (I4, I5)
+//! tell        those who may decide learn of a fence and of what is left
 //! ```
 //! The engine decides nothing about results: it emits events, and `measure` reads them.
 
 mod api;
+mod authority;
 mod calibrate;
 mod effects;
 mod heal;
@@ -23,6 +26,7 @@ mod instrument;
 mod live;
 mod recorder;
 mod steps;
+mod tell;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,11 +43,11 @@ use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, S
 use crate::model::name::{Name, Region, RunId, Sha256, StepId};
 use crate::model::plan::{Plan, Stage};
 use crate::model::sample::RowFile;
+use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
 use crate::world::World;
 use instrument::Instrument;
 use live::Live;
-use crate::model::target::ObjectiveKind;
 use recorder::Recorder;
 
 /// What the first event says of a run, beside its plan.
@@ -294,10 +298,10 @@ impl Engine {
 
     /// A person wants to go back now: by the scenario's failback once something was promoted; before that an abort puts back all there is.
     async fn turn_back(&self) -> Result<Ended, Stop> {
-        match self.holder().await {
-            heal::Holder::Home => Err(Stop::Abort("turned back before anything was promoted".to_owned())),
-            heal::Holder::Away | heal::Holder::Nobody => self.fail_back().await,
+        if self.moved().await.is_empty() {
+            return Err(Stop::Abort("turned back before anything was promoted".to_owned()));
         }
+        self.fail_back().await
     }
 
     async fn fail_back(&self) -> Result<Ended, Stop> {
@@ -482,6 +486,7 @@ impl Engine {
         let healing = async {
             self.recorder.append(What::HealStarted { by: by.clone() })?;
             let outstanding = self.heal(&by).await?;
+            self.tell_what_is_left(&by, &outstanding).await?;
             self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;
             Ok::<_, SinkError>(outstanding)
         };
@@ -513,11 +518,6 @@ impl Engine {
     }
 }
 
-async fn until_true(mut value: watch::Receiver<bool>) {
-    // A sender that is gone will never interrupt.
-    if value.wait_for(|value| *value).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 /// How long the services may take to be restored: at least as long as was promised, or the way back would begin under way.
 fn patience(plan: &Plan) -> Duration {
     let times = plan.objectives.iter().filter(|objective| match objective.kind {
@@ -531,4 +531,9 @@ fn patience(plan: &Plan) -> Duration {
     times.filter_map(|objective| objective.target).fold(RESTORED_WITHIN, Duration::max)
 }
 
+async fn until_true(mut value: watch::Receiver<bool>) {
+    // A sender that is gone will never interrupt.
+    if value.wait_for(|value| *value).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

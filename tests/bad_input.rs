@@ -168,6 +168,21 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "      - id: fence-east\n        recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n",
         "",
     ),
+    (
+        "failback_fences_one_database_of_two",
+        "      - id: traffic-west\n",
+        "      - id: promote-payments\n        recover: {promote: {workload: statefulset/payments, namespace: shop}}\n      - id: traffic-west\n",
+    ),
+    (
+        "failback_promotes_beside_a_primary",
+        "        recover: {demote: {workload: statefulset/ledger, namespace: shop}}\n",
+        "        wait: {duration: 10s}\n",
+    ),
+    (
+        "promotion_beside_a_healthy_side",
+        "fault: {isolate: {namespaces: [shop]}}",
+        "fault: {dnsFailure: {record: checkout.shop.example}}",
+    ),
     ("region_takes_over_from_itself", "takesOver: west", "takesOver: east"),
     ("irreversible_step_unknown", "  severity: sev1", "  allowIrreversible: [promote-wst]\n  severity: sev1"),
     (

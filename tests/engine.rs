@@ -65,6 +65,10 @@ impl Sink for Full {
         self.memory.row(at, file, row)
     }
 
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.memory.flush()
+    }
+
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
         self.memory.bind(at)
     }
@@ -216,6 +220,79 @@ fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
             stores(&rehearsal)["west dnsendpoints/checkout in shop"].to_string().contains("203.0.113.10")
         );
     });
+}
+
+/// The drill without a promotion: all of it can be taken back.
+fn traffic_only() -> String {
+    let promote =
+        "      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}\n";
+    let text = FAILOVER.replace(promote, "");
+    let back = text.find("    failback:").unwrap();
+    text[..back].to_owned()
+        + "    operate:\n      - {id: hold, wait: {duration: 30m}, timeout: 1m, onTimeout: abort}\n"
+}
+
+#[test]
+fn while_the_lost_side_is_not_well_again_its_users_stay_where_they_are() {
+    let inputs = drill(&traffic_only());
+    // East's API server fails while it is healed, or does not say that its databases are ready.
+    for trouble in ["/", "/statefulsets"] {
+        in_virtual_time(async {
+            let (rehearsal, pen) = (prepared(&inputs).await, Full::never());
+            let before = stores(&rehearsal);
+            let clock = rehearsal.sandbox.world().clock;
+            let gate = Gate::new(move |region, request| {
+                let later = clock.now().0 > 50_000_000_000;
+                let hit = later && region == "east" && request.uri().path().contains(trouble);
+                if hit { Fate::Refused } else { Fate::Passes }
+            });
+            let finished =
+                run(&rehearsal, gate.before(rehearsal.sandbox.world()), &pen, never_interrupted()).await;
+            assert!(matches!(finished.how, Ended::Aborted { .. }), "{trouble}: {finished:?}");
+            let record = stores(&rehearsal)["west dnsendpoints/checkout in shop"].to_string();
+            assert_ne!(
+                record,
+                before["west dnsendpoints/checkout in shop"].to_string(),
+                "{trouble}: sent back"
+            );
+            let told = finished
+                .outstanding
+                .iter()
+                .any(|left| left.what.contains("traffic-west") && left.advice.contains("it stays"));
+            assert!(told, "{trouble}: {finished:?}");
+            let healed =
+                engine::heal(rehearsal.sandbox.world(), events(&pen), pen, nobody_watches()).await.unwrap();
+            assert_eq!(healed.outstanding, vec![], "{trouble}");
+            assert_put_back(&rehearsal, &before, &healed, trouble).await;
+        });
+    }
+}
+
+#[test]
+fn a_fault_that_its_recovery_overwrote_is_removed_without_a_conflict() {
+    let isolate = "        fault: {isolate: {namespaces: [shop]}}\n        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n";
+    let dns = "        fault: {dnsFailure: {record: checkout.shop.example}}\n        proof: {probe: checkout, failsWithin: 2m, until: recovery}\n";
+    let text = traffic_only();
+    assert!(text.contains(isolate));
+    let text = text.replace(isolate, dns);
+    let back = text.find("    operate:").unwrap();
+    for failback in [
+        "      - {id: record-back, removeFault: lose-east}\n      - {id: traffic-east, recover: {dnsSwitch: {region: east, record: checkout.shop.example}}}\n",
+        "      - {id: record-back, removeFault: lose-east}\n",
+    ] {
+        let inputs = drill(&format!("{}    failback:\n{failback}", &text[..back]));
+        in_virtual_time(async {
+            let (rehearsal, pen) = (prepared(&inputs).await, Full::never());
+            let before = stores(&rehearsal);
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+            assert_eq!(
+                (finished.how.clone(), finished.outstanding.clone()),
+                (Ended::Completed, vec![]),
+                "{failback}"
+            );
+            assert_put_back(&rehearsal, &before, &finished, failback).await;
+        });
+    }
 }
 
 #[test]

@@ -114,7 +114,13 @@ const RECOVERIES: [Row; 11] = [
     },
     recovery("resync", "recover: {resync: {workload: statefulset/ledger, namespace: shop, region: west}}"),
     recovery("demote", "recover: {demote: {workload: statefulset/ledger, namespace: shop, region: east}}"),
-    recovery("promote", "recover: {promote: {workload: statefulset/ledger, namespace: shop, region: west}}"),
+    Row {
+        inject: "fault: {isolate: {namespaces: [shop]}}, proof: {probe: east-direct, failsWithin: 20s, until: once}",
+        ..recovery(
+            "promote",
+            "recover: {promote: {workload: statefulset/ledger, namespace: shop, region: west}}",
+        )
+    },
     // The replica has what the restored side no longer has, and reads for nobody until it follows again.
     Row {
         later: "\n      - {id: later, recover: {resync: {workload: statefulset/ledger, namespace: shop, region: west}}}",

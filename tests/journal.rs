@@ -22,7 +22,7 @@ fn plan() -> Plan {
         "drill": "d", "purpose": "p", "type": "full", "announced": false, "absent": [], "lost": null, "takesOver": null,
         "regions": [], "namespaces": [], "services": [], "objectives": [], "severity": null, "expectations": [],
         "probes": [], "ledgers": [], "steadyState": "30s", "limits": {"maxDuration": "1h", "abortWhen": []},
-        "steps": [], "pointOfNoReturn": null, "authority": null, "longest": {"budgets": "0s", "timeouts": "0s"},
+        "steps": [], "pointOfNoReturn": null, "authorities": [], "longest": {"budgets": "0s", "timeouts": "0s"},
         "blastRadius": [], "runbook": null
     }))
     .unwrap()

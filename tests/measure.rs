@@ -127,7 +127,7 @@ impl Drill {
                 step("back", "failback",
                      json!({"recover": {"recover": {"resync": {}}, "region": "east", "movesAuthority": false}})),
             ],
-            "pointOfNoReturn": null, "authority": null, "longest": {"budgets": "0s", "timeouts": "0s"},
+            "pointOfNoReturn": null, "authorities": [], "longest": {"budgets": "0s", "timeouts": "0s"},
             "blastRadius": [], "runbook": null
         })
     }

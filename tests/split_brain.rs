@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex};
 
 use drillmaster::cli::inputs::Inputs;
 use drillmaster::cli::rehearsal::Rehearsal;
-use drillmaster::engine::Finished;
+use drillmaster::engine::{self, Finished};
 use drillmaster::model::effect::Act;
-use drillmaster::model::event::{Event, What};
+use drillmaster::model::event::{Decision, Ended, Event, Outcome, What};
 use drillmaster::sandbox::state::Availability;
+use drillmaster::world::{About, World};
 use laboratory::{
-    Death, Pen, assert_no_two_accepted, drill, heal, in_virtual_time, ledger_status, run_until_death,
-    seconds, stores, write_everywhere,
+    Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, by_hand, drill, drill_of_two_databases, heal,
+    in_virtual_time, ledger_status, never_interrupted, nobody_watches, run_until_death, seconds, stores,
+    write_everywhere,
 };
 
 /// The failover of the shop with fewer minutes, fewer probes and no people.
@@ -238,4 +240,137 @@ fn while_an_api_server_is_down_nothing_is_unfenced_and_what_is_left_is_listed() 
         .into_iter()
         .flat_map(|n| troubles.iter().map(move |trouble| (Death::After(n), *trouble)).collect::<Vec<_>>());
     all_ways_seen(&ways(&inputs, deaths));
+}
+
+/// Both databases of a region are promoted; nothing follows.
+const TWO: &str = r#"apiVersion: drillmaster.dev/v1alpha1
+kind: Drill
+metadata: {name: two-databases}
+spec:
+  purpose: Both databases move to west.
+  type: full
+  sandbox: two-databases
+  catalogue: orders
+  regions: {lost: east, takesOver: west}
+  services: [orders]
+  probes:
+    - {id: orders, service: orders, every: 1s, timeout: 500ms, http: {url: "http://orders.shop.example/"}}
+    - {id: east-direct, every: 1s, timeout: 500ms, http: {url: "http://orders.east.shop.example/"}}
+  workload:
+    ledger: {service: orders, store: orders-ledger, url: "http://orders.shop.example/ledger", writesPerSecond: 1}
+  steadyState: {for: 5s}
+  limits: {maxDuration: 1h, namespaces: [shop]}
+  stages:
+    inject:
+      - id: lose-east
+        fault: {isolate: {namespaces: [shop]}}
+        proof: {probe: east-direct, failsWithin: 20s, until: restored}
+    failover:
+      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}
+      - {id: promote-payments, recover: {promote: {workload: statefulset/payments, namespace: shop}}}
+      - {id: traffic-west, recover: {dnsSwitch: {record: orders.shop.example}}}
+    operate:
+      - {id: hold, wait: {duration: 30m}, timeout: 1m, onTimeout: abort}
+"#;
+
+/// A run to its end in a world that a test has changed, and its events.
+async fn run_in(rehearsal: &Rehearsal, world: World) -> (Finished, Vec<Event>) {
+    let pen = Pen::new(Death::Never);
+    let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
+    let finished = engine::run(world, plan, head, pen.clone(), nobody_watches(), never_interrupted()).await;
+    let events = pen.lock().unwrap().memory.events().to_vec();
+    (finished, events)
+}
+
+fn first(events: &[Event], wanted: impl Fn(&What) -> bool) -> usize {
+    events.iter().position(|event| wanted(&event.what)).unwrap()
+}
+
+#[test]
+fn two_promoted_databases_are_both_fenced_before_their_fault_goes_and_both_are_told() {
+    let inputs = drill_of_two_databases(TWO);
+    let assert_fenced = async |rehearsal: &Rehearsal, finished: &Finished| {
+        for pod in ["ledger-0", "payments-0"] {
+            assert_eq!(by_hand(rehearsal, "east", pod, "status").await["role"], "fenced", "{pod}");
+            assert_eq!(by_hand(rehearsal, "west", pod, "status").await["role"], "primary", "{pod}");
+            let told = |left: &&drillmaster::model::event::Outstanding| {
+                left.what.contains("fence") && left.what.contains(pod)
+            };
+            assert_eq!(finished.outstanding.iter().filter(told).count(), 1, "{finished:?}");
+        }
+        assert!(stores(rehearsal).keys().all(|key| !key.contains("networkpolicies")));
+    };
+    let events = in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let (finished, events) = run_in(&rehearsal, rehearsal.sandbox.world()).await;
+        assert!(matches!(finished.how, Ended::Aborted { .. }), "{finished:?}");
+        assert_fenced(&rehearsal, &finished).await;
+        let told = |event: &&Event| matches!(&event.what, What::Notified { outcome: Outcome::Ok, .. });
+        assert_eq!(events.iter().filter(told).count(), 3, "two fences and the list");
+        events
+    });
+    let promoted =
+        first(&events, |what| matches!(what, What::StepStarted { step } if step.as_str() == "hold"));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let pen = Pen::new(Death::After(promoted));
+        assert_eq!(run_until_death(&rehearsal, &pen).await, None);
+        let healed = heal(rehearsal.sandbox.world(), &pen).await;
+        assert_fenced(&rehearsal, &healed).await;
+    });
+}
+
+#[test]
+fn a_promotion_that_a_person_did_by_hand_is_asked_for_and_its_other_side_fenced() {
+    let hold = "    operate:\n      - {id: hold, wait: {duration: 30m}, timeout: 1m, onTimeout: abort}\n";
+    let inputs = drill(&FAILOVER.replace("    failback:\n", &format!("{hold}    failback:\n")));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        // West runs no command of ours for a while.
+        let clock = rehearsal.sandbox.world().clock;
+        let gate = Gate::new(move |region, request| {
+            let early = clock.now().0 < 60_000_000_000;
+            let exec = request.uri().path().ends_with("/exec");
+            if early && exec && region == "west" { Fate::Refused } else { Fate::Passes }
+        });
+        let mut world = gate.before(rehearsal.sandbox.world());
+        world.people = Scripted::people(|question| match question.about {
+            About::Hold { .. } => Some((60, Some(Decision::Done))),
+            About::Acknowledge | About::Declare | About::Task => None,
+        });
+        let person = async {
+            seconds(40).await;
+            assert_eq!(by_hand(&rehearsal, "west", "ledger-0", "promote").await["role"], "primary");
+        };
+        let ((finished, events), ()) = tokio::join!(run_in(&rehearsal, world), person);
+        assert!(matches!(finished.how, Ended::Aborted { .. }), "{finished:?}");
+        first(&events, |what| matches!(what, What::Decided { decision: Decision::Done, .. }));
+        assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced", "{finished:?}");
+        assert_eq!(ledger_status(&rehearsal, "west").await["role"], "primary");
+        let told = finished.outstanding.iter().any(|left| left.what.contains("was given to west"));
+        assert!(told, "{finished:?}");
+    });
+}
+
+#[test]
+fn a_promotion_beside_a_side_that_takes_writes_is_held_and_never_done() {
+    // West cannot step down, since east does not follow.
+    let resync = "      - {id: resync-east, recover: {resync: {region: east, workload: statefulset/ledger, namespace: shop}}}\n";
+    let late = "      - {id: west-steps-down, timeout: 10s, onTimeout: finding, recover:";
+    assert!(FAILOVER.contains(resync));
+    let text = FAILOVER.replace(resync, "").replace("      - {id: west-steps-down, recover:", late);
+    let inputs = drill(&text);
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let truth = rehearsal.sandbox.truth();
+        let writers = write_everywhere(&rehearsal.sandbox.world());
+        let (finished, events) = run_in(&rehearsal, rehearsal.sandbox.world()).await;
+        seconds(10).await;
+        drop(writers);
+        let held = |what: &What| matches!(what, What::Held { step, why } if step.as_str() == "promote-east" && why.contains("takes the writes"));
+        first(&events, held);
+        assert!(!finished.outstanding.is_empty());
+        assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced");
+        assert_no_two_accepted(&truth.ledgers(), "beside a primary");
+    });
 }

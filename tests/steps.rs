@@ -414,3 +414,29 @@ fn a_bug_of_ours_while_healing_leaves_a_list_and_the_next_heal_mends_it() {
         assert_put_back(&rehearsal, &before, &healed, "healed").await;
     });
 }
+
+#[test]
+fn who_promises_a_longer_recovery_is_waited_for_as_long() {
+    for (promised, waited) in [(60, "15m"), (1200, "20m")] {
+        let course = run(FAILOVER, |rehearsal, world| {
+            for objective in &mut rehearsal.plan.objectives {
+                objective.target = objective.target.map(|_| Duration::from_secs(promised));
+            }
+            decides(Decision::Skip { reason: "nobody can".to_owned() })(rehearsal, world);
+        });
+        let late = format!("not all services were restored within {waited}");
+        let told = course.count(|what| {
+            matches!(what, What::Observed { what, outcome, .. } if what == "restored" && outcome.why() == Some(late.as_str()))
+        });
+        assert_eq!(told, 1, "{waited}");
+    }
+}
+
+#[test]
+fn a_side_that_cannot_step_down_says_why_before_its_command_is_cut() {
+    let resync = "      - {id: resync-east, recover: {resync: {region: east, workload: statefulset/ledger, namespace: shop}}}\n";
+    assert!(FAILOVER.contains(resync));
+    let course = run(&FAILOVER.replace(resync, ""), unchanged);
+    let why = |what: &What| matches!(what, What::Held { step, why } if step.as_str() == "west-steps-down" && why.contains("it stays primary"));
+    assert!(course.count(why) > 0, "{:?}", course.outcome("west-steps-down"));
+}

@@ -288,7 +288,7 @@ fn risks(plan: &Plan) -> String {
         ));
         label = "";
     }
-    if let (Some(step), Some(authority)) = (&plan.point_of_no_return, &plan.authority) {
+    for (authority, step) in plan.authorities.iter().filter_map(|moved| Some((moved, moved.steps.first()?))) {
         let others: Vec<&str> = authority.others.iter().map(|fence| fence.region.as_str()).collect();
         text.push_str(&format!(
             "{:<13}{step}: {} writes in {} from there on; must not write meanwhile: {}\n",

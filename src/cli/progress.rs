@@ -69,6 +69,9 @@ impl Display {
                     self.print(&format!("{:>12}  probe {probe} from {vantage} {state}", clock(at)));
                 }
             }
+            Shown::Waiting { what, at_most } => {
+                self.print(&format!("{:>12}  waiting until {what}, at most {at_most}", clock(at)));
+            }
             Shown::Written { seen, .. } => match seen {
                 WriteSeen::Ok { .. } => self.acknowledged += 1,
                 WriteSeen::Failed(_) => self.refused += 1,

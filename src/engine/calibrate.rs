@@ -84,6 +84,7 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
         net: Arc::new(Shim { clock: clock.clone(), pause }),
         clock: clock.clone(),
         ranges: Arc::new([]),
+        regions: Arc::new([]),
         start,
     };
     let probing = prober::run(run, out, stopped);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Engine;
 use super::api::{self, Body, Reply};
-use crate::model::effect::{Act, Effect, Exec, Of, RUN_LABEL, Ref, Request, Success, Touch, Undo};
+use crate::model::effect::{Act, Effect, Exec, Of, RUN_LABEL, Ref, Request, Status, Success, Touch, Undo};
 use crate::model::event::{Outcome, SinkError, What};
 use crate::model::name::{Name, Region, Role, StepId, Uid, Vantage};
 use crate::model::time::{At, Duration};
@@ -240,7 +240,9 @@ impl Engine {
             fields.filter_map(|field| Some((field.clone(), before.get(field)?.clone()))).collect();
         let undo = match (&exec.reverse, of) {
             _ if exec.status.done == before => Undo::Nothing { because: "it was so already".to_owned() },
-            (Some(_), _) | (None, Of::Fence) => Undo::Reverse { exec: Box::new(exec.clone()), before },
+            (Some(_), _) | (None, Of::Fence) => {
+                Undo::Reverse { exec: Box::new(exec.clone()), before: before.clone() }
+            }
             (None, Of::Fault | Of::Recovery { .. }) => Undo::Irreversible,
         };
         let effect = self.intend(step, Act::Exec(exec.clone()), of, undo)?;
@@ -248,7 +250,11 @@ impl Engine {
         let outcome = self.execute(&exec, &exec.argv).await;
         let outcome = match outcome {
             Outcome::Unknown { .. } if self.shows_by(&exec, lands_by).await => Outcome::Ok,
-            outcome @ (Outcome::Ok | Outcome::Failed { .. } | Outcome::Unknown { .. }) => outcome,
+            Outcome::Failed { why } => {
+                let now = self.status(&exec).await;
+                after_a_failure(&exec.status, &before, now.ok().as_ref(), why)
+            }
+            outcome @ (Outcome::Ok | Outcome::Unknown { .. }) => outcome,
         };
         self.ended(&effect, outcome, None)
     }
@@ -275,7 +281,7 @@ impl Engine {
         let ran = crate::inventory::exec(client, &exec.at, exec.container.as_ref(), argv);
         match tokio::time::timeout(EXEC_ENDS_WITHIN.std(), ran).await {
             Ok(Ok(ran)) if ran.code == 0 => Outcome::Ok,
-            Ok(Ok(ran)) => Outcome::failed(format!("exit status {}: {}", ran.code, first_line(&ran.stdout))),
+            Ok(Ok(ran)) => Outcome::failed(format!("exit status {}: {}", ran.code, said(&ran.stdout))),
             Ok(Err(error)) => Outcome::unknown(error),
             Err(_) => Outcome::unknown(format!("no end within {EXEC_ENDS_WITHIN}")),
         }
@@ -415,6 +421,23 @@ fn restore(at: &Ref, before: &Value, touched: Vec<Touch>) -> Undo {
     Undo::Restore { at: at.clone(), uid, touched }
 }
 
+/// What a command did that ended with an error: its status tells. It may have failed after it had done something, as a promotion whose answer
+/// could not be written, so it surely never happened only where its status is as before.
+fn after_a_failure(
+    status: &Status,
+    before: &BTreeMap<String, Value>,
+    now: Option<&Value>,
+    why: String,
+) -> Outcome {
+    match now {
+        Some(now) if status.shown_by(now) => Outcome::Ok,
+        Some(now) if before.iter().all(|(field, value)| now.get(field) == Some(value)) => {
+            Outcome::Failed { why }
+        }
+        Some(_) | None => Outcome::Unknown { why },
+    }
+}
+
 fn has_controller(object: &Value) -> bool {
     object["metadata"]["ownerReferences"]
         .as_array()
@@ -441,6 +464,30 @@ fn as_new(mut object: Value) -> Value {
     object
 }
 
+/// What a command said went wrong: the `error` of the object that it printed, else its first line.
+fn said(printed: &str) -> String {
+    let object = serde_json::from_str::<Value>(printed).unwrap_or_default();
+    first_line(object["error"].as_str().unwrap_or(printed))
+}
+
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_ended_with_an_error_is_judged_by_its_status() {
+        let status = crate::model::canary::status("role", json!("primary"));
+        let before = [("role".to_owned(), json!("replica"))].into();
+        let judged =
+            |now: Option<Value>| after_a_failure(&status, &before, now.as_ref(), "exit status 1".to_owned());
+        assert_eq!(judged(Some(json!({"role": "primary"}))), Outcome::Ok);
+        assert_eq!(judged(Some(json!({"role": "replica", "epoch": 2}))), Outcome::failed("exit status 1"));
+        for unclear in [Some(json!({"role": "fenced"})), Some(json!({})), None] {
+            assert_eq!(judged(unclear), Outcome::unknown("exit status 1"));
+        }
+    }
 }

@@ -1,26 +1,30 @@
 //! Putting the world back, and never into a split brain (I4, I5).
 //!
 //! ```text
-//! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first
+//! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first;
+//!                          while a fault is in or that side is not healthy, recoveries stay, and are listed
 //! authority moved away     fence the other sides, proved by a refused write ─► remove faults ─► tell people;
 //!                          recoveries stay, and are listed with the way on
 //! ```
-//! Where authority is, only the databases' own records say, never our memory. The same code serves the end of a run, an abort and
+//! One promoted workload is enough for the second way. The same code serves the end of a run, an abort and
 //! `heal`; everything here may be done twice, and by two at once.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Engine;
 use super::api::{self, Body, Reply};
 use super::effects::EXEC_ENDS_WITHIN;
+use super::{Engine, Shown};
 use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
-use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
+use crate::model::event::{Conflict, Event, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, RunId, StepId};
-use crate::model::plan::{Authority, Fence};
+use crate::model::plan::Authority;
 use crate::model::time::Duration;
-use crate::undo::{Open, authority_moves, inverse, is_restored, outstanding};
+use crate::undo::{Open, inverse, is_restored, later, outstanding};
+
+/// The way on from a promoted side.
+const SERVES: &str = "it serves the writes now: fail back by the scenario's failback steps, or keep it";
 
 /// How long the lost side has to become healthy once its faults are gone.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
@@ -31,60 +35,86 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often a restoring patch is computed anew when somebody else changes the object in between.
 const TRIES: u32 = 5;
 
-/// Who may write now, by the databases' own records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Holder {
-    /// Where it was before the run.
-    Home,
-    /// The side that took over, or perhaps: then it counts as moved.
-    Away,
-    /// A promotion took, and by now nobody may write.
-    Nobody,
-}
-
 impl Engine {
     /// Puts back all that may be put back, and returns what is left.
     pub(super) async fn heal(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         self.landed().await;
         self.close_what_is_restored(by).await?;
         let open = self.recorder.with_events(outstanding);
-        let mut left = Vec::new();
         if open.is_empty() {
+            return Ok(Vec::new());
+        }
+        let moved = self.moved().await;
+        if moved.is_empty() { self.go_home(&open, by).await } else { self.stay_away(&moved, &open, by).await }
+    }
+
+    /// Nothing was promoted: all of it is put back.
+    async fn go_home(&self, open: &[Open], by: &Name) -> Result<Vec<Outstanding>, SinkError> {
+        let mut left = Vec::new();
+        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
+            left.extend(self.undo(open, by).await?);
+        }
+        // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
+        let still = self.recorder.with_events(outstanding);
+        let (faults, recoveries): (Vec<&Open>, Vec<&Open>) =
+            still.iter().partition(|open| open.effect.of == Of::Fault);
+        let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =
+            recoveries.into_iter().partition(|open| self.is_inside_the_lost_side(open));
+        let mut stays = faults.first().map(|fault| format!("the fault of step {} is still in", fault.step));
+        if stays.is_none() {
+            for open in inside {
+                left.extend(self.undo(open, by).await?);
+            }
+            stays = self.lost_side_unhealthy().await?;
+        } else {
+            left.extend(inside.into_iter().map(|open| left_open(open, way_on(open))));
+        }
+        let Some(why) = stays else {
+            for open in elsewhere {
+                left.extend(self.undo(open, by).await?);
+            }
             return Ok(left);
-        }
-        match self.holder().await {
-            Holder::Home => {
-                let faults: Vec<&Open> = open.iter().filter(|open| open.effect.of == Of::Fault).collect();
-                for open in &faults {
-                    left.extend(self.undo(open, by).await?);
-                }
-                if !faults.is_empty() {
-                    self.lost_side_healthy().await?;
-                }
-                // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
-                let others = self.recorder.with_events(outstanding);
-                for open in others.iter().filter(|open| open.effect.of != Of::Fault) {
-                    left.extend(self.undo(open, by).await?);
-                }
-            }
-            Holder::Away | Holder::Nobody => {
-                let unfenced = self.fence_others(by).await?;
-                for open in &open {
-                    match open.effect.of {
-                        Of::Fault if unfenced.is_empty() => left.extend(self.undo(open, by).await?),
-                        Of::Fault => left.push(left_open(
-                            open,
-                            "it stays until the other side is fenced: run `drillmaster heal` again",
-                        )),
-                        Of::Recovery { .. } | Of::Fence => {}
-                    }
-                }
-                left.extend(unfenced);
-                let kept = self.recorder.with_events(outstanding);
-                let kept = kept.iter().filter(|open| open.effect.of != Of::Fault);
-                left.extend(kept.map(|open| left_open(open, way_on(open))));
+        };
+        // To reverse them would send users to a side that cannot serve them.
+        let advice = format!("it stays, since {why}: mend that, and run `drillmaster heal` again");
+        left.extend(elsewhere.into_iter().map(|open| left_open(open, &advice)));
+        Ok(left)
+    }
+
+    /// Whether it was done inside a workload of the lost side: then it is a part of that side's health, and goes back before it.
+    fn is_inside_the_lost_side(&self, open: &Open) -> bool {
+        matches!(&open.effect.act, Act::Exec(exec) if Some(&exec.at.region) == self.plan.lost.as_ref())
+    }
+
+    /// Something was promoted: its other sides are fenced before their faults go, and every recovery stays.
+    async fn stay_away(
+        &self,
+        moved: &[&Authority],
+        open: &[Open],
+        by: &Name,
+    ) -> Result<Vec<Outstanding>, SinkError> {
+        let unfenced = self.fence_others(moved, by).await?;
+        let mut left = Vec::new();
+        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
+            match unfenced.is_empty() {
+                true => left.extend(self.undo(open, by).await?),
+                false => left.push(left_open(
+                    open,
+                    "it stays until the other side is fenced: run `drillmaster heal` again",
+                )),
             }
         }
+        left.extend(unfenced);
+        let kept = self.recorder.with_events(outstanding);
+        let kept: Vec<&Open> = kept.iter().filter(|open| open.effect.of != Of::Fault).collect();
+        left.extend(kept.iter().map(|open| left_open(open, way_on(open))));
+        // Promoted by hand, so by none of our effects.
+        let by_hand = moved.iter().filter(|moved| !kept.iter().any(|open| moved.steps.contains(&open.step)));
+        left.extend(by_hand.map(|moved| Outstanding {
+            effect: None,
+            what: format!("{} was given to {}, or perhaps", moved.workload, moved.takeover.region),
+            advice: SERVES.to_owned(),
+        }));
         Ok(left)
     }
 
@@ -97,91 +127,6 @@ impl Engine {
         if let Some(lands_by) = last {
             tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
         }
-    }
-
-    /// Where write authority is.
-    pub(super) async fn holder(&self) -> Holder {
-        let Some(authority) = &self.plan.authority else { return Holder::Home };
-        let moves = self.recorder.with_events(authority_moves);
-        let away: Vec<&Open> = moves
-            .iter()
-            .filter(|open| !open.never_happened())
-            .filter(|open| open.effect.act.at().is_some_and(|at| at.region == authority.takeover.region))
-            .collect();
-        if away.is_empty() {
-            return Holder::Home;
-        }
-        // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
-        for open in &away {
-            if open.ended.as_ref().is_none_or(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
-                let lands_by = open.intended.plus(EXEC_ENDS_WITHIN);
-                tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
-            }
-        }
-        let Ok(takeover) = self.prints(&authority.takeover, None, &authority.promoted.argv).await else {
-            return Holder::Away;
-        };
-        if authority.promoted.shown_by(&takeover) {
-            return Holder::Away;
-        }
-        let mut unread = false;
-        for other in &authority.others {
-            match self.status(&other.exec).await {
-                Ok(status) if authority.promoted.shown_by(&status) => return Holder::Home,
-                Ok(_) => {}
-                Err(_) => unread = true,
-            }
-        }
-        match away.iter().any(|open| open.ended == Some(Outcome::Ok)) {
-            true if unread => Holder::Away,
-            true => Holder::Nobody,
-            false => Holder::Home,
-        }
-    }
-
-    /// Keeps every side but the one that took over from taking writes, and proves it; returns those that it could not.
-    pub(super) async fn fence_others(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
-        let Some(Authority { others, workload, .. }) = self.plan.authority.as_ref() else {
-            return Ok(vec![]);
-        };
-        let mut left = Vec::new();
-        for other in others {
-            if let Err(why) = self.fence(other, by).await? {
-                left.push(Outstanding {
-                    effect: None,
-                    what: format!("{workload} in {} could not be fenced: {why}", other.region),
-                    advice: "make sure by hand that it takes no writes, before you remove the fault"
-                        .to_owned(),
-                });
-            }
-        }
-        Ok(left)
-    }
-
-    async fn fence(&self, fence: &Fence, by: &Name) -> Result<Result<(), String>, SinkError> {
-        let status = match self.status(&fence.exec).await {
-            Ok(status) => status,
-            Err(why) => return Ok(Err(why)),
-        };
-        let writes =
-            self.plan.authority.as_ref().is_some_and(|authority| authority.promoted.shown_by(&status));
-        if writes {
-            let step = StepId::from(by.as_str());
-            let outcome = self.perform(&step, Act::Exec(fence.exec.clone()), Of::Fence).await?;
-            if let Some(why) = outcome.why() {
-                return Ok(Err(why.to_owned()));
-            }
-        }
-        let sent = self.world.clock.now();
-        let tried = self.prints(&fence.exec.at, fence.exec.container.as_ref(), &fence.refused.argv).await;
-        let outcome = match tried {
-            Ok(printed) if fence.refused.shown_by(&printed) => Outcome::Ok,
-            Ok(_) => Outcome::failed("it took a write"),
-            Err(why) => Outcome::unknown(why),
-        };
-        let result = outcome.why().map_or(Ok(()), |why| Err(why.to_owned()));
-        self.observed(format!("fenced:{}", fence.region), sent, outcome)?;
-        Ok(result)
     }
 
     /// Notes as undone what is as it was before, by whatever way it came back: a failback's own steps, or somebody else's.
@@ -252,7 +197,10 @@ impl Engine {
         self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
         let (outcome, conflicts) = match &open.undo {
             Undo::Nothing { .. } => (Outcome::Ok, vec![]),
-            Undo::Restore { at, uid, touched } => self.restore(at, uid.as_str(), touched).await,
+            Undo::Restore { at, uid, touched } => {
+                let later = self.recorder.with_events(|events| later(&outstanding(events), &open.effect));
+                self.restore(at, uid.as_str(), touched, &later).await
+            }
             Undo::Remove { at, run } => (self.remove(at, run).await, vec![]),
             Undo::PutBack { at, object } => (self.put_back(at, object).await, vec![]),
             Undo::Reverse { exec, before } => (self.reverse(exec, before, open.effect.of).await, vec![]),
@@ -268,7 +216,13 @@ impl Engine {
         Ok(left.or(conflict))
     }
 
-    async fn restore(&self, at: &Ref, uid: &str, touched: &[Touch]) -> (Outcome, Vec<Conflict>) {
+    async fn restore(
+        &self,
+        at: &Ref,
+        uid: &str,
+        touched: &[Touch],
+        later: &[Touch],
+    ) -> (Outcome, Vec<Conflict>) {
         let client = match self.client(&at.region) {
             Ok(client) => client,
             Err(outcome) => return (outcome, vec![]),
@@ -281,7 +235,7 @@ impl Engine {
                 Reply::Missing => return (Outcome::Ok, vec![]),
                 reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return (reply.outcome(), vec![]),
             };
-            let inverse = inverse(&now, uid, touched, &at.to_string());
+            let inverse = inverse(&now, uid, touched, later, &at.to_string());
             if inverse.patch.is_empty() {
                 return (Outcome::Ok, inverse.conflicts);
             }
@@ -347,7 +301,7 @@ impl Engine {
         let reverse = match (&exec.reverse, of) {
             (Some(reverse), _) => reverse.clone(),
             // Nothing was promoted, or we would not be here: what was primary may be it again.
-            (None, Of::Fence) => match &self.plan.authority {
+            (None, Of::Fence) => match self.plan.authority_of(&exec.at) {
                 Some(authority) => authority.unfence.clone(),
                 None => return Outcome::failed("nothing lifts the fence"),
             },
@@ -364,23 +318,6 @@ impl Engine {
             }
             Ok(_) | Err(_) => outcome,
         }
-    }
-
-    /// Says no where a side would take writes again beside another that takes them, or may.
-    async fn may_take_writes(&self, exec: &Exec, before: &BTreeMap<String, Value>) -> Result<(), String> {
-        let Some(authority) = &self.plan.authority else { return Ok(()) };
-        let promoted = &authority.promoted;
-        if !promoted.done.iter().all(|(field, value)| before.get(field) == Some(value)) {
-            return Ok(());
-        }
-        let sides = authority.others.iter().map(|other| &other.exec.at).chain([&authority.takeover]);
-        for side in sides.filter(|side| **side != exec.at) {
-            let status = self.prints(side, exec.container.as_ref(), &promoted.argv).await?;
-            if promoted.shown_by(&status) {
-                return Err(format!("{side} takes the writes"));
-            }
-        }
-        Ok(())
     }
 
     async fn act_back(&self, step: &StepId, act: &Act) -> Result<Outcome, SinkError> {
@@ -402,19 +339,34 @@ impl Engine {
         })
     }
 
-    /// Waits until every workload of the lost side has its replicas ready again.
-    async fn lost_side_healthy(&self) -> Result<(), SinkError> {
-        let Some(lost) = &self.plan.lost else { return Ok(()) };
+    /// Waits until every workload of the lost side has its replicas ready again; what is unready when time is up. A run that broke
+    /// nothing waits for nothing.
+    async fn lost_side_unhealthy(&self) -> Result<Option<String>, SinkError> {
+        let broke = |event: &Event| matches!(&event.what, What::EffectIntended { effect, .. } if effect.of == Of::Fault);
+        let Some(lost) = &self.plan.lost else { return Ok(None) };
+        if !self.recorder.with_events(|events| events.iter().any(broke)) {
+            return Ok(None);
+        }
         let sent = self.world.clock.now();
         let deadline = sent.plus(HEALTHY_WITHIN);
+        let mut last = None;
         let outcome = loop {
             match self.unready(lost).await {
                 None => break Outcome::Ok,
                 Some(unready) if self.world.clock.now() >= deadline => break Outcome::failed(unready),
-                Some(_) => tokio::time::sleep(LOOK_EVERY.std()).await,
+                Some(unready) => {
+                    if last.as_ref() != Some(&unready) {
+                        let what = format!("{lost} is healthy again ({unready})");
+                        self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
+                        last = Some(unready);
+                    }
+                    tokio::time::sleep(LOOK_EVERY.std()).await;
+                }
             }
         };
-        self.observed(format!("healthy:{lost}"), sent, outcome)
+        let unhealthy = outcome.why().map(|why| format!("{lost} is not healthy: {why}"));
+        self.observed(format!("healthy:{lost}"), sent, outcome)?;
+        Ok(unhealthy)
     }
 
     async fn unready(&self, region: &crate::model::name::Region) -> Option<String> {
@@ -453,9 +405,7 @@ pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {
 fn way_on(open: &Open) -> &'static str {
     match open.effect.of {
         Of::Fence => "it stays fenced until you resynchronise it and promote it again",
-        Of::Recovery { moves_authority: true } => {
-            "it serves the writes now: fail back by the scenario's failback steps, or keep it"
-        }
+        Of::Recovery { moves_authority: true } => SERVES,
         Of::Recovery { moves_authority: false } | Of::Fault => {
             "it stays while the other side serves: reverse it when you fail back"
         }

@@ -49,6 +49,7 @@ impl Instrument {
         let mut tasks = JoinSet::new();
         let start = world.clock.now().plus(FIRST_AFTER);
         let ranges: Arc<[_]> = world.addresses.clone().into();
+        let regions: Arc<[_]> = plan.regions.clone().into();
         for probe in &plan.probes {
             for vantage in &probe.from {
                 let Some(net) = world.vantages.get(vantage) else { continue };
@@ -58,6 +59,7 @@ impl Instrument {
                     net: net.clone(),
                     clock: world.clock.clone(),
                     ranges: ranges.clone(),
+                    regions: regions.clone(),
                     start,
                 };
                 let probing = prober::run(probe_run, out.clone(), stopped.clone());
@@ -86,7 +88,7 @@ impl Instrument {
             Observation::Sample { probe, vantage, sample } => {
                 self.recorder.row(&RowFile::Probe(probe.clone(), vantage.clone()), &sample)?;
                 if let Some(up) = self.live.sample(&probe, &vantage, &sample) {
-                    self.recorder.show(Shown::Turned { probe: &probe, vantage: &vantage, up });
+                    self.recorder.turned(&probe, &vantage, up)?;
                 }
             }
             Observation::Write { store, write } => {

@@ -10,12 +10,15 @@
 //! calibrate   measures a known pause with the same prober (I13)
 //! steps       what each step does
 //! effects     intent, act, outcome (I3)
+//! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
 //! heal        putting back, never into a split brain (I4, I5)
+//! tell        those who may decide learn of a fence and of what is left
 //! ```
 //! The engine decides nothing about results: it emits events, and `measure` reads them.
 
 mod api;
+mod authority;
 mod calibrate;
 mod effects;
 mod heal;
@@ -23,6 +26,7 @@ mod instrument;
 mod live;
 mod recorder;
 mod steps;
+mod tell;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,6 +43,7 @@ use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, S
 use crate::model::name::{Name, Region, RunId, Sha256, StepId};
 use crate::model::plan::{Plan, Stage};
 use crate::model::sample::RowFile;
+use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
 use crate::world::World;
 use instrument::Instrument;
@@ -87,7 +92,8 @@ impl From<SinkError> for Stop {
 /// Longest wait for the steady state, in multiples of its own length, and at least a minute.
 const STEADY_TRIES: u32 = 5;
 
-/// Longest wait for the services to be restored once the last recovery step is done: DNS caches may take their time.
+/// Shortest patience for the services to be restored once the last recovery step is done: DNS caches may take their time. Whoever promises
+/// a longer recovery gets as long.
 const RESTORED_WITHIN: Duration = Duration::from_secs(900);
 
 /// How long a ledger may take to be read back until stable.
@@ -294,10 +300,10 @@ impl Engine {
 
     /// A person wants to go back now: by the scenario's failback once something was promoted; before that an abort puts back all there is.
     async fn turn_back(&self) -> Result<Ended, Stop> {
-        match self.holder().await {
-            heal::Holder::Home => Err(Stop::Abort("turned back before anything was promoted".to_owned())),
-            heal::Holder::Away | heal::Holder::Nobody => self.fail_back().await,
+        if self.moved().await.is_empty() {
+            return Err(Stop::Abort("turned back before anything was promoted".to_owned()));
         }
+        self.fail_back().await
     }
 
     async fn fail_back(&self) -> Result<Ended, Stop> {
@@ -372,9 +378,13 @@ impl Engine {
                 .iter()
                 .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))
         };
-        let outcome = match tokio::time::timeout(RESTORED_WITHIN.std(), self.live.until(up)).await {
+        let patience = patience(&self.plan);
+        let names: Vec<&str> = measured.iter().map(|(probe, _)| probe.id.as_str()).collect();
+        let what = format!("{} succeed as long as promised", names.join(", "));
+        self.recorder.show(Shown::Waiting { what: &what, at_most: patience });
+        let outcome = match tokio::time::timeout(patience.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,
-            Err(_) => Outcome::failed(format!("not all services were restored within {RESTORED_WITHIN}")),
+            Err(_) => Outcome::failed(format!("not all services were restored within {patience}")),
         };
         self.observed("restored".to_owned(), sent, outcome)
     }
@@ -489,6 +499,7 @@ impl Engine {
         let healing = async {
             self.recorder.append(What::HealStarted { by: by.clone() })?;
             let outstanding = self.heal(&by).await?;
+            self.tell_what_is_left(&by, &outstanding).await?;
             self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;
             Ok::<_, SinkError>(outstanding)
         };
@@ -518,6 +529,19 @@ impl Engine {
             journal: self.recorder.broken().map(|error| error.why),
         }
     }
+}
+
+/// How long the services may take to be restored: at least as long as was promised, or the way back would begin under way.
+fn patience(plan: &Plan) -> Duration {
+    let times = plan.objectives.iter().filter(|objective| match objective.kind {
+        ObjectiveKind::Rta | ObjectiveKind::Failback => true,
+        ObjectiveKind::Rpa
+        | ObjectiveKind::Integrity
+        | ObjectiveKind::Response
+        | ObjectiveKind::Mtpd
+        | ObjectiveKind::Exposure => false,
+    });
+    times.filter_map(|objective| objective.target).fold(RESTORED_WITHIN, Duration::max)
 }
 
 async fn until_true(mut value: watch::Receiver<bool>) {

@@ -9,20 +9,22 @@ use crate::model::effect::EffectId;
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::name::{Name, ProbeId, Vantage};
 use crate::model::sample::{Row, RowFile, WriteSeen};
-use crate::model::time::At;
+use crate::model::time::{At, Duration};
 use crate::world::Clock;
 
 /// Where the evidence goes; the caller keeps its own handle.
 pub type SharedSink = Arc<Mutex<dyn Sink + Send>>;
 
-/// Something for a live display; it is on disk already (I6).
+/// Something for a live display; what is shown of a probe or an event is on disk already (I6).
 #[derive(Debug, Clone, Copy)]
 pub enum Shown<'a> {
     /// An event.
     Event(&'a Event),
     /// A probe turned at a vantage: it answers now, or fails.
     Turned { probe: &'a ProbeId, vantage: &'a Vantage, up: bool },
-    /// A ledger write ended.
+    /// The engine waits for something, at most so long: a display's line, no evidence.
+    Waiting { what: &'a str, at_most: Duration },
+    /// A ledger write ended. A display counts them; its count may be ahead of the disk by less than a second.
     Written { store: &'a Name, seen: WriteSeen },
 }
 
@@ -105,7 +107,16 @@ impl Recorder {
         self.or_broken(inner, written)
     }
 
-    /// Shows something that is on disk.
+    /// Shows that a probe turned, once its rows are on disk.
+    pub(super) fn turned(&self, probe: &ProbeId, vantage: &Vantage, up: bool) -> Result<(), SinkError> {
+        let inner = self.inner();
+        let written = if inner.broken.is_some() { Ok(()) } else { lock(&inner.sink).flush() };
+        self.or_broken(inner, written)?;
+        self.show(Shown::Turned { probe, vantage, up });
+        Ok(())
+    }
+
+    /// Shows something that is on disk, or that the evidence does not hold.
     pub(super) fn show(&self, shown: Shown<'_>) {
         let at = self.clock.now();
         (self.inner().watcher)(at, shown);

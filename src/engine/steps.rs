@@ -25,7 +25,7 @@ const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
 const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
 
 /// Who decides about a held step that names no role, in a drill without owned services.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 impl Engine {
     /// Runs every step of a stage.
@@ -333,6 +333,11 @@ impl Engine {
             Err(Refusal::NoTarget(why) | Refusal::OutOfScope(why)) => return Ok(Outcome::Failed { why }),
             Err(Refusal::Unread(unread)) => return Ok(Outcome::failed(unread)),
         };
+        if let Some(authority) = behaviour.authority(&scene)
+            && let Some(why) = self.second_primary(&authority).await
+        {
+            return Ok(Outcome::Failed { why });
+        }
         let of = if behaviour.fences() { Of::Fence } else { Of::Recovery { moves_authority } };
         for act in acts {
             let outcome = self.perform(step, act, of).await?;
@@ -366,11 +371,9 @@ impl Engine {
     /// Takes a fault back; where authority moved, its side is fenced first, whatever the scenario forgot (I5).
     async fn remove_fault(&self, fault: &StepId) -> Result<Outcome, Stop> {
         let by = Name::from("engine");
-        if self.holder().await != super::heal::Holder::Home {
-            let unfenced = self.fence_others(&by).await?;
-            if let Some(first) = unfenced.first() {
-                return Ok(Outcome::failed(&first.what));
-            }
+        let moved = self.moved().await;
+        if let Some(first) = self.fence_others(&moved, &by).await?.first() {
+            return Ok(Outcome::failed(&first.what));
         }
         self.owed.borrow_mut().retain(|(owed, _, _)| owed != fault);
         let open = self.recorder.with_events(outstanding);

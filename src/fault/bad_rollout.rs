@@ -74,4 +74,9 @@ impl Fault for BadRollout {
         }
         Ok(Progress::Waiting(format!("no pod of {} waits for the image yet", self.deployment)))
     }
+
+    /// The old pods may go on serving.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -103,4 +103,9 @@ impl Fault for ConfigCorruption {
             None => Ok(Progress::Done),
         }
     }
+
+    /// What a value breaks, nobody knows beforehand.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Fault;
 use crate::model::canary::{Canary, status};
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -63,5 +63,10 @@ impl Fault for DataCorruption {
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         self.canary(scene).shows(facts, &status("corrupt", json!(self.records)))
+    }
+
+    /// A damaged side takes writes all the same.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fault;
 use crate::model::dns;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::scene::{Progress, Refusal, Scene};
 
@@ -49,5 +49,10 @@ impl Fault for DnsFailure {
 
     fn in_effect(&self, _scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         dns::answers(&self.record, &[NOBODY], facts)
+    }
+
+    /// Whoever has the address still writes.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
     }
 }

@@ -76,4 +76,9 @@ impl Fault for Drain {
         }
         Ok(Progress::Done)
     }
+
+    /// Its pods come up on another node.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -123,4 +123,9 @@ impl Fault for EgressDeny {
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         policy::stands(scene, facts, &self.namespace)
     }
+
+    /// Only the way out is closed.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -84,4 +84,8 @@ impl Fault for Isolate {
         }
         Ok(Progress::Done)
     }
+
+    fn cuts_off(&self, pod: &Ref) -> bool {
+        pod.namespace.as_ref().is_some_and(|namespace| self.namespaces.contains(namespace))
+    }
 }

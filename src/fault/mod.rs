@@ -47,6 +47,10 @@ pub trait Fault {
     /// Where a fact is missing.
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread>;
 
+    /// Whether it keeps everybody from writing to a workload's pod in its own region, so that another side may be promoted beside it (I5).
+    /// No default: what a fault only slows, hides or may miss still takes writes.
+    fn cuts_off(&self, pod: &Ref) -> bool;
+
     /// Whether the cluster undoes it by itself (a killed pod comes back).
     fn heals_itself(&self) -> bool {
         false

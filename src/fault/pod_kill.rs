@@ -125,4 +125,9 @@ impl Fault for PodKill {
     fn heals_itself(&self) -> bool {
         true
     }
+
+    /// It comes back.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::Name;
 use crate::model::rollout;
@@ -52,5 +52,9 @@ impl Fault for Scale {
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         rollout::has_replicas(facts, &self.workload.at(scene.region, &self.namespace), self.replicas)
+    }
+
+    fn cuts_off(&self, pod: &Ref) -> bool {
+        self.replicas == 0 && self.workload.first_pod(&pod.region, &self.namespace) == *pod
     }
 }

@@ -262,3 +262,19 @@ fn what_nobody_could_read_is_never_taken_for_nothing_there() {
         assert!(case.fault.behaviour().in_effect(&case.scene(), &facts).is_err(), "{}", kind.name);
     }
 }
+
+#[test]
+fn only_what_keeps_everybody_from_a_pod_cuts_it_off() {
+    let pod = |namespace: &str, name: &str| Ref::new(&"east".into(), Resource::pods(), Some(namespace), name);
+    let ledger = pod("shop", "ledger-0");
+    let isolate = case(json!({"isolate": {"namespaces": ["shop"]}}));
+    let scale = |replicas: u32| {
+        case(json!({"scale": {"workload": "statefulset/ledger", "namespace": "shop", "replicas": replicas}}))
+    };
+    let cuts_off = |case: &Case, pod: &Ref| case.fault.behaviour().cuts_off(pod);
+    assert!(cuts_off(&isolate, &ledger) && !cuts_off(&isolate, &pod("bank", "ledger-0")));
+    assert!(cuts_off(&scale(0), &ledger) && !cuts_off(&scale(0), &pod("shop", "payments-0")));
+    assert!(!cuts_off(&scale(1), &ledger));
+    assert!(!cuts_off(&case(json!({"dnsFailure": {"record": "shop.example"}})), &ledger));
+    assert!(!cuts_off(&case(json!({"zoneLoss": {"zone": "east-a"}})), &ledger));
+}

@@ -112,4 +112,9 @@ impl Fault for ZoneLoss {
         }
         Ok(Progress::Done)
     }
+
+    /// Its pods come up in another zone.
+    fn cuts_off(&self, _pod: &Ref) -> bool {
+        false
+    }
 }

@@ -54,7 +54,7 @@ fn refusal<T: AsRef<str>>(what: &str, missing: &BTreeSet<&T>, all: &BTreeSet<T>)
 fn scope(plan: &Plan) -> Option<String> {
     let touched =
         plan.blast_radius.iter().map(|touched| (touched.namespace.as_ref(), touched.plural.as_str()));
-    let fenced = plan.authority.iter().flat_map(|authority| {
+    let fenced = plan.authorities.iter().flat_map(|authority| {
         let others = authority.others.iter().map(|fence| &fence.exec.at);
         std::iter::once(&authority.takeover)
             .chain(others)

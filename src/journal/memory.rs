@@ -71,6 +71,10 @@ impl Sink for Memory {
         Ok(())
     }
 
+    fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
         let open: Vec<What> = self
             .blocks

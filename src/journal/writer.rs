@@ -1,6 +1,7 @@
 //! Writes the evidence folder: an event is on disk when `append` returns.
 //!
-//! Rows are buffered, and on disk before the event that binds their block. A write that fails part of the way is taken back, so
+//! Rows are buffered, since there may be thousands a second: they are on disk before the next event, which may depend on them, and written
+//! at least once a second of the run's clock, so that a process that is killed loses less than a second of what it saw. A write that fails part of the way is taken back, so
 //! that a journal never holds half a line that its writer knows of. A resumed journal takes events only: nobody probes in `heal`.
 
 use std::collections::BTreeMap;
@@ -17,10 +18,13 @@ use rustix::io::Errno;
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::name::Sha256;
 use crate::model::sample::RowFile;
-use crate::model::time::At;
+use crate::model::time::{At, Duration};
 
 /// At most this many rows of a file stand in a block.
 pub const BLOCK: u64 = 512;
+
+/// Rows are written out when the last time is as long ago.
+const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// What the records of one undo take at most, beside a repetition of the effect's own: its start, its end, its conflicts.
 const UNDO_RECORDS: u64 = 4096;
@@ -48,6 +52,8 @@ pub struct Writer {
     seq: u64,
     head: Sha256,
     files: BTreeMap<RowFile, Rows>,
+    /// When the rows were last written out.
+    written: At,
     resumed: bool,
 }
 
@@ -55,7 +61,20 @@ pub struct Writer {
 #[derive(Debug)]
 struct Rows {
     file: BufWriter<File>,
+    /// Whether it holds rows that may not be on disk.
+    dirty: bool,
     block: Block,
+}
+
+impl Rows {
+    fn put_on_disk(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
 }
 
 impl Writer {
@@ -76,6 +95,7 @@ impl Writer {
             seq: 0,
             head: GENESIS.into(),
             files: BTreeMap::new(),
+            written: At(0),
             resumed: false,
         })
     }
@@ -109,6 +129,7 @@ impl Writer {
             seq: chain.read,
             head: chain.head,
             files: BTreeMap::new(),
+            written: At(0),
             resumed: true,
         })
     }
@@ -140,13 +161,7 @@ impl Writer {
     fn reserve(&mut self, what: &What, length: u64) -> io::Result<()> {
         let owed = match what {
             What::EffectIntended { .. } => self.owed + length + UNDO_RECORDS,
-            What::EffectEnded { .. }
-            | What::UndoStarted { .. }
-            | What::UndoEnded { .. }
-            | What::AbortRequested { .. }
-            | What::HealStarted { .. }
-            | What::HealEnded { .. }
-            | What::RunEnded { .. } => return Ok(()),
+            what if has_its_space(what) => return Ok(()),
             _ => self.owed,
         };
         if owed > 0 {
@@ -167,11 +182,24 @@ impl Writer {
         written
     }
 
+    fn put_rows_on_disk(&mut self) -> io::Result<()> {
+        self.files.values_mut().try_for_each(Rows::put_on_disk)
+    }
+
+    /// Hands rows to the system when it is time, without waiting for the disk.
+    fn write_rows(&mut self, at: At) -> io::Result<()> {
+        if at.since(self.written) >= WRITTEN_EVERY {
+            self.written = at;
+            self.files.values_mut().try_for_each(|rows| rows.file.flush())?;
+        }
+        Ok(())
+    }
+
     fn close(&mut self, at: At, file: &RowFile) -> Result<(), SinkError> {
         let Some(rows) = self.files.get_mut(file).filter(|rows| rows.block.count > 0) else {
             return Ok(());
         };
-        rows.file.flush().and_then(|()| rows.file.get_ref().sync_data()).map_err(refused)?;
+        rows.put_on_disk().map_err(refused)?;
         let bound = rows.block.close(file);
         self.append(at, bound).map(drop)
     }
@@ -179,6 +207,14 @@ impl Writer {
 
 impl Sink for Writer {
     fn append(&mut self, at: At, what: What) -> Result<Event, SinkError> {
+        // Their own rows are on disk before they are bound.
+        if !matches!(what, What::Rows { .. }) {
+            match self.put_rows_on_disk() {
+                // A full disk that takes no row still takes what healing has reserved.
+                Err(_) if has_its_space(&what) => {}
+                written => written.map_err(refused)?,
+            }
+        }
         let event = Event { seq: self.seq, at, what };
         let (mut text, head) = line(&self.head, &event).map_err(refused)?;
         text.push('\n');
@@ -198,21 +234,40 @@ impl Sink for Writer {
         if !self.files.contains_key(file) {
             let mut opened = BufWriter::new(new_file(&self.folder.join(file.path())).map_err(refused)?);
             writeln!(opened, "{}", file.header()).map_err(refused)?;
-            self.files.insert(file.clone(), Rows { file: opened, block: Block::default() });
+            self.files.insert(file.clone(), Rows { file: opened, dirty: true, block: Block::default() });
         }
         let Some(rows) = self.files.get_mut(file) else { return Ok(()) };
         writeln!(rows.file, "{row}").map_err(refused)?;
+        rows.dirty = true;
         rows.block.take(row);
         if rows.block.count >= BLOCK {
             self.close(at, file)?;
         }
-        Ok(())
+        self.write_rows(at).map_err(refused)
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.put_rows_on_disk().map_err(refused)
     }
 
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
         let files: Vec<RowFile> = self.files.keys().cloned().collect();
         files.iter().try_for_each(|file| self.close(at, file))
     }
+}
+
+/// Whether an event is written into space that was reserved for it.
+fn has_its_space(what: &What) -> bool {
+    matches!(
+        what,
+        What::EffectEnded { .. }
+            | What::UndoStarted { .. }
+            | What::UndoEnded { .. }
+            | What::AbortRequested { .. }
+            | What::HealStarted { .. }
+            | What::HealEnded { .. }
+            | What::RunEnded { .. }
+    )
 }
 
 fn refused(why: impl ToString) -> SinkError {
@@ -271,5 +326,25 @@ mod tests {
             on_disk().blocks() * 512 >= on_disk().len() + length + UNDO_RECORDS,
             "another record took of it"
         );
+    }
+
+    #[test]
+    fn a_row_is_on_disk_before_the_next_event_and_is_written_within_a_second_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path()).unwrap();
+        let file = RowFile::Writes("orders".into());
+        let rows = || fs::read_to_string(folder.path().join(file.path())).unwrap().lines().count();
+        let after = |milliseconds: u64| At(0).plus(Duration::from_millis(milliseconds));
+        writer.row(after(100), &file, "1").unwrap();
+        assert_eq!(rows(), 0, "no system call for each row");
+        writer.append(after(200), What::StepStarted { step: "s".into() }).unwrap();
+        assert_eq!(rows(), 2, "the header and the row");
+        writer.row(after(300), &file, "2").unwrap();
+        assert_eq!(rows(), 2);
+        writer.row(after(1000), &file, "3").unwrap();
+        assert_eq!(rows(), 4, "a second is over");
+        writer.row(after(1100), &file, "4").unwrap();
+        writer.flush().unwrap();
+        assert_eq!(rows(), 5);
     }
 }

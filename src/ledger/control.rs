@@ -7,8 +7,9 @@ use super::wire::{digest, payload};
 use super::{Change, Record, Refused, Role};
 use crate::model::time::Duration;
 
-/// How long a primary waits for its replica before it steps down.
-const DEMOTE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a primary waits for its replica before it steps down: less than whoever runs the command waits for its end (30 s), so that the
+/// reason arrives.
+const DEMOTE_WITHIN: Duration = Duration::from_secs(20);
 /// The run of the writes that only try.
 const TRY: &str = "drillmaster-try";
 

@@ -395,18 +395,24 @@ pub struct SinkError {
 
 /// Where a run's evidence goes: the journal's writer, or memory in a test.
 pub trait Sink {
-    /// Puts an event on disk, and returns it once it is there.
+    /// Puts an event on disk, after the rows so far, and returns it once it is there.
     ///
     /// # Errors
     /// Where it could not be written; nothing may be done to the world after that but healing.
     fn append(&mut self, at: At, what: What) -> Result<Event, SinkError>;
 
-    /// Adds a row, given without its end of line, to a file of rows. Blocks of rows are bound by [`What::Rows`] from time to
-    /// time, and at the latest by [`Sink::bind`].
+    /// Adds a row, given without its end of line, to a file of rows. Within a second of the run's clock it outlives this process. Blocks of
+    /// rows are bound by [`What::Rows`] from time to time, and at the latest by [`Sink::bind`].
     ///
     /// # Errors
     /// As `append`.
     fn row(&mut self, at: At, file: &RowFile, row: &str) -> Result<(), SinkError>;
+
+    /// Puts the rows so far on disk, as `append` does.
+    ///
+    /// # Errors
+    /// As `append`.
+    fn flush(&mut self) -> Result<(), SinkError>;
 
     /// Binds all rows that are not bound yet.
     ///

@@ -40,8 +40,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The step with the first effect that moves write authority.
     pub point_of_no_return: Option<StepId>,
-    /// Whose authority moves, and how its failed side is fenced; present if and only if something moves it.
-    pub authority: Option<Authority>,
+    /// Whose authority moves, and how its failed side is fenced: one for each workload that a step promotes.
+    pub authorities: Vec<Authority>,
     pub longest: LongestPath,
     pub blast_radius: Vec<Touched>,
     /// The runbook's path, as the scenario names it.
@@ -57,6 +57,13 @@ impl Plan {
     /// A step by its id.
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.all_steps().find(|step| step.id == *id)
+    }
+
+    /// The authority that a pod has or may get.
+    pub fn authority_of(&self, pod: &Ref) -> Option<&Authority> {
+        self.authorities.iter().find(|authority| {
+            authority.takeover == *pod || authority.others.iter().any(|other| other.exec.at == *pod)
+        })
     }
 }
 
@@ -330,12 +337,14 @@ pub struct LedgerCheck {
     pub store: Option<Name>,
 }
 
-/// Who may write, and how to keep the failed side from it (I5).
+/// Who may write to one workload, and how to keep the failed side from it (I5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Authority {
     /// The workload, for people: `statefulset/ledger in shop`.
     pub workload: String,
+    /// The steps that move it there.
+    pub steps: Vec<StepId>,
     /// Where authority goes, and what its record shows once it is there.
     pub takeover: Ref,
     pub promoted: Status,

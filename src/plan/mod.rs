@@ -70,13 +70,12 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
         longest: longest::path(&steps),
         steps,
         point_of_no_return: None,
-        authority: None,
+        authorities: Vec::new(),
         blast_radius: Vec::new(),
         runbook: drill.runbook.clone(),
     };
-    if let Some((step, authority)) = first_authority(&plan) {
-        (plan.point_of_no_return, plan.authority) = (Some(step), Some(authority));
-    }
+    plan.authorities = authorities(&plan);
+    plan.point_of_no_return = plan.authorities.first().and_then(|authority| authority.steps.first().cloned());
     let broken = broken_promises(scenario, &plan);
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
 }
@@ -180,15 +179,24 @@ fn kind(step: &Step) -> Option<Acting<'_>> {
     }
 }
 
-fn first_authority(plan: &Plan) -> Option<(StepId, Authority)> {
+/// Where the authority of each workload goes first; what moves it on from there, as a failback does, is no other authority.
+fn authorities(plan: &Plan) -> Vec<Authority> {
     let run = unborn();
-    plan.all_steps().find_map(|step| match kind(step)? {
+    let moves = plan.all_steps().filter_map(|step| match kind(step)? {
         Acting::Recovery(recovery, region) => {
-            let authority = recovery.behaviour().authority(&scene(plan, &run, &step.id, region))?;
-            Some((step.id.clone(), authority))
+            recovery.behaviour().authority(&scene(plan, &run, &step.id, region))
         }
         Acting::Fault(..) => None,
-    })
+    });
+    let mut found: Vec<Authority> = Vec::new();
+    for moved in moves {
+        match found.iter_mut().find(|known| known.workload == moved.workload) {
+            Some(known) if known.takeover == moved.takeover => known.steps.extend(moved.steps),
+            Some(_) => {}
+            None => found.push(moved),
+        }
+    }
+    found
 }
 
 const HEALS_ITSELF: &str = "none needed: its controller makes it again";

@@ -156,9 +156,25 @@ fn only_named_services_and_promises_that_the_catalogue_makes_are_objectives() {
 fn the_first_promotion_is_the_point_of_no_return_and_names_whom_to_fence() {
     let plan = outline(&scenario(DRILL)).unwrap();
     assert_eq!(plan.point_of_no_return, Some("promote-west".into()));
-    let authority = plan.authority.unwrap();
+    let [authority] = plan.authorities.as_slice() else { panic!("{:?}", plan.authorities) };
     assert_eq!(authority.takeover.region, "west".into());
+    assert_eq!(authority.steps, ["promote-west".into()]);
     assert_eq!(authority.others.iter().map(|fence| fence.region.as_str()).collect::<Vec<_>>(), ["east"]);
+}
+
+#[test]
+fn every_workload_that_is_promoted_has_its_own_authority() {
+    let second = "          - {id: promote-payments, recover: {promote: {workload: statefulset/payments, namespace: shop}}}
+          - {id: tell,";
+    let back = "      - {id: east-back, removeFault: lose-east}
+      - {id: promote-east, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}
+";
+    let two = DRILL.replace("          - {id: tell,", second);
+    let two = two.replace("      - {id: east-back, removeFault: lose-east}\n", back);
+    let plan = outline(&scenario(&two)).unwrap();
+    let moved: Vec<String> = plan.authorities.iter().map(|moved| moved.takeover.to_string()).collect();
+    assert_eq!(moved, ["west: pods/ledger-0 in shop", "west: pods/payments-0 in shop"]);
+    assert_eq!(plan.point_of_no_return, Some("promote-west".into()));
 }
 
 #[test]

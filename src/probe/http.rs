@@ -35,6 +35,9 @@ pub struct Http {
     /// What the right answer looks like.
     #[serde(default)]
     pub expect: Expect,
+    /// The header of the answer whose value is the region that answered: `x-region`. Where it is left out, the address tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
 }
 
 /// The right answer.
@@ -72,6 +75,10 @@ impl Probe for Http {
             headers: self.headers.clone(),
             body: None,
         })
+    }
+
+    fn answered_by(&self) -> Option<&str> {
+        self.answered_by.as_deref()
     }
 
     fn judge(&self, answer: Answer<'_>) -> Seen {

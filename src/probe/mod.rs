@@ -27,6 +27,11 @@ pub trait Probe: Send + Sync {
     /// What it asks, each time the same.
     fn ask(&self) -> Ask;
 
+    /// The header of an answer that names who answered, where it asks for one.
+    fn answered_by(&self) -> Option<&str> {
+        None
+    }
+
     /// What an answer means.
     fn judge(&self, answer: Answer<'_>) -> Seen;
 }

@@ -15,6 +15,8 @@ use crate::world::{Clock, Net};
 pub(super) struct Answer {
     pub(super) seen: Seen,
     pub(super) address: Option<IpAddr>,
+    /// What the header says that the probe names.
+    pub(super) named: Option<String>,
     pub(super) stages: Stages,
 }
 
@@ -49,13 +51,17 @@ impl<'a> Client<'a> {
             Box::pin(self.reusing(number)).await
         };
         match exchanged {
-            Ok(Exchange { status, body, address, stages, .. }) => Answer {
+            Ok(Exchange { status, headers, body, address, stages, .. }) => Answer {
                 seen: self.probe.judge(probe::Answer::Http { status, body: &body }),
                 address: Some(address),
+                named: self
+                    .probe
+                    .answered_by()
+                    .and_then(|header| Some(headers.get(header)?.to_str().ok()?.to_owned())),
                 stages,
             },
             Err(Broken { failure, stages, address, .. }) => {
-                Answer { seen: Seen::Failed(failure), address, stages }
+                Answer { seen: Seen::Failed(failure), address, named: None, stages }
             }
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::http::BadRequest;
-use crate::model::name::{Name, ProbeId, Vantage};
+use crate::model::name::{Name, ProbeId, Region, Vantage};
 use crate::model::plan;
 use crate::model::sample::{Sample, Seen, Stages, Write};
 use crate::model::time::{At, Duration};
@@ -42,8 +42,22 @@ pub struct ProbeRun {
     pub clock: Arc<dyn Clock>,
     /// Whose addresses are whose.
     pub ranges: Arc<[AddressRange]>,
+    /// What a header may name: whatever else it says is nobody (I15).
+    pub regions: Arc<[Region]>,
     /// The first send.
     pub start: At,
+}
+
+impl ProbeRun {
+    /// Who answered: by the header that the probe names, else by the address.
+    fn who(&self, by_header: bool, answer: &http::Answer) -> Option<Region> {
+        if by_header {
+            let named = answer.named.as_deref()?;
+            return self.regions.iter().find(|region| region.as_str() == named).cloned();
+        }
+        let address = answer.address?;
+        self.ranges.iter().find(|range| range.holds(address)).map(|range| range.region.clone())
+    }
 }
 
 /// Why a probe cannot be run.
@@ -75,18 +89,19 @@ pub async fn run(
     let Ask::Http(request) = kind.behaviour().ask();
     let client = http::Client::new(kind.behaviour(), &request, &spec)
         .map_err(|source| BadProbe::Request { probe: id.clone(), source })?;
+    let by_header = kind.behaviour().answered_by().is_some();
     let observed = |sample| Observation::Sample { probe: id.clone(), vantage: spec.vantage.clone(), sample };
     let pace = Pace { start: spec.start, every: spec.probe.every, clock: &*spec.clock };
     let send = async |slot: Slot| {
         let answer = client.probe(slot.number).await;
-        let range = |address| spec.ranges.iter().find(|range| range.holds(address));
+        let answered_by = spec.who(by_header, &answer);
         observed(Sample {
             scheduled: slot.scheduled,
             sent: slot.sent,
             completed: spec.clock.now(),
             seen: answer.seen,
             address: answer.address,
-            answered_by: answer.address.and_then(range).map(|range| range.region.clone()),
+            answered_by,
             stages: answer.stages,
         })
     };

@@ -29,6 +29,7 @@ fn probe(net: &Arc<TestNet>, host: &str, every: u64, timeout: u64) -> ProbeRun {
             network: "10.0.0.0".parse().unwrap(),
             prefix: 24,
         }]),
+        regions: Arc::new(["east".into(), "west".into()]),
         start: At(1_000_000_000),
     }
 }
@@ -58,12 +59,18 @@ async fn samples(run: ProbeRun, seconds: u64) -> Vec<Sample> {
 
 /// A server that answers every request on a connection after a time.
 fn answering(net: &TestNet, host: &str, after: u64) {
+    saying(net, host, after, "");
+}
+
+/// A server whose answers have another header line.
+fn saying(net: &TestNet, host: &str, after: u64, header: &'static str) {
     net.serves(host, move |mut stream| {
         tokio::spawn(async move {
             let mut head = [0; 1024];
             while let Ok(1..) = stream.read(&mut head).await {
                 sleep(Std::from_millis(after)).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                let answer = format!("HTTP/1.1 200 OK\r\n{header}content-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
     });
@@ -94,6 +101,22 @@ async fn an_answer_names_its_region_and_how_long_it_took() {
         assert_eq!((sample.seen, sample.answered_by), (Seen::Ok, Some("east".into())));
         assert_eq!(sample.stages.first_byte, 250_000_000);
         assert_eq!(sample.completed, sample.sent.plus(Duration::from_millis(250)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_the_probe_names_says_who_answered_if_the_drill_knows_that_region() {
+    let net = TestNet::new();
+    for (host, says) in [("west", "x-region: west\r\n"), ("mars", "x-region: mars\r\n"), ("nobody", "")] {
+        saying(&net, host, 10, says);
+    }
+    for (host, answered_by) in [("west", Some("west".into())), ("mars", None), ("nobody", None)] {
+        let mut run = probe(&net, host, 100, 1000);
+        run.probe.ask =
+            serde_json::json!({"http": {"url": format!("http://{host}/"), "answeredBy": "X-Region"}});
+        for sample in samples(run, 2).await {
+            assert_eq!((sample.seen, sample.answered_by), (Seen::Ok, answered_by.clone()), "{host}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Recovery;
 use crate::model::canary::{Canary, status};
-use crate::model::effect::{Act, Status};
+use crate::model::effect::{Act, Ref, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -64,5 +64,9 @@ impl Recovery for Demote {
 
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         self.canary(scene).shows(facts, &demoted())
+    }
+
+    fn keeps_off(&self, scene: &Scene) -> Option<Ref> {
+        Some(self.canary(scene).pod())
     }
 }

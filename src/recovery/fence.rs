@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recovery;
 use crate::model::canary::Canary;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -64,5 +64,9 @@ impl Recovery for Fence {
 
     fn fences(&self) -> bool {
         true
+    }
+
+    fn keeps_off(&self, scene: &Scene) -> Option<Ref> {
+        Some(self.canary(scene).pod())
     }
 }

@@ -4,7 +4,7 @@
 //! `Cannot:`, `Effects:`, `Undo:`), its `EXAMPLE` and its [`Recovery`]; and its line below.
 
 use crate::kinds;
-use crate::model::effect::Act;
+use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::plan::Authority;
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -37,6 +37,11 @@ pub trait Recovery {
     /// Whether nothing takes it back, so that a scenario must allow it by name.
     fn irreversible(&self) -> bool {
         false
+    }
+
+    /// The side that takes no more writes once it is done: another may be promoted then (I5).
+    fn keeps_off(&self, _scene: &Scene) -> Option<Ref> {
+        None
     }
 
     /// Whether it keeps a side from writing.

@@ -73,6 +73,7 @@ impl Recovery for Promote {
         let others = scene.regions.iter().filter(|region| *region != canary.region);
         Some(Authority {
             workload: format!("{} in {}", self.workload, self.namespace),
+            steps: vec![scene.step.clone()],
             takeover: canary.pod(),
             promoted: promoted(),
             unfence: crate::model::canary::argv(&["promote"]),

@@ -132,7 +132,7 @@ fn plan() -> Plan {
         limits: plan::Limits { max_duration: length(7200.0), abort_when: Vec::new() },
         steps: steps().into_iter().map(|(step, _)| step).collect(),
         point_of_no_return: Some("promote-west".into()),
-        authority: None,
+        authorities: Vec::new(),
         longest: plan::LongestPath::default(),
         blast_radius: Vec::new(),
         runbook: Some("runbooks/checkout-failover.md".to_owned()),

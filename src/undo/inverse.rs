@@ -1,7 +1,7 @@
 //! The inverse of touched fields, computed from the object as it is now.
 //!
-//! A field that equals `before` is done already; one that equals `after` is put back; anything else somebody changed since:
-//! it is kept and told. The result is one JSON patch that tests uid and resourceVersion first, so that a change in between
+//! A field that equals `before` is done already; one that equals `after` is put back; one that a later effect of our own stored is that
+//! effect's, whose undo puts back what this one found (`outstanding`); anything else somebody changed since: it is kept and told. The result is one JSON patch that tests uid and resourceVersion first, so that a change in between
 //! makes the server refuse it, and we read again.
 
 use serde_json::{Value, json};
@@ -26,8 +26,9 @@ fn plain(held: Option<&Held>) -> Result<Option<&Value>, ()> {
     }
 }
 
-/// The inverse of `touched` on the object `now`, which `named` names for people.
-pub fn inverse(now: &Value, uid: &str, touched: &[Touch], named: &str) -> Inverse {
+/// The inverse of `touched` on the object `now`, which `named` names for people; `later` is what later effects that are still open touched
+/// of the same object.
+pub fn inverse(now: &Value, uid: &str, touched: &[Touch], later: &[Touch], named: &str) -> Inverse {
     if now["metadata"]["uid"].as_str() != Some(uid) {
         let conflict = Conflict {
             field: named.to_owned(),
@@ -50,6 +51,7 @@ pub fn inverse(now: &Value, uid: &str, touched: &[Touch], named: &str) -> Invers
         let kept = match (before, after) {
             (Ok(before), _) if is == before => continue,
             (Ok(before), Ok(after)) if is == after && put(&mut restored, path, before) => continue,
+            _ if stored_by(later, path, is) => continue,
             _ => is.map_or("absent".to_owned(), Value::to_string),
         };
         conflicts.push(Conflict {
@@ -66,6 +68,14 @@ pub fn inverse(now: &Value, uid: &str, touched: &[Touch], named: &str) -> Invers
         }
     }
     Inverse { patch: patch_between(now, &restored), conflicts }
+}
+
+/// Whether one of these left a field as it is.
+fn stored_by(later: &[Touch], of: &[String], is: Option<&Value>) -> bool {
+    later.iter().any(|touch| match touch {
+        Touch::Field { path, after, .. } => path == of && plain(after.as_ref()) == Ok(is),
+        Touch::Created { .. } => false,
+    })
 }
 
 /// Whether an object or a list has nothing in it.
@@ -158,7 +168,7 @@ mod tests {
         fn undo_restores_exactly_what_was_touched(before in spec(), after in spec()) {
             let (before, after) = (object(&before, 1), object(&after, 2));
             let touches = touched(&before, &after);
-            let inverse = inverse(&after, "u1", &touches, "x");
+            let inverse = inverse(&after, "u1", &touches, &[], "x");
             prop_assert_eq!(&inverse.conflicts, &vec![]);
             // Whatever changes in between makes the server refuse it.
             for (place, field) in ["uid", "resourceVersion"].into_iter().enumerate().take(inverse.patch.len()) {
@@ -174,7 +184,7 @@ mod tests {
         fn what_others_changed_since_is_kept_and_told(before in spec(), after in spec(), theirs in spec()) {
             let (before, after, now) = (object(&before, 1), object(&after, 2), object(&theirs, 3));
             let touches = touched(&before, &after);
-            let result = inverse(&now, "u1", &touches, "x");
+            let result = inverse(&now, "u1", &touches, &[], "x");
             let restored = patched(&now, &result.patch);
             for touch in &touches {
                 let Touch::Field { path, before, after } = touch else { continue };
@@ -194,7 +204,7 @@ mod tests {
         let before = object(&json!({}), 1);
         let after = object(&json!({"taints": [ours], "unschedulable": true}), 2);
         let now = object(&json!({"taints": [ours, theirs], "unschedulable": true}), 3);
-        let inverse = inverse(&now, "u1", &touched(&before, &after), "node");
+        let inverse = inverse(&now, "u1", &touched(&before, &after), &[], "node");
         assert_eq!(inverse.conflicts, vec![]);
         assert_eq!(patched(&now, &inverse.patch)["spec"], json!({"taints": [theirs]}));
     }
@@ -203,7 +213,7 @@ mod tests {
     fn what_somebody_put_back_already_is_done_and_no_conflict() {
         let (before, after) = (object(&json!({"replicas": 2}), 1), object(&json!({"replicas": 0}), 2));
         let now = object(&json!({"replicas": 2, "paused": true}), 3);
-        let inverse = inverse(&now, "u1", &touched(&before, &after), "x");
+        let inverse = inverse(&now, "u1", &touched(&before, &after), &[], "x");
         assert_eq!((inverse.patch, inverse.conflicts), (vec![], vec![]));
     }
 
@@ -212,7 +222,7 @@ mod tests {
         let touches = touched(&object(&json!({}), 1), &object(&json!({"replicas": 0}), 2));
         let mut now = object(&json!({"replicas": 0}), 9);
         now["metadata"]["uid"] = json!("u2");
-        let inverse = inverse(&now, "u1", &touches, "x");
+        let inverse = inverse(&now, "u1", &touches, &[], "x");
         assert_eq!((inverse.patch.len(), inverse.conflicts.len()), (0, 1));
     }
 }

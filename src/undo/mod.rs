@@ -14,4 +14,4 @@ mod outstanding;
 
 pub use fields::{lookup, touched};
 pub use inverse::{Inverse, inverse, is_restored};
-pub use outstanding::{Open, authority_moves, outstanding};
+pub use outstanding::{Open, Promotion, later, outstanding, promotion};

@@ -1,13 +1,17 @@
-//! The fold over a journal: which effects are still owed, and which of them move authority.
+//! The fold over a journal: which effects are still owed, and what it knows of a promotion.
 //!
 //! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
 //! effect begins with what an earlier one left that is taken back by now, what counts as "before" is what the earlier one found.
+//!
+//! The other way round, the fault may be taken back while such a recovery stands: the field is the recovery's by then ([`later`]), and is
+//! left to its undo. Both hold for fields with the same path; a recovery that changes the inside of what a fault made is a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::effect::{Effect, EffectId, Held, Of, Ref, Touch, Undo};
-use crate::model::event::{Event, Outcome, What};
+use crate::model::effect::{Effect, EffectId, Held, Ref, Touch, Undo};
+use crate::model::event::{Decision, Event, Outcome, What};
 use crate::model::name::StepId;
+use crate::model::plan::Authority;
 use crate::model::time::At;
 
 /// An effect that has no successful undo yet.
@@ -37,11 +41,53 @@ pub fn outstanding(events: &[Event]) -> Vec<Open> {
     open
 }
 
-/// Every effect that was to move write authority, oldest first, undone ones too.
-pub fn authority_moves(events: &[Event]) -> Vec<Open> {
-    let mut moves = all(events, false);
-    moves.retain(|open| matches!(open.effect.of, Of::Recovery { moves_authority: true }));
-    moves
+/// What later effects that are still open touched of the object of an effect; `open` is newest first.
+pub fn later(open: &[Open], of: &Effect) -> Vec<Touch> {
+    let touches = |open: &Open| match &open.undo {
+        Undo::Restore { at, touched, .. } if Some(at) == of.act.at() => touched.clone(),
+        Undo::Restore { .. }
+        | Undo::Nothing { .. }
+        | Undo::Remove { .. }
+        | Undo::PutBack { .. }
+        | Undo::Reverse { .. }
+        | Undo::Act(_)
+        | Undo::Irreversible => Vec::new(),
+    };
+    open.iter().filter(|open| open.effect.id > of.id).flat_map(touches).collect()
+}
+
+/// What a journal knows of a promotion: whether the databases must be asked, never where authority is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Promotion {
+    /// A step that promotes has started. Whatever came of it: one that failed may have landed, and a person may have done it by hand.
+    pub tried: bool,
+    /// It worked, or a person said so.
+    pub took: bool,
+    /// The last intent whose end nobody saw.
+    pub in_flight: Option<At>,
+}
+
+/// What a journal knows of the promotion of an authority's new side.
+pub fn promotion(events: &[Event], authority: &Authority) -> Promotion {
+    let steps = &authority.steps;
+    let mut found = Promotion::default();
+    for open in all(events, false).iter().filter(|open| steps.contains(&open.step)) {
+        match &open.ended {
+            Some(Outcome::Ok) => found.took = true,
+            Some(Outcome::Failed { .. }) => {}
+            Some(Outcome::Unknown { .. }) | None => {
+                found.in_flight = found.in_flight.max(Some(open.intended))
+            }
+        }
+    }
+    let started = |what: &What| matches!(what, What::StepStarted { step } if steps.contains(step));
+    let said_done = |what: &What| {
+        matches!(what, What::StepEnded { step, outcome: Outcome::Ok }
+            | What::Decided { step, decision: Decision::Done, .. } if steps.contains(step))
+    };
+    found.tried = events.iter().any(|event| started(&event.what));
+    found.took |= events.iter().any(|event| said_done(&event.what));
+    found
 }
 
 fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
@@ -176,10 +222,12 @@ fn begin_where_the_run_began(found: &mut Found, open: &mut Open, undone: bool) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
+    use super::super::{inverse, touched};
     use super::*;
-    use crate::model::effect::{Act, Ref, Resource};
+    use crate::model::effect::{Act, Of, Ref, Resource};
     use crate::model::name::RunId;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
@@ -261,5 +309,47 @@ mod tests {
             owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]),
             Vec::<u32>::new()
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// A fault and the recovery that mends it by the same fields, taken back in either order, leave what the fault found.
+        #[test]
+        fn a_fault_and_its_mending_leave_what_was_before_whichever_is_taken_back_first(
+            found in fields(), broken in fields(), mended in fields(), fault_first: bool,
+        ) {
+            let versions = [found, broken, mended].map(|data| json!({"metadata": {"uid": "u"}, "data": data}));
+            let at = Ref::new(&"east".into(), Resource::config_maps(), Some("shop"), "settings");
+            let does = |id: u32, of: Of, before: &Value, after: &Value| What::EffectIntended {
+                step: "s".into(),
+                effect: Effect { id: EffectId(id), act: Act::Patch { at: at.clone(), merge: json!({}) }, of },
+                undo: Undo::Restore { at: at.clone(), uid: "u".into(), touched: touched(before, after) },
+            };
+            let mut whats = vec![
+                does(1, Of::Fault, &versions[0], &versions[1]),
+                does(2, Of::Recovery { moves_authority: false }, &versions[1], &versions[2]),
+            ];
+            let mut now = versions[2].clone();
+            for id in if fault_first { [1, 2] } else { [2, 1] } {
+                let open = outstanding(&events(whats.clone()));
+                let undoing = open.iter().find(|open| open.effect.id.0 == id).unwrap();
+                let Undo::Restore { touched, .. } = &undoing.undo else { panic!("{undoing:?}") };
+                let inverse = inverse(&now, "u", touched, &later(&open, &undoing.effect), "x");
+                prop_assert_eq!(&inverse.conflicts, &vec![]);
+                let patch: json_patch::Patch = serde_json::from_value(Value::Array(inverse.patch)).unwrap();
+                let kept = now["metadata"].clone();
+                now["metadata"]["resourceVersion"] = Value::Null;
+                json_patch::patch(&mut now, &patch).unwrap();
+                now["metadata"] = kept;
+                whats.push(undone(id, Outcome::Ok));
+            }
+            prop_assert_eq!(&now, &versions[0]);
+        }
+    }
+
+    /// A few fields with plain values.
+    fn fields() -> impl Strategy<Value = std::collections::BTreeMap<String, i64>> {
+        proptest::collection::btree_map("[p-s]", 0..3_i64, 0..4)
     }
 }

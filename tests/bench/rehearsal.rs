@@ -77,6 +77,7 @@ pub async fn probes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: 
         },
         vantage: "outside".into(),
         net,
+        regions: Arc::new([]),
         start: clock.now(),
         clock,
         ranges: Arc::new([]),

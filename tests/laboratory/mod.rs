@@ -28,11 +28,19 @@ use tokio::sync::watch;
 
 /// A drill of the shop's two regions, by its text; what it refers to is shipped.
 pub fn drill(text: &str) -> Inputs {
+    drill_with(text, ["scenarios/catalogue.yaml", "scenarios/shop-two-regions.yaml"])
+}
+
+/// A drill of two databases in each region, by its text.
+pub fn drill_of_two_databases(text: &str) -> Inputs {
+    drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-two-databases.yaml"])
+}
+
+fn drill_with(text: &str, more: [&str; 2]) -> Inputs {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("drill.yaml");
     std::fs::write(&file, text).unwrap();
-    let shipped = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name);
-    let more: Vec<PathBuf> = ["catalogue.yaml", "shop-two-regions.yaml"].map(shipped).into();
+    let more: Vec<PathBuf> = more.map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).into();
     inputs::load(&file, &more).unwrap_or_else(|findings| panic!("{findings:?}"))
 }
 
@@ -141,6 +149,10 @@ impl Sink for Pen {
 
     fn row(&mut self, at: At, file: &RowFile, row: &str) -> Result<(), SinkError> {
         if self.dead { Ok(()) } else { self.memory.row(at, file, row) }
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.memory.flush()
     }
 
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
@@ -327,10 +339,15 @@ pub async fn assert_put_back(
 
 /// What a ledger says of itself, past every gate.
 pub async fn ledger_status(rehearsal: &Rehearsal, region: &str) -> Value {
-    let argv = ["drillmaster", "ledger", "status"].map(str::to_owned);
+    by_hand(rehearsal, region, "ledger-0", "status").await
+}
+
+/// What a person at a database does by hand, past every gate, and what it says.
+pub async fn by_hand(rehearsal: &Rehearsal, region: &str, pod: &str, verb: &str) -> Value {
+    let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let (_, state) = rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == region).unwrap();
     let pod = state.read(|store| {
-        store.all().find(|(key, _)| key.plural == "pods" && key.name == "ledger-0").unwrap().1.clone()
+        store.all().find(|(key, _)| key.plural == "pods" && key.name == pod).unwrap().1.clone()
     });
     let ran = state.containers().unwrap().exec(&pod, Some("ledger"), &argv).await.unwrap();
     serde_json::from_slice(&ran.stdout).unwrap()

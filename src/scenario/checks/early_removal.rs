@@ -1,51 +1,38 @@
 //! No healing into a split brain (I5): once write authority has moved, a fault is removed only after its side is fenced.
 //!
-//! A fence that can only be armed, since the fault cuts its region off, counts: it takes effect before the side may write.
+//! A fence that can only be armed, since the fault cuts its region off, counts: it takes effect before the side may write. Each workload
+//! whose authority has moved needs its own.
 
-use std::collections::BTreeSet;
-
-use super::{moves_authority, region_of, steps};
+use super::sides::Sides;
+use super::{region_of, steps};
 use crate::document::Diagnostic;
+use crate::model::effect::Ref;
 use crate::scenario::{Action, Scenario};
 
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let steps = steps(scenario);
-    let mut moved = None;
-    let mut fenced = BTreeSet::new();
+    let mut sides = Sides::new(scenario);
     let mut found = Vec::new();
     for placed in &steps {
-        match &placed.step.action {
-            Action::Recover(kind) if kind.behaviour().fences() => {
-                fenced.extend(region_of(scenario, &placed.step.action));
-            }
-            Action::Recover(_) if moves_authority(scenario, placed.step) => {
-                moved = moved.or(Some(&placed.step.id));
-            }
-            Action::RemoveFault(of) => {
-                let fault = steps.iter().map(|other| other.step).find(|step| step.id == *of);
-                let fault = fault.map(|step| &step.action).filter(|action| action.key() == "fault");
-                let region = fault.and_then(|fault| region_of(scenario, fault));
-                if let (Some(by), Some(region)) = (moved, region)
-                    && !fenced.contains(&region)
-                {
+        if let Action::RemoveFault(of) = &placed.step.action {
+            let fault = steps.iter().map(|other| &other.step).find(|step| step.id == *of);
+            let fault = fault.map(|step| &step.action).filter(|action| action.key() == "fault");
+            let region = fault.and_then(|fault| region_of(scenario, fault));
+            for (by, authority) in sides.moved.values() {
+                let freed = |side: &&Ref| Some(&side.region) == region.as_ref() && !sides.off.contains(*side);
+                for side in authority.others.iter().map(|other| &other.exec.at).filter(freed) {
                     let message = format!(
-                        "removing `{of}` lets {region} write again, though `{by}` has moved write authority: two sides would accept"
+                        "removing `{of}` lets {} write to {} again, though `{by}` has moved its write authority: two sides would accept",
+                        side.region, authority.workload
                     );
                     found.push(placed.text.error(&placed.action(), message).help(format!(
-                        "put a step `recover: {{fence: {{region: {region}, …}}}}` before this one"
+                        "put a step `recover: {{fence: {{region: {}, …}}}}` for it before this one",
+                        side.region
                     )));
                 }
             }
-            Action::Fault(_)
-            | Action::Recover(_)
-            | Action::Declare(_)
-            | Action::Wait(_)
-            | Action::Task(_)
-            | Action::Notify(_)
-            | Action::Check(_)
-            | Action::Procedure(_)
-            | Action::Parallel(_) => {}
         }
+        sides.take(placed);
     }
     found
 }

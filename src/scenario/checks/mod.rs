@@ -12,6 +12,8 @@ pub mod longest_path;
 pub mod nesting;
 pub mod regions;
 pub mod scope;
+pub mod second_primary;
+mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
 pub mod unknown_alert;
@@ -43,6 +45,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     nesting::check,
     regions::check,
     scope::check,
+    second_primary::check,
     slow_probe::check,
     stage_fits::check,
     unknown_alert::check,
@@ -189,21 +192,6 @@ pub(crate) fn region_of(scenario: &Scenario, action: &Action) -> Option<Region> 
         | Action::Parallel(_) => &regions.takes_over,
     };
     named.or_else(|| default.clone())
-}
-
-/// Whether a step moves write authority.
-pub(crate) fn moves_authority(scenario: &Scenario, step: &Step) -> bool {
-    let Action::Recover(kind) = &step.action else { return false };
-    let region = region_of(scenario, &step.action).unwrap_or_default();
-    let regions = [region.clone()];
-    let scene = crate::model::scene::Scene {
-        run: &crate::model::name::RunId::default(),
-        step: &step.id,
-        region: &region,
-        regions: &regions,
-        namespaces: &scenario.drill.spec.limits.namespaces,
-    };
-    kind.behaviour().authority(&scene).is_some()
 }
 
 /// The names of a list, for "did you mean".

@@ -1,0 +1,183 @@
+//! Where the write authority of each workload is, and keeping it in one place (I5).
+//!
+//! Only the databases' own records say where it is, never our memory: as soon as a step that promotes has started they are asked, since
+//! a promotion that failed may have landed, and one that was held may have been done by hand. A side that cannot be asked counts as
+//! promoted. Each workload has its own authority, and each is asked, fenced and lifted for itself.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Engine;
+use super::effects::EXEC_ENDS_WITHIN;
+use crate::fault::FaultKind;
+use crate::model::effect::{Act, Exec, Of, Ref};
+use crate::model::event::{Outcome, Outstanding, SinkError};
+use crate::model::name::{Name, StepId};
+use crate::model::plan::{Action, Authority, Fence};
+use crate::undo::{outstanding, promotion};
+
+/// Who may write to a workload now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// The side that had it before the run.
+    Home,
+    /// The side that took over, or perhaps: then it counts as moved.
+    Away,
+    /// A promotion took, and by now nobody may write.
+    Nobody,
+}
+
+impl Engine {
+    /// The authorities that are not where they were before the run.
+    pub(super) async fn moved(&self) -> Vec<&Authority> {
+        let mut moved = Vec::new();
+        for authority in &self.plan.authorities {
+            match self.holder(authority).await {
+                Holder::Home => {}
+                Holder::Away | Holder::Nobody => moved.push(authority),
+            }
+        }
+        moved
+    }
+
+    async fn holder(&self, authority: &Authority) -> Holder {
+        let promotion = self.recorder.with_events(|events| promotion(events, authority));
+        if !promotion.tried {
+            return Holder::Home;
+        }
+        // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
+        if let Some(intended) = promotion.in_flight {
+            let lands_by = intended.plus(EXEC_ENDS_WITHIN);
+            tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
+        }
+        let promoted = &authority.promoted;
+        let Ok(takeover) = self.prints(&authority.takeover, None, &promoted.argv).await else {
+            return Holder::Away;
+        };
+        if promoted.shown_by(&takeover) {
+            return Holder::Away;
+        }
+        let mut unread = false;
+        for other in &authority.others {
+            match self.status(&other.exec).await {
+                Ok(status) if promoted.shown_by(&status) => return Holder::Home,
+                Ok(_) => {}
+                Err(_) => unread = true,
+            }
+        }
+        match promotion.took {
+            true if unread => Holder::Away,
+            true => Holder::Nobody,
+            false => Holder::Home,
+        }
+    }
+
+    /// Why a promotion would make a second primary, if it would: another side says that it takes writes, and no fault of ours keeps
+    /// everybody from it. A side that cannot be asked is no reason: its loss may be why we promote.
+    pub(super) async fn second_primary(&self, authority: &Authority) -> Option<String> {
+        let open = self.recorder.with_events(outstanding);
+        let faults: Vec<&StepId> =
+            open.iter().filter(|open| open.effect.of == Of::Fault).map(|open| &open.step).collect();
+        for other in &authority.others {
+            let side = &other.exec.at;
+            if faults.iter().any(|step| self.cuts_off(step, side)) {
+                continue;
+            }
+            if self.status(&other.exec).await.is_ok_and(|status| authority.promoted.shown_by(&status)) {
+                return Some(format!(
+                    "{side} takes the writes, and no fault cuts it off: demote or fence it first, or two sides accept"
+                ));
+            }
+        }
+        None
+    }
+
+    fn cuts_off(&self, fault: &StepId, side: &Ref) -> bool {
+        let Some(Action::Fault { fault, region, .. }) = self.plan.step(fault).map(|step| &step.action) else {
+            return false;
+        };
+        let fault = serde_json::from_value::<FaultKind>(fault.clone());
+        *region == side.region && fault.is_ok_and(|fault| fault.behaviour().cuts_off(side))
+    }
+
+    /// Keeps every side but those that took over from taking writes, and proves it; returns those that it could not.
+    pub(super) async fn fence_others(
+        &self,
+        moved: &[&Authority],
+        by: &Name,
+    ) -> Result<Vec<Outstanding>, SinkError> {
+        let mut left = Vec::new();
+        for authority in moved {
+            for other in &authority.others {
+                if let Err(why) = self.fence(authority, other, by).await? {
+                    left.push(Outstanding {
+                        effect: None,
+                        what: format!(
+                            "{} in {} could not be fenced: {why}",
+                            authority.workload, other.region
+                        ),
+                        advice: "make sure by hand that it takes no writes, before you remove the fault"
+                            .to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    async fn fence(
+        &self,
+        authority: &Authority,
+        fence: &Fence,
+        by: &Name,
+    ) -> Result<Result<(), String>, SinkError> {
+        let status = match self.status(&fence.exec).await {
+            Ok(status) => status,
+            Err(why) => return Ok(Err(why)),
+        };
+        if authority.promoted.shown_by(&status) {
+            let step = StepId::from(by.as_str());
+            let outcome = self.perform(&step, Act::Exec(fence.exec.clone()), Of::Fence).await?;
+            if let Some(why) = outcome.why() {
+                return Ok(Err(why.to_owned()));
+            }
+            let text = format!(
+                "{} in {} was fenced: it takes no writes until it is promoted again",
+                authority.workload, fence.region
+            );
+            self.tell(by, &text).await?;
+        }
+        let sent = self.world.clock.now();
+        let tried = self.prints(&fence.exec.at, fence.exec.container.as_ref(), &fence.refused.argv).await;
+        let outcome = match tried {
+            Ok(printed) if fence.refused.shown_by(&printed) => Outcome::Ok,
+            Ok(_) => Outcome::failed("it took a write"),
+            Err(why) => Outcome::unknown(why),
+        };
+        let result = outcome.why().map_or(Ok(()), |why| Err(why.to_owned()));
+        self.observed(format!("fenced:{}", fence.region), sent, outcome)?;
+        Ok(result)
+    }
+
+    /// Says no where a side would take writes again beside another that takes them, or may.
+    pub(super) async fn may_take_writes(
+        &self,
+        exec: &Exec,
+        before: &BTreeMap<String, Value>,
+    ) -> Result<(), String> {
+        let Some(authority) = self.plan.authority_of(&exec.at) else { return Ok(()) };
+        let promoted = &authority.promoted;
+        if !promoted.done.iter().all(|(field, value)| before.get(field) == Some(value)) {
+            return Ok(());
+        }
+        let sides = authority.others.iter().map(|other| &other.exec.at).chain([&authority.takeover]);
+        for side in sides.filter(|side| **side != exec.at) {
+            let status = self.prints(side, exec.container.as_ref(), &promoted.argv).await?;
+            if promoted.shown_by(&status) {
+                return Err(format!("{side} takes the writes"));
+            }
+        }
+        Ok(())
+    }
+}

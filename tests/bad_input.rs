@@ -148,6 +148,11 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("duplicate_step", "id: resync-east", "id: fence-east"),
     ("duplicate_probe", "id: west-direct", "id: east-direct"),
     ("fault_without_proof", "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n", ""),
+    (
+        "two_faults_with_one_proof",
+        "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n",
+        "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n      - id: crowd-west\n        fault: {podKill: {namespace: shop, selector: {app: checkout}}}\n        proof: {probe: east-direct, failsWithin: 20s, until: once}\n",
+    ),
     ("proof_of_both_sorts", "failsWithin: 20s", "failsWithin: 20s, objectsWithin: 5s"),
     ("budgets_over_the_rto", "        budget: 4m", "        budget: 14m"),
     ("timeouts_over_the_limit", "maxDuration: 2h", "maxDuration: 10m"),

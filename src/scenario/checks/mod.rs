@@ -13,6 +13,7 @@ pub mod nesting;
 pub mod regions;
 pub mod scope;
 pub mod second_primary;
+pub mod shared_proof;
 mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
@@ -46,6 +47,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     regions::check,
     scope::check,
     second_primary::check,
+    shared_proof::check,
     slow_probe::check,
     stage_fits::check,
     unknown_alert::check,

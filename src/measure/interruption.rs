@@ -4,7 +4,7 @@
 //! Why beside: a recovery time ends where the service was first restored, and its probes read. A promise that holds for that alone is
 //! not kept by a service that fails again for an hour, or that nobody can order from. So each of these is judged by the same target.
 
-use super::measured::{Actual, Interrupted, Interruption};
+use super::measured::{Actual, Excluded, Interrupted, Interruption};
 use super::service::{Restored, Windows, during_the_way_back, of_the_fault, restored};
 use super::view::View;
 use crate::model::evidence::Evidence;
@@ -20,6 +20,7 @@ pub(super) fn interruptions(
     evidence: &Evidence,
     service: &Service,
     views: &[&View<'_>],
+    excluded: &[Excluded],
     windows: Windows,
 ) -> Vec<Interruption> {
     let mut found: Vec<Interruption> = Vec::new();
@@ -38,7 +39,9 @@ pub(super) fn interruptions(
                 .map(|outage| interruption(Interrupted::Recovered, outage, &source, windows.stop, false)),
         );
     }
-    for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name) {
+    // What a blind vantage wrote says nothing of the service.
+    let sees = |ledger: &&Ledger| excluded.iter().all(|out| out.vantage != ledger.from);
+    for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name).filter(sees) {
         found.extend(of_writes(evidence, service, ledger, windows));
     }
     found

@@ -59,7 +59,8 @@ pub fn measure(evidence: &Evidence) -> Measured {
             let impact = impacts.get(&one.name)?;
             let views = of(&one.name);
             let mut measured = service::service(&story, one, &views, impact, windows, effective.clone());
-            measured.interruptions = interruption::interruptions(plan, evidence, one, &views, windows);
+            measured.interruptions =
+                interruption::interruptions(plan, evidence, one, &views, &excluded, windows);
             Some((one.name.clone(), measured))
         })
         .collect();

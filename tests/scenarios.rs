@@ -123,7 +123,7 @@ const MUST_NOT_PASS: [Row; 8] = [
         "inconclusive",
         11,
         &[
-            ("rta", "met"),
+            ("rta", "inconclusive"),
             ("rpa", "met"),
             ("integrity", "met"),
             ("failback", "inconclusive"),

@@ -203,7 +203,9 @@ impl Court<'_> {
         if objective.store.is_none() {
             return Opinion::new(Verdict::Inconclusive, "no ledger writes to a store of this service");
         }
-        let Some(loss) = self.losses(objective).filter(|loss| !loss.way_back).last() else {
+        // Who went back before anything was read has the loss of both ways in the first reading after it.
+        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last();
+        let Some(loss) = recovered.or_else(|| self.losses(objective).next()) else {
             return Opinion::new(Verdict::Inconclusive, "the store was not read back");
         };
         let Records { exactly, at_most } = loss.records;

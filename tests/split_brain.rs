@@ -13,7 +13,9 @@ use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::Finished;
 use drillmaster::model::effect::Act;
 use drillmaster::model::event::{Event, What};
+use drillmaster::model::time::At;
 use drillmaster::sandbox::state::Availability;
+use drillmaster::sandbox::truth::{LedgerTruth, Taken};
 use laboratory::{
     Death, Pen, assert_no_two_accepted, drill, heal, in_virtual_time, ledger_status, run_until_death,
     seconds, stores, write_everywhere,
@@ -238,4 +240,32 @@ fn while_an_api_server_is_down_nothing_is_unfenced_and_what_is_left_is_listed() 
         .into_iter()
         .flat_map(|n| troubles.iter().map(move |trouble| (Death::After(n), *trouble)).collect::<Vec<_>>());
     all_ways_seen(&ways(&inputs, deaths));
+}
+
+fn took(region: &str, writes: &[(i64, u64)]) -> LedgerTruth {
+    let taken = |(second, epoch): &(i64, u64)| Taken {
+        at: At(second * 1_000_000_000),
+        run: "r".to_owned(),
+        number: u64::try_from(*second).unwrap(),
+        epoch: *epoch,
+    };
+    LedgerTruth {
+        region: region.into(),
+        namespace: "shop".to_owned(),
+        name: "data-ledger-0".to_owned(),
+        accepted: writes.iter().map(taken).collect(),
+        present: vec![],
+    }
+}
+
+#[test]
+#[should_panic(expected = "epoch 2 was taken by east and by west")]
+fn two_sides_that_take_writes_in_one_epoch_are_noticed() {
+    assert_no_two_accepted(&[took("east", &[(1, 1), (5, 2)]), took("west", &[(4, 2), (6, 2)])], "planted");
+}
+
+#[test]
+#[should_panic(expected = "epoch 1 took in east until")]
+fn a_side_that_takes_writes_after_a_newer_epoch_began_is_noticed() {
+    assert_no_two_accepted(&[took("east", &[(1, 1), (5, 1)]), took("west", &[(4, 2), (6, 2)])], "planted");
 }

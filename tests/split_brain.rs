@@ -13,7 +13,9 @@ use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::{self, Finished};
 use drillmaster::model::effect::Act;
 use drillmaster::model::event::{Decision, Ended, Event, Outcome, What};
+use drillmaster::model::time::At;
 use drillmaster::sandbox::state::Availability;
+use drillmaster::sandbox::truth::{LedgerTruth, Taken};
 use drillmaster::world::{About, World};
 use laboratory::{
     Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, by_hand, drill, drill_of_two_databases, heal,
@@ -373,4 +375,32 @@ fn a_promotion_beside_a_side_that_takes_writes_is_held_and_never_done() {
         assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced");
         assert_no_two_accepted(&truth.ledgers(), "beside a primary");
     });
+}
+
+fn took(region: &str, writes: &[(i64, u64)]) -> LedgerTruth {
+    let taken = |(second, epoch): &(i64, u64)| Taken {
+        at: At(second * 1_000_000_000),
+        run: "r".to_owned(),
+        number: u64::try_from(*second).unwrap(),
+        epoch: *epoch,
+    };
+    LedgerTruth {
+        region: region.into(),
+        namespace: "shop".to_owned(),
+        name: "data-ledger-0".to_owned(),
+        accepted: writes.iter().map(taken).collect(),
+        present: vec![],
+    }
+}
+
+#[test]
+#[should_panic(expected = "epoch 2 was taken by east and by west")]
+fn two_sides_that_take_writes_in_one_epoch_are_noticed() {
+    assert_no_two_accepted(&[took("east", &[(1, 1), (5, 2)]), took("west", &[(4, 2), (6, 2)])], "planted");
+}
+
+#[test]
+#[should_panic(expected = "epoch 1 took in east until")]
+fn a_side_that_takes_writes_after_a_newer_epoch_began_is_noticed() {
+    assert_no_two_accepted(&[took("east", &[(1, 1), (5, 1)]), took("west", &[(4, 2), (6, 2)])], "planted");
 }

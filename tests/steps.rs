@@ -10,9 +10,13 @@ use std::sync::{Arc, Mutex};
 use drillmaster::cli::exit;
 use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::{self, Finished};
+use drillmaster::guard;
+use drillmaster::http::exchange;
 use drillmaster::journal::Memory;
 use drillmaster::measure::measure;
 use drillmaster::model::event::{Decision, Ended, Event, Outcome, What};
+use drillmaster::model::name::Vantage;
+use drillmaster::model::plan::{Plan, Touched};
 use drillmaster::model::target::Overall;
 use drillmaster::model::time::{At, Duration};
 use drillmaster::undo::outstanding;
@@ -20,7 +24,7 @@ use drillmaster::verdict::judge;
 use drillmaster::world::{About, Clock, World};
 use laboratory::{
     Fate, Gate, Pen, Scripted, assert_put_back, drill, heal, in_virtual_time, never_interrupted,
-    nobody_watches, stores,
+    nobody_watches, seconds, stores, write,
 };
 
 const FAILOVER: &str = include_str!("laboratory/failover.yaml");
@@ -439,4 +443,86 @@ fn a_side_that_cannot_step_down_says_why_before_its_command_is_cut() {
     let course = run(&FAILOVER.replace(resync, ""), unchanged);
     let why = |what: &What| matches!(what, What::Held { step, why } if step.as_str() == "west-steps-down" && why.contains("it stays primary"));
     assert!(course.count(why) > 0, "{:?}", course.outcome("west-steps-down"));
+}
+
+/// The drill with a check of what was written, after the failover.
+fn checked() -> String {
+    let check = "    verify:\n      - {id: nothing-lost, check: {ledger: {}}, timeout: 5m}\n";
+    FAILOVER.replace("    failback:\n", &format!("{check}    failback:\n"))
+}
+
+/// Somebody writes the run's own first record to the side that takes over, for ever.
+async fn write_again_and_again(world: World, run: String) {
+    let outside = Vantage::from("outside");
+    let net = world.vantages[&outside].clone();
+    loop {
+        let ask = write(&run, &outside, "west", 1);
+        drop(exchange(net.as_ref(), world.clock.as_ref(), &ask, Some(Duration::from_millis(500))).await);
+        seconds(1).await;
+    }
+}
+
+#[test]
+fn a_store_that_never_reads_the_same_twice_passes_no_check() {
+    let steady = run(&checked(), unchanged);
+    assert!(
+        matches!(steady.outcome("nothing-lost"), Some(Outcome::Ok)),
+        "{:?}",
+        steady.outcome("nothing-lost")
+    );
+    let course = run(&checked(), |rehearsal, world| {
+        tokio::spawn(write_again_and_again(world.clone(), rehearsal.head.run.to_string()));
+    });
+    let unstable = Outcome::failed("it still changed when time was up");
+    assert_eq!(course.outcome("nothing-lost"), Some(unstable));
+}
+
+#[test]
+fn a_service_counts_as_restored_only_by_what_succeeded_after_the_last_step() {
+    let course = run(FAILOVER, |rehearsal, _| {
+        rehearsal.plan.services[0].restored.lasting = Duration::from_secs(20);
+    });
+    let waits = course.events().iter().filter_map(|event| match &event.what {
+        What::Observed { what, sent, done, .. } if what == "restored" => Some(done.since(*sent)),
+        _ => None,
+    });
+    let waits: Vec<Duration> = waits.collect();
+    assert_eq!(waits.len(), 2, "after the failover, and after the failback");
+    // The failback was seen by nobody: all had succeeded for long, which says nothing of what comes after it.
+    assert!(waits.iter().all(|wait| *wait >= Duration::from_secs(20)), "{waits:?}");
+}
+
+#[test]
+fn the_guard_of_the_scope_looks_at_what_a_fence_touches_and_at_the_clusters_own_objects() {
+    let inputs = drill(FAILOVER);
+    let plan = in_virtual_time(async { Rehearsal::prepare(&inputs, 7, 0).await.unwrap().plan });
+    let scope = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = plan.clone();
+        plan.blast_radius.clear();
+        change(&mut plan);
+        let asked = guard::check(&plan, &guard::Facts::default());
+        asked.into_iter().find(|(name, _)| name.as_str() == "scope").unwrap().1
+    };
+    let touched = |plural: &str| Touched {
+        step: "lose-east".into(),
+        region: "east".into(),
+        namespace: None,
+        plural: plural.into(),
+        names: vec!["x".into()],
+    };
+    assert_eq!(scope(&|_| {}), Outcome::Ok);
+    assert_eq!(scope(&|plan| plan.blast_radius.push(touched("nodes"))), Outcome::Ok, "faults name them");
+    let cluster_wide = scope(&|plan| plan.blast_radius.push(touched("clusterroles")));
+    assert!(cluster_wide.why().is_some_and(|why| why.contains("touches clusterroles")), "{cluster_wide:?}");
+    let fenced = scope(&|plan| plan.namespaces.clear());
+    assert!(fenced.why().is_some_and(|why| why.contains("in shop")), "{fenced:?}");
+    for side in ["takeover", "others"] {
+        let elsewhere = scope(&|plan| {
+            let authority = &mut plan.authorities[0];
+            let at =
+                if side == "takeover" { &mut authority.takeover } else { &mut authority.others[0].exec.at };
+            at.namespace = Some("elsewhere".into());
+        });
+        assert!(elsewhere.why().is_some_and(|why| why.contains("in elsewhere")), "{side}: {elsewhere:?}");
+    }
 }

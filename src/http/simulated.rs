@@ -42,7 +42,7 @@ pub(crate) enum Host {
     Fails(io::ErrorKind),
 }
 
-/// Hosts by name, each at an address of its own; a cut host is a black hole.
+/// Hosts by name, each at an address of its own; a name that is given twice has two. A cut host is a black hole.
 #[derive(Default)]
 pub(crate) struct TestNet {
     hosts: Mutex<Vec<(String, Host, Arc<AtomicBool>)>>,
@@ -88,10 +88,11 @@ impl TestNet {
 impl Net for TestNet {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         let hosts = self.hosts.lock().unwrap();
-        let place = hosts.iter().position(|(name, ..)| name == host);
-        let found =
-            place.map(|place| vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(place).unwrap()))]);
-        Box::pin(async move { found.ok_or(io::ErrorKind::NotFound.into()) })
+        let places = hosts.iter().zip(0..).filter(|((name, ..), _)| name == host);
+        let found: Vec<IpAddr> =
+            places.map(|(_, place)| IpAddr::V4(Ipv4Addr::new(10, 0, 0, place))).collect();
+        let known = if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) };
+        Box::pin(std::future::ready(known))
     }
 
     fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {

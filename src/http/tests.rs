@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Duration as Std, sleep};
 
 use super::simulated::{Host, TestClock, TestNet};
@@ -92,5 +93,45 @@ async fn a_request_over_a_connection_that_was_closed_while_idle_was_not_sent() {
     assert_eq!(connection.exchange(&*clock, &ask, TIMEOUT).await.unwrap().status, 204);
     let again = connection.exchange(&*clock, &ask, TIMEOUT).await.unwrap_err();
     assert_eq!((again.failure, again.sent), (Failure::Reset, false));
+    assert!(!connection.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_body_is_not_that_of_the_first_byte() {
+    let net = TestNet::new();
+    net.serves("slow", |mut stream| {
+        tokio::spawn(async move {
+            let _ = stream.read(&mut [0; 1024]).await;
+            sleep(Std::from_millis(100)).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n").await;
+            sleep(Std::from_millis(300)).await;
+            let _ = stream.write_all(b"hello").await;
+        });
+    });
+    let stages = asked(&net, "http://slow/").await.unwrap().stages;
+    assert_eq!(stages, Stages { first_byte: 100_000_000, body: 300_000_000, ..Stages::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_address_of_a_name_is_tried_in_turn() {
+    let net = TestNet::new();
+    net.host("both", Host::Fails(ErrorKind::ConnectionRefused));
+    net.says("both", "HTTP/1.1 204 No Content\r\n\r\n");
+    net.host("neither", Host::Fails(ErrorKind::ConnectionRefused));
+    net.host("neither", Host::Fails(ErrorKind::HostUnreachable));
+    let answer = asked(&net, "http://both/").await.unwrap();
+    assert_eq!((answer.status, answer.address.to_string().as_str()), (204, "10.0.0.1"));
+    assert_eq!(failure(&net, "http://neither/").await, (Failure::Unreachable, false), "the last one's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_answer_was_not_read_to_its_end_is_of_no_more_use() {
+    let net = TestNet::new();
+    let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 2 * BODY_LIMIT).into_bytes();
+    answer.resize(answer.len() + 2 * BODY_LIMIT, b'x');
+    net.says("a", answer);
+    let (clock, ask) = (TestClock::start(), Ask::get("http://a/").unwrap());
+    let mut connection = Connection::open(&*net, &*clock, &ask, TIMEOUT).await.unwrap();
+    assert_eq!(connection.exchange(&*clock, &ask, TIMEOUT).await.unwrap().body.len(), BODY_LIMIT);
     assert!(!connection.is_open());
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration as Std;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -371,4 +372,70 @@ async fn hostile_requests_are_refused() {
     assert_eq!(asked("GET", "/elsewhere", String::new()).await, 404);
     // Control is for the same machine only.
     assert_eq!(asked("POST", "/control", "[\"promote\"]".into()).await, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_is_stable_only_where_two_passes_agree_and_holds_nothing_that_was_written_later() {
+    let pair = pair();
+    pair.writes("east", 1000).await;
+    let read = async |up_to, deadline| {
+        let ledger = ledger("east");
+        read_back(&*pair.net, &*pair.clock, &ledger, &"run-1".into(), up_to, deadline).await.unwrap()
+    };
+    let once = read(u64::MAX, pair.clock.now()).await;
+    assert_eq!((once.found.len(), once.stable), (10, false), "time for one pass only");
+    let earlier = read(4, At(i64::MAX)).await;
+    assert_eq!((numbers(&earlier.found), earlier.stable), (vec![1, 2, 3, 4], true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_only_claimed_is_not_believed() {
+    let pair = pair();
+    pair.writes("east", 300).await;
+    let page = serde_json::to_string(&pair.east.state().node.page("run-1", 0, 10)).unwrap();
+    // A service that says it removed everything, and keeps it.
+    pair.net.serves("lying", move |mut stream| {
+        let page = page.clone();
+        tokio::spawn(async move {
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).await.unwrap();
+            let body = if head[..length].starts_with(b"DELETE") { r#"{"removed":3}"# } else { page.as_str() };
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        });
+    });
+    let deadline = pair.clock.now().plus(Duration::from_secs(5));
+    let removed = remove(&*pair.net, &*pair.clock, &ledger("lying"), &"run-1".into(), deadline).await;
+    assert_eq!(removed, Outcome::failed("3 records are still there"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_lost_sight_of_its_primary_is_not_synced() {
+    let pair = pair();
+    pair.writes("east", 300).await;
+    pause(2000).await;
+    assert_eq!(status(&pair.west, "synced").await, true);
+    pair.net.cut("east", true);
+    pause(20_000).await;
+    let (west, _) = ran(&pair.west, "status").await;
+    assert_eq!((&west["synced"], &west["lag"]), (&json!(false), &json!(null)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_knew_of_its_peer_does_not_outlive_its_role() {
+    let pair = pair();
+    pair.writes("east", 300).await;
+    pause(2000).await;
+    assert_eq!((status(&pair.east, "lag").await, status(&pair.west, "lag").await), (json!(0), json!(0)));
+    pair.net.cut("east", true);
+    pair.west.state().diverged = true;
+    // No more is asked before each status than its command: nobody had time to ask the peer.
+    ran(&pair.east, "fence").await;
+    ran(&pair.east, "promote").await;
+    assert_eq!(status(&pair.east, "lag").await, json!(null), "its replica was not heard of since");
+    ran(&pair.west, "fence").await;
+    ran(&pair.west, "resync").await;
+    let (west, _) = ran(&pair.west, "status").await;
+    assert_eq!((&west["synced"], &west["lag"]), (&json!(false), &json!(null)));
+    assert_eq!(west["diverged"], false);
 }

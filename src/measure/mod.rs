@@ -72,7 +72,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
             measured.failback.lost = Some(loss.records);
         }
         let is_harmed = loss.records.exactly > 0 || !loss.found.corrupt.is_empty();
-        if is_harmed && !loss.way_back && measured.timeline.get(&Moment::Impacted).is_none() {
+        if is_harmed && !loss.way_back && !measured.timeline.contains_key(&Moment::Impacted) {
             measured.mtpd = service::harm(measured);
         }
     }

@@ -1,13 +1,17 @@
 //! Tests of the prober in virtual time.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration as Std;
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::*;
 use crate::http::simulated::{TestClock, TestNet};
-use crate::model::sample::Failure;
+use crate::model::sample::{Failure, Stages};
+use crate::world::Stream;
 
 fn probe(net: &Arc<TestNet>, host: &str, every: u64, timeout: u64) -> ProbeRun {
     ProbeRun {
@@ -177,10 +181,60 @@ async fn a_connection_is_reused_between_fresh_ones() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_closed_while_idle_is_no_failure_of_the_target() {
     let net = TestNet::new();
-    net.says("closing", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    // It closes between two probes, so that only the next one finds out.
+    net.serves("closing", |mut stream| {
+        tokio::spawn(async move {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            sleep(Std::from_millis(50)).await;
+        });
+    });
     let mut run = probe(&net, "closing", 100, 1000);
     run.probe.fresh_every = 10;
-    assert!(samples(run, 5).await.iter().all(|sample| sample.seen == Seen::Ok));
+    let samples = samples(run, 5).await;
+    assert!(samples.iter().all(|sample| sample.seen == Seen::Ok), "{samples:?}");
+    assert_eq!(net.connects.lock().unwrap()["closing"], samples.len() as u64);
+}
+
+/// A net that takes its time to resolve and to connect.
+struct Slow(Arc<TestNet>);
+
+impl Net for Slow {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            sleep(Std::from_millis(20)).await;
+            self.0.resolve(host).await
+        })
+    }
+
+    fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.resolve(host)
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            sleep(Std::from_millis(30)).await;
+            self.0.connect(to).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reusing_probe_tells_what_its_fresh_connections_cost() {
+    let net = TestNet::new();
+    answering(&net, "quick", 10);
+    for (fresh_every, fresh) in [(1, [true; 5]), (4, [true, false, false, false, true])] {
+        let mut run = probe(&net, "quick", 200, 1000);
+        (run.net, run.probe.fresh_every) = (Arc::new(Slow(net.clone())), fresh_every);
+        let samples = samples(run, 2).await;
+        for (sample, fresh) in samples.iter().zip(fresh) {
+            let (resolve, connect) = if fresh { (20_000_000, 30_000_000) } else { (0, 0) };
+            assert_eq!(
+                sample.stages,
+                Stages { resolve, connect, first_byte: 10_000_000, ..Stages::default() }
+            );
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

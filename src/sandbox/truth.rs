@@ -3,7 +3,7 @@
 //! Made from the network's routes, the resolvers' caches and the nodes' storages; it imports nothing that measures, so that a test
 //! can hold what was measured against it. Recorded at changes, and only where a test asked for it before them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::net::names::{Answer, Records, lookup};
 use super::net::network::State;
 use super::net::{Network, Source};
-use super::stand_in::Storages;
+use super::stand_in::{Dated, Storages};
 use crate::ledger::{Change, Entry, Logged, Node, Role};
 use crate::model::name::{Name, Region, Vantage};
 use crate::model::time::At;
@@ -119,7 +119,7 @@ pub struct Taken {
     pub at: At,
     pub run: String,
     pub number: u64,
-    /// Of the primary that took it.
+    /// As the node that took it wrote it down.
     pub epoch: u64,
 }
 
@@ -130,7 +130,7 @@ pub struct LedgerTruth {
     pub namespace: String,
     /// Its claim, or its pod.
     pub name: String,
-    /// Every record that it took as primary, ever, in order.
+    /// Every record that it took from a client, ever, in order, whatever role it had.
     pub accepted: Vec<Taken>,
     /// The records that it holds now, in the order of its store, each with the instant at which this node got it.
     pub present: Vec<Taken>,
@@ -151,14 +151,23 @@ impl Truth {
         Truth { network: Arc::clone(network), storages: storages.clone() }
     }
 
-    /// What each ledger node took and holds, from its storage alone.
+    /// What each ledger node took and holds, from the storages alone: a record came from a client where no store held the same entry
+    /// at the same place of its log before. So no node is asked whether it might take a write, which is what a test wants to know.
     pub fn ledgers(&self) -> Vec<LedgerTruth> {
-        let all = self.storages.all().into_iter();
-        all.map(|((region, namespace, name), kept)| {
-            let (accepted, present) = replayed(kept.side(), kept.changes());
-            LedgerTruth { region, namespace, name, accepted, present }
-        })
-        .collect()
+        let (mut ledgers, mut arrivals) = (Vec::new(), Vec::new());
+        for (index, ((region, namespace, name), kept)) in self.storages.all().into_iter().enumerate() {
+            let (arrived, present) = replayed(kept.side(), kept.changes());
+            arrivals.extend(arrived.into_iter().map(|arrival| (arrival, index)));
+            ledgers.push(LedgerTruth { region, namespace, name, accepted: Vec::new(), present });
+        }
+        arrivals.sort_by_key(|(arrival, _)| arrival.order);
+        let mut held = BTreeSet::new();
+        for (Arrival { position, taken, .. }, index) in arrivals {
+            if held.insert((position, taken.epoch, taken.run.clone(), taken.number)) {
+                ledgers[index].accepted.push(taken);
+            }
+        }
+        ledgers
     }
 
     /// From when on a GET of `http://host/` sent by a vantage would have been answered well or not: by the address that its
@@ -191,16 +200,24 @@ impl Truth {
     }
 }
 
-/// What was taken as primary, and what is there in the end.
-fn replayed(side: Role, changes: Vec<(At, Change)>) -> (Vec<Taken>, Vec<Taken>) {
+/// A record that came into a store, from a client or from its primary.
+struct Arrival {
+    /// Among the changes of all stores.
+    order: u64,
+    /// In the store's log.
+    position: u64,
+    taken: Taken,
+}
+
+/// What came in, and what is there in the end.
+fn replayed(side: Role, changes: Vec<Dated>) -> (Vec<Arrival>, Vec<Taken>) {
     let mut node = Node::new(side);
-    let (mut accepted, mut arrived) = (Vec::new(), BTreeMap::new());
-    for (at, change) in changes {
+    let (mut arrivals, mut arrived) = (Vec::new(), BTreeMap::new());
+    for Dated { at, order, change } in changes {
         if let Change::Append(Logged { epoch, entry: Entry::Record(record) }) = &change {
             arrived.insert((*epoch, record.run.clone(), record.number), at);
-            if node.role() == Role::Primary {
-                accepted.push(Taken { at, run: record.run.clone(), number: record.number, epoch: *epoch });
-            }
+            let taken = Taken { at, run: record.run.clone(), number: record.number, epoch: *epoch };
+            arrivals.push(Arrival { order, position: node.last() + 1, taken });
         }
         node.apply(change);
     }
@@ -217,5 +234,5 @@ fn replayed(side: Role, changes: Vec<(At, Change)>) -> (Vec<Taken>, Vec<Taken>) 
             }
         }
     }
-    (accepted, present)
+    (arrivals, present)
 }

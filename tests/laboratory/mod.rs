@@ -212,7 +212,7 @@ pub fn write_everywhere(world: &World) -> tokio::task::JoinSet<()> {
             writers.spawn(async move {
                 for turn in 0_u64.. {
                     let number = turn * 10 + (place * 2 + side) as u64;
-                    let ask = write(&vantage, host, number);
+                    let ask = write("everywhere", &vantage, host, number);
                     drop(
                         exchange(net.as_ref(), clock.as_ref(), &ask, Some(Duration::from_millis(500))).await,
                     );
@@ -224,10 +224,12 @@ pub fn write_everywhere(world: &World) -> tokio::task::JoinSet<()> {
     writers
 }
 
-fn write(vantage: &Vantage, side: &str, number: u64) -> Ask {
+/// A record of a run, for one side's ledger.
+pub fn write(run: &str, vantage: &Vantage, side: &str, number: u64) -> Ask {
     let payload = format!("from {vantage}");
     let digest = drillmaster::journal::chain::sha256(payload.as_bytes());
-    let record = json!({"run": "everywhere", "number": number, "payload": payload, "digest": digest, "synthetic": true});
+    let record =
+        json!({"run": run, "number": number, "payload": payload, "digest": digest, "synthetic": true});
     let request = Plain {
         method: "POST".to_owned(),
         url: format!("http://checkout.{side}.shop.example/ledger"),
@@ -237,24 +239,25 @@ fn write(vantage: &Vantage, side: &str, number: u64) -> Ask {
     Ask::new(&request).unwrap()
 }
 
-/// No epoch begins before an older one took its last write; returns the epochs that took any.
+/// No epoch is taken by two sides, and none begins before an older one took its last write; returns the epochs that took any.
 pub fn assert_no_two_accepted(ledgers: &[LedgerTruth], what: &str) -> Vec<u64> {
-    let mut spans: BTreeMap<u64, (At, At, String)> = BTreeMap::new();
+    let mut spans: BTreeMap<(u64, String), (At, At)> = BTreeMap::new();
     for ledger in ledgers {
         for taken in &ledger.accepted {
-            let span = spans.entry(taken.epoch).or_insert((taken.at, taken.at, ledger.region.to_string()));
+            let span = spans.entry((taken.epoch, ledger.region.to_string())).or_insert((taken.at, taken.at));
             span.1 = taken.at;
         }
     }
     let epochs: Vec<_> = spans.iter().collect();
     for pair in epochs.windows(2) {
-        let ((old, before), (new, after)) = (pair[0], pair[1]);
+        let (((old, side), before), ((new, other), after)) = (pair[0], pair[1]);
+        assert_ne!(old, new, "{what}: epoch {old} was taken by {side} and by {other}");
         assert!(
             before.1 < after.0,
-            "{what}: epoch {old} took until {before:?}, epoch {new} from {after:?} on"
+            "{what}: epoch {old} took in {side} until {before:?}, epoch {new} in {other} from {after:?} on"
         );
     }
-    spans.into_keys().collect()
+    spans.into_keys().map(|(epoch, _)| epoch).collect()
 }
 
 /// What people wrote in each region, as they wrote it: labels, annotations, spec and data, without what controllers make and note.

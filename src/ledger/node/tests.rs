@@ -195,3 +195,47 @@ fn a_tail_with_a_removal_is_dropped_with_all_before_it() {
     assert_eq!(node.follow_from(&[(1, 1), (2, 3)], 9), 0);
     assert_eq!(node.follow_from(&[(1, 1), (2, 4)], 9), 3);
 }
+
+/// A primary with so many records, and a copy after each.
+fn copied(records: u64) -> Node {
+    let mut node = Node::new(Role::Primary);
+    for number in 1..=records {
+        node.apply(node.write(record(number)).unwrap());
+        node.apply(Change::Copy);
+    }
+    node
+}
+
+fn restored(mut node: Node) -> u64 {
+    node.apply(node.restore().unwrap());
+    assert_eq!(node.corrupt(), 0);
+    node.count("r")
+}
+
+#[test]
+fn the_newest_copies_are_kept_and_the_newest_intact_one_is_put_back() {
+    let mut node = copied(6);
+    assert_eq!((node.copies(), restored(node.clone())), (COPIES, 6));
+    node.apply(node.damage(1).unwrap());
+    node.apply(Change::Copy);
+    node.apply(Change::Copy);
+    assert_eq!(restored(node.clone()), 6, "two copies are damaged, two are not");
+    node.apply(Change::Copy);
+    node.apply(Change::Copy);
+    assert_eq!(node.restore(), Err(Refused::NoCopy));
+}
+
+#[test]
+fn so_many_records_are_damaged_whatever_stands_between_them() {
+    let mut node = Node::new(Role::Primary);
+    for number in 1..=4 {
+        node.apply(node.write(record(number)).unwrap());
+        node.apply(node.repair().unwrap());
+    }
+    node.apply(node.damage(3).unwrap());
+    assert_eq!(node.corrupt(), 3);
+    let shown = node.page("r", 0, PAGE).records;
+    let intact: Vec<bool> =
+        shown.iter().map(|read| digest(&read.record.payload) == read.record.digest).collect();
+    assert_eq!(intact, [true, false, false, false]);
+}

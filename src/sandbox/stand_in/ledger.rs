@@ -1,6 +1,7 @@
 //! The project's own ledger in a pod: the same code as on a socket, over the simulated network; its storage outlives the pod.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -18,7 +19,10 @@ pub type Identity = (Region, String, String);
 
 /// The storages of all ledger nodes.
 #[derive(Clone, Default)]
-pub struct Storages(Arc<Mutex<BTreeMap<Identity, Kept>>>);
+pub struct Storages {
+    kept: Arc<Mutex<BTreeMap<Identity, Kept>>>,
+    order: Arc<AtomicU64>,
+}
 
 impl Storages {
     /// The storage of a pod; a pod that nothing outlives gets a new one.
@@ -33,7 +37,7 @@ impl Storages {
         let name = if owned { text("/metadata/name") } else { text("/metadata/uid") };
         let identity = claim.or(name).unwrap_or_default().to_owned();
         let namespace = text("/metadata/namespace").unwrap_or_default().to_owned();
-        let kept = || Kept { side, clock, changes: Arc::default() };
+        let kept = || Kept { side, clock, order: Arc::clone(&self.order), changes: Arc::default() };
         self.lock().entry((region.clone(), namespace, identity)).or_insert_with(kept).clone()
     }
 
@@ -43,17 +47,27 @@ impl Storages {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Identity, Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One node's changes, each with its instant.
+/// A change, and when it was kept.
+#[derive(Debug, Clone)]
+pub struct Dated {
+    pub at: At,
+    /// Among the changes of all nodes, since many may be kept at one instant.
+    pub order: u64,
+    pub change: Change,
+}
+
+/// One node's changes.
 #[derive(Clone)]
 pub struct Kept {
     /// The role that the node began with.
     side: Role,
     clock: Clock,
-    changes: Arc<Mutex<Vec<(At, Change)>>>,
+    order: Arc<AtomicU64>,
+    changes: Arc<Mutex<Vec<Dated>>>,
 }
 
 impl Kept {
@@ -63,23 +77,27 @@ impl Kept {
     }
 
     /// All changes so far.
-    pub fn changes(&self) -> Vec<(At, Change)> {
+    pub fn changes(&self) -> Vec<Dated> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(At, Change)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Dated>> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Storage for Kept {
     fn load(&mut self) -> Result<Vec<Change>, StorageError> {
-        Ok(self.lock().iter().map(|(_, change)| change.clone()).collect())
+        Ok(self.lock().iter().map(|dated| dated.change.clone()).collect())
     }
 
     fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
         let now = self.clock.now();
-        self.lock().extend(changes.iter().map(|change| (now, change.clone())));
+        let dated = changes.iter().map(|change| {
+            let order = self.order.fetch_add(1, Ordering::Relaxed);
+            Dated { at: now, order, change: change.clone() }
+        });
+        self.lock().extend(dated);
         Ok(())
     }
 }

@@ -17,5 +17,5 @@ mod processes;
 pub use fetch::get;
 pub use follow::follow;
 pub use http::HttpStandIn;
-pub use ledger::{Kept, Storages};
+pub use ledger::{Dated, Kept, Storages};
 pub use processes::Pods;

@@ -161,13 +161,19 @@ fn a_patch_is_derived_anew_where_somebody_else_changes_the_object_in_between() {
     assert_eq!(record["metadata"]["labels"]["by"], "somebody");
 }
 
-#[test]
-fn a_pod_that_was_replaced_meanwhile_is_not_killed_in_the_others_stead() {
-    let kill = "fault: {podKill: {namespace: shop, selector: {app: ledger}, pods: {share: 100%}}}";
-    let text = FAILOVER.replace("fault: {isolate: {namespaces: [shop]}}", kill).replace(
+/// A drill that kills pods of east and moves nothing.
+fn killing(selector: &str) -> String {
+    let (inject, _) = FAILOVER.split_once("    failover:\n").unwrap();
+    let kill = format!("fault: {{podKill: {{namespace: shop, selector: {selector}}}}}");
+    inject.replace("fault: {isolate: {namespaces: [shop]}}", &kill).replace(
         "proof: {probe: east-direct, failsWithin: 20s, until: restored}",
         "proof: {objectsWithin: 10s}",
-    );
+    )
+}
+
+#[test]
+fn a_pod_that_was_replaced_meanwhile_is_not_killed_in_the_others_stead() {
+    let text = killing("{app: ledger}, pods: {share: 100%}");
     let course = run(&text, |rehearsal, world| {
         let (east, done) = (region(rehearsal, "east"), AtomicBool::new(false));
         let gate = Gate::new(move |of, request| {
@@ -271,11 +277,7 @@ fn what_a_person_is_to_take_back_is_done_only_where_the_person_answers() {
 
 #[test]
 fn a_fault_that_heals_itself_owes_its_effect_only_once() {
-    let kill = "fault: {podKill: {namespace: shop, selector: {app: storefront}, pods: {share: 50%}}}";
-    let text = FAILOVER.replace("fault: {isolate: {namespaces: [shop]}}", kill).replace(
-        "proof: {probe: east-direct, failsWithin: 20s, until: restored}",
-        "proof: {objectsWithin: 10s}",
-    );
+    let text = killing("{app: storefront}, pods: {share: 50%}");
     let course = run(&text, |_, _| {});
     let What::RunStarted { plan, .. } = &course.events[0].what else { unreachable!() };
     let Action::Fault { proof, .. } = &plan.steps[0].action else { unreachable!() };

@@ -41,20 +41,25 @@ const STARTS: u32 = 100;
 
 fn main() -> io::Result<()> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let mut least = [f64::INFINITY; 4];
+    let mut least = [f64::INFINITY; 5];
     for _ in 0..ROUNDS {
         let costs = [
             cost(|| runtime()?.block_on(bare()))? / f64::from(EXCHANGES),
             cost(|| runtime()?.block_on(probes()))? / f64::from(EXCHANGES),
             cost(|| runtime()?.block_on(writes(EXCHANGES)))? / f64::from(EXCHANGES),
             cost(|| runtime()?.block_on(writes(0)))?,
+            cost(|| runtime()?.block_on(bare_in_time()))? / f64::from(EXCHANGES),
         ];
         for (least, cost) in least.iter_mut().zip(costs) {
             *least = least.min(cost);
         }
     }
-    let [unit, probe, write, idle] = least;
+    let [unit, probe, write, idle, in_time] = least;
     println!("bare exchange                 {:.1} µs, the unit", unit / 1e3);
+    println!(
+        "the same, each at its instant {:.2} units: what a step of the clock and a timeout cost",
+        in_time / unit
+    );
     println!("probe                         {:.2} units", probe / unit);
     println!("write with its replication    {:.2} units", write / unit);
     println!("idle virtual hour of a pair   {:.1} ms", idle / 1e6);
@@ -110,18 +115,31 @@ async fn hello(stream: Stream) {
         server::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer).await;
 }
 
+async fn exchange() -> io::Result<()> {
+    let (ours, theirs) = duplex(16 * 1024);
+    tokio::spawn(hello(Box::new(theirs)));
+    let exchanged = async {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
+        tokio::spawn(connection);
+        let request = Request::get("/").header("host", "a").body(Full::<Bytes>::default());
+        let response = sender.send_request(request.unwrap_or_default()).await?;
+        response.into_body().collect().await
+    };
+    exchanged.await.map(drop).map_err(io::Error::other)
+}
+
 async fn bare() -> io::Result<()> {
     for _ in 0..EXCHANGES {
-        let (ours, theirs) = duplex(16 * 1024);
-        tokio::spawn(hello(Box::new(theirs)));
-        let exchanged = async {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
-            tokio::spawn(connection);
-            let request = Request::get("/").header("host", "a").body(Full::<Bytes>::default());
-            let response = sender.send_request(request.unwrap_or_default()).await?;
-            response.into_body().collect().await
-        };
-        exchanged.await.map_err(io::Error::other)?;
+        exchange().await?;
+    }
+    Ok(())
+}
+
+/// A hundred a second of virtual time, each with a timeout.
+async fn bare_in_time() -> io::Result<()> {
+    for _ in 0..EXCHANGES {
+        sleep(Std::from_millis(10)).await;
+        tokio::time::timeout(Std::from_secs(1), exchange()).await??;
     }
     Ok(())
 }

@@ -407,3 +407,93 @@ fn data_that_is_damaged_while_the_service_answers_counts_from_the_fault_for_the_
     );
     assert_eq!(judged.objectives[0].verdict, Verdict::Missed);
 }
+
+#[test]
+fn what_was_lost_is_known_only_where_writes_went_on_until_the_disruption() {
+    let objectives = vec![objective("rpa", Some("5s"), Some("orders")), rta("60s", "impact")];
+    let verdicts = |drill: Drill| {
+        let (_, judged) = Drill { objectives: objectives.clone(), ..drill }.judged();
+        [judged.objectives[0].verdict, judged.objectives[1].verdict]
+    };
+    assert_eq!(verdicts(Drill::default()), [Verdict::Met; 2]);
+    let before = Drill { unwritten: Some((20.0, 60.0)), ..Drill::default() };
+    assert_eq!(verdicts(before)[0], Verdict::Inconclusive);
+    let during = Drill { unwritten: Some((70.0, 130.0)), ..Drill::default() };
+    assert_eq!(verdicts(during)[1], Verdict::Inconclusive, "nobody knows whether writes were taken");
+    let blind = Drill { control_fails: Some("outside"), ..Drill::default() };
+    assert!(verdicts(blind).iter().all(|verdict| *verdict != Verdict::Met));
+}
+
+#[test]
+fn only_answers_of_the_side_that_takes_over_show_that_it_did() {
+    let objectives = vec![rta("60s", "impact"), objective("failback", Some("60s"), None)];
+    let verdicts = |drill: Drill| {
+        let (_, judged) = Drill { objectives: objectives.clone(), with_ledger: false, ..drill }.judged();
+        [judged.objectives[0].verdict, judged.objectives[1].verdict]
+    };
+    assert_eq!(verdicts(Drill::default()), [Verdict::Met; 2]);
+    let nothing_moved = Drill { down: vec![], lost_side_answers: true, ..Drill::default() };
+    assert_eq!(verdicts(nothing_moved), [Verdict::Inconclusive, Verdict::Met]);
+    let untold = Drill { sides_are_told: false, ..Drill::default() };
+    assert_eq!(verdicts(untold)[0], Verdict::Inconclusive, "what nobody can tell is no other side");
+    let stayed = Drill { never_taken_back: true, ..Drill::default() };
+    assert_eq!(verdicts(stayed), [Verdict::Met, Verdict::Inconclusive]);
+}
+
+#[test]
+fn what_was_seen_before_the_steady_state_is_no_part_of_the_run() {
+    let mut drill = Drill { steady_since: 1.0, ..Drill::default() };
+    drill.down.push(("outside", 50.0, 51.0));
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void), "steady state was lost");
+    drill.steady_since = 51.5;
+    assert_eq!(drill.verdict(), (Overall::Met, Verdict::Met));
+}
+
+#[test]
+fn damage_counts_once_and_is_no_verified_data_and_an_outage_more_shortens_nothing() {
+    let corrupt = Drill {
+        corrupt: vec![10, 20, 30],
+        objectives: vec![objective("integrity", None, Some("orders")), objective("mtpd", Some("300s"), None)],
+        ..Drill::default()
+    };
+    let (measured, judged) = corrupt.judged();
+    assert_eq!(judged.objectives[0].records.unwrap().exactly, 3, "in two readings");
+    let verified = of(&measured).timeline.get(&drillmaster::measure::Moment::DataVerified);
+    assert_eq!(verified, None, "what was damaged is not verified");
+    let restarted = Drill { down: vec![("outside", 100.0, 101.0)], ..Drill::default() };
+    let (measured, _) = restarted.judged();
+    let (least, _) = secs(of(&measured).mtpd.clone());
+    assert!(least >= 69.0, "9 writes were lost at 60 s, and verified at 131 s: {least}");
+}
+
+#[test]
+fn a_failback_that_lost_what_it_may_lose_is_met_only_once_it_is_done() {
+    let skipped = json!({"decided": {"step": "back", "role": "r", "who": "eve", "simulated": true,
+                                     "decision": {"skip": {"reason": "no time"}}}});
+    let mut allowed = objective("failback", Some("10s"), Some("orders"));
+    allowed["rpo"] = json!("181s");
+    let done = Drill { kept_by_failback: 595, objectives: vec![allowed], ..Drill::default() };
+    assert_eq!(done.verdict().1, Verdict::Met);
+    assert_eq!(Drill { more: vec![(409.0, skipped)], ..done }.verdict().1, Verdict::Inconclusive);
+}
+
+#[test]
+fn promoting_the_side_that_is_primary_moves_nothing() {
+    let promote = |id: u32, region: &str| {
+        let resource = json!({"group": "", "version": "v1", "plural": "pods", "kind": "Pod"});
+        let at = json!({"region": region, "resource": resource, "namespace": "shop", "name": "ledger-0"});
+        let status = json!({"argv": ["status"], "done": {}});
+        let exec =
+            json!({"at": at, "container": null, "argv": ["promote"], "status": status, "reverse": null});
+        let effect = json!({"id": id, "act": {"exec": exec}, "of": {"recovery": {"movesAuthority": true}}});
+        json!({"effectIntended": {"step": "promote", "undo": {"nothing": {"because": "it is a test"}}, "effect": effect}})
+    };
+    let ended = |id: u32| json!({"effectEnded": {"effect": id, "outcome": "ok", "undo": null}});
+    let damaged = |region: &str| {
+        let more = vec![(35.0, promote(7, region)), (36.0, ended(7))];
+        let objectives = vec![objective("integrity", None, Some("orders"))];
+        Drill { more, objectives, ..Drill::default() }.judged().1.objectives[0].records.unwrap().exactly
+    };
+    assert_eq!(damaged("east"), 0);
+    assert_eq!(damaged("west"), 119, "east acknowledged until it was lost at 60 s");
+}

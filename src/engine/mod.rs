@@ -286,9 +286,13 @@ impl Engine {
                 done => done?,
             }
         }
-        let recovered = self.world.clock.now();
+        let mut recovered = self.world.clock.now();
         self.restored().await?;
         for stage in [Stage::Verify, Stage::Operate] {
+            // What life on the recovery side loses is no loss of the way back: it is read again after it.
+            if stage == Stage::Operate && self.plan.steps.iter().any(|step| step.stage == stage) {
+                recovered = self.world.clock.now();
+            }
             match self.stage(stage).await {
                 Err(Stop::Return) => return self.turn_back().await,
                 done => done?,

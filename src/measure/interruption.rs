@@ -6,13 +6,13 @@
 
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
 use super::service::{Restored, Windows, during_the_way_back, of_the_fault, restored};
-use super::view::View;
+use super::view::{View, last_sent, with_silences};
 use crate::model::evidence::Evidence;
 use crate::model::outage::{Outage, outages};
 use crate::model::plan::{Ledger, Plan, Service};
 use crate::model::sample::{Sample, Seen, Stages, Write, WriteSeen};
 use crate::model::target::RestoredClause;
-use crate::model::time::{At, Span};
+use crate::model::time::{At, Duration, Interval, Span};
 
 /// Those of one service, its probes' before its writes'.
 pub(super) fn interruptions(
@@ -39,12 +39,34 @@ pub(super) fn interruptions(
                 .map(|outage| interruption(Interrupted::Recovered, outage, &source, windows.stop, false)),
         );
     }
-    // What a blind vantage wrote says nothing of the service.
-    let sees = |ledger: &&Ledger| excluded.iter().all(|out| out.vantage != ledger.from);
-    for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name).filter(sees) {
-        found.extend(of_writes(evidence, service, ledger, windows));
+    for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name) {
+        match excluded.iter().find(|out| out.vantage == ledger.from) {
+            // What a blind vantage wrote says nothing of the service.
+            Some(out) => {
+                let why = format!("the vantage {} is excluded", out.vantage);
+                found.extend(unseen(ledger, windows, &why));
+            }
+            None => found.extend(of_writes(evidence, service, ledger, windows)),
+        }
     }
     found
+}
+
+fn source(ledger: &Ledger) -> String {
+    format!("writes to {} from {}", ledger.store, ledger.from)
+}
+
+/// Nobody knows whether writes were taken, on the way there and, if there was one, on the way back.
+fn unseen(ledger: &Ledger, windows: Windows, why: &str) -> Vec<Interruption> {
+    let one = |way_back, from: At| Interruption {
+        what: Interrupted::Writes,
+        way_back,
+        begin: Interval::exactly(from),
+        took: Actual::unseen(why),
+        source: source(ledger),
+    };
+    let back = (windows.failback < windows.end).then(|| one(true, windows.failback));
+    [one(false, windows.from)].into_iter().chain(back).collect()
 }
 
 fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: Windows) -> Vec<Interruption> {
@@ -52,13 +74,26 @@ fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: W
     let half_period = 500_000_000 / i64::from(ledger.writes_per_second.max(1));
     let writes = evidence.writes.get(&ledger.store).map_or(&[][..], Vec::as_slice);
     let samples: Vec<Sample> = writes.iter().map(|write| as_sample(write, half_period)).collect();
-    let source = format!("writes to {} from {}", ledger.store, ledger.from);
+    let samples = with_silences(
+        &samples,
+        Duration::from_nanos(half_period.unsigned_abs().saturating_mul(2)),
+        last_sent(evidence),
+    );
+    let source = source(ledger);
     let mut found = Vec::new();
+    let silent = |from: At, until: At| {
+        let inside = || samples.iter().filter(|one| from <= one.sent && one.sent < until);
+        inside().filter(|one| one.seen == Seen::Gap).count() * 10 > inside().count()
+    };
+    let until = windows.failback.min(windows.end);
+    if silent(windows.from, until) || windows.failback < windows.end && silent(windows.failback, windows.end)
+    {
+        found.extend(unseen(ledger, windows, "the writes were not sent all the time"));
+    }
     for outage in outages(&samples, &clause) {
         let begin = outage.begin.latest;
         if begin >= windows.from && begin < windows.failback {
-            let stop = windows.stop.min(windows.failback);
-            found.push(interruption(Interrupted::Writes, &outage, &source, stop, false));
+            found.push(interruption(Interrupted::Writes, &outage, &source, windows.stop, false));
         }
         if let Some(part) = during_the_way_back(&outage, windows).filter(|_| begin >= windows.from) {
             found.push(interruption(Interrupted::Writes, &part, &source, windows.end, true));

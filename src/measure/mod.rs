@@ -25,7 +25,7 @@ use crate::model::evidence::Evidence;
 use crate::model::name::Name;
 use crate::model::plan::{Ledger, Plan};
 use crate::model::sample::WriteSeen;
-use crate::model::time::{At, Interval};
+use crate::model::time::{At, Duration, Interval};
 use service::{Impact, Windows};
 use story::Story;
 use view::{View, views};
@@ -40,7 +40,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let story = Story::of(plan, evidence);
     let since = steady_since(&story);
     let windows = Windows::of(&story, since.0);
-    let (views, excluded) = views(plan, evidence, windows.failback);
+    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows.failback);
     let of = |service: &Name| -> Vec<&View<'_>> {
         views.iter().filter(|view| !view.excluded && view.probe.service.as_ref() == Some(service)).collect()
     };
@@ -64,7 +64,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
             Some((one.name.clone(), measured))
         })
         .collect();
-    let losses = losses(&story, evidence, &services, windows.failback);
+    let losses = losses(&story, evidence, &services, &excluded, windows.failback);
     for loss in &losses {
         let Some(measured) = services.get_mut(&loss.service) else { continue };
         // What was lost on the way back is known only against what was there before it.
@@ -72,7 +72,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
             measured.failback.lost = Some(loss.records);
         }
         let is_harmed = loss.records.exactly > 0 || !loss.found.corrupt.is_empty();
-        if is_harmed && !loss.way_back && !measured.timeline.contains_key(&Moment::Impacted) {
+        if is_harmed && !loss.way_back {
             measured.mtpd = service::harm(measured);
         }
     }
@@ -130,6 +130,7 @@ fn losses(
     story: &Story<'_>,
     evidence: &Evidence,
     services: &BTreeMap<Name, ServiceMeasured>,
+    excluded: &[Excluded],
     failback: At,
 ) -> Vec<Loss> {
     let mut losses: Vec<Loss> = Vec::new();
@@ -166,9 +167,11 @@ fn losses(
             loss.records = ledger::records(&loss.found);
         }
         loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
+        let blind = excluded.iter().find(|out| out.vantage == ledger.from);
+        let trouble = trouble.or_else(|| blind.map(|out| format!("nobody saw the writes: {}", out.why)));
         loss.rpa = match trouble {
             Some(why) => Actual::unseen(why),
-            None => rpa(evidence, &loss, earlier.is_some(), timeline),
+            None => rpa(evidence, ledger, &loss, earlier.is_some(), timeline),
         };
         losses.retain(|loss| loss.store != *store || loss.pass != *pass);
         losses.push(loss);
@@ -224,6 +227,7 @@ fn loss(
 /// The data loss in time. What is lost since an earlier reading counts from the way back, everything else from the disruption.
 fn rpa(
     evidence: &Evidence,
+    ledger: &Ledger,
     loss: &Loss,
     since_earlier: bool,
     timeline: Option<&BTreeMap<Moment, Mark>>,
@@ -233,7 +237,7 @@ fn rpa(
     let origins: &[Moment] = if since_earlier {
         &[Moment::FailbackStarted]
     } else {
-        &[Moment::FaultEffective, Moment::Impacted, Moment::FailoverStarted]
+        &[Moment::FaultEffective, Moment::Impacted, Moment::FaultRequested, Moment::FailoverStarted]
     };
     let Some(disruption) = origins.iter().find_map(|moment| at(*moment)) else {
         return Actual::unseen("nothing shows when the disruption was");
@@ -241,10 +245,19 @@ fn rpa(
     let before = |write: &&crate::model::sample::Write| {
         matches!(write.seen, WriteSeen::Ok { .. }) && write.completed < disruption.latest
     };
-    if !writes.iter().any(|write| before(&write)) {
+    let Some(last) = writes.iter().filter(before).map(|write| write.sent).max() else {
         return Actual::unseen("no write was acknowledged before the disruption");
+    };
+    let silent = disruption.earliest.since(last);
+    if !since_earlier && silent > freshness(ledger) {
+        return Actual::unseen(format!("no write was acknowledged in the {silent} before the disruption"));
     }
     Actual::Took(ledger::lost_time(writes, &loss.found.lost, disruption))
+}
+
+/// How old the last acknowledged write may be at the disruption: ten periods and a timeout.
+fn freshness(ledger: &Ledger) -> Duration {
+    Duration::from_nanos(10_000_000_000 / u64::from(ledger.writes_per_second.max(1))).plus(ledger.timeout)
 }
 
 fn findings(evidence: &Evidence, views: &[View<'_>], windows: Windows, plan: &Plan) -> Vec<Finding> {

@@ -69,7 +69,16 @@ fn fault(
         ProofBy::Probe(probe) => longest_silence(views, probe, Interval::between(from.latest, until)),
         ProofBy::Objects => Duration::ZERO,
     };
+    let blind = match &proof.by {
+        ProofBy::Probe(probe) => {
+            views.iter().filter(|view| view.probe.id == *probe).all(|view| view.excluded)
+        }
+        ProofBy::Objects => false,
+    };
     told.invalid = match (shown.effective, shown.gone, owed) {
+        (None, ..) if blind => {
+            Some(format!("nobody could see what the fault {step} did: its probe's vantage is excluded"))
+        }
         (None, ..) => Some(format!("the fault {step} had no effect that anything showed")),
         (Some(at), ..) if at.earliest > requested.plus(proof.within) => {
             Some(format!("the fault {step} took effect only after its {}", proof.within))

@@ -90,7 +90,21 @@ impl Windows {
 /// What happened to a service between the fault and the failback.
 pub(super) fn impact(views: &[&View<'_>], windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
-    together(views, |view| of_the_fault(&view.recovery, windows), within, windows.stop.min(windows.failback))
+    let stop = windows.stop.min(windows.failback);
+    let mut impact = together(views, |view| of_the_fault(&view.recovery, windows), within, stop);
+    let untold =
+        views.iter().find(|view| view.untold).filter(|_| matches!(impact.restored, Restored::Never(_)));
+    if let Some(view) = untold {
+        impact.restored = Restored::Unsure(format!("{} does not tell which side answered", view.name()));
+    }
+    let never =
+        views.iter().find(|view| !view.taken_over).filter(|_| matches!(impact.restored, Restored::Unharmed));
+    if let Some(view) = never {
+        impact
+            .blind
+            .push(format!("{} was never answered by the side that should have taken over", view.name()));
+    }
+    impact
 }
 
 /// The outages that the fault made: the first one, and those that follow it before life on the recovery side begins.
@@ -284,7 +298,10 @@ fn failback(views: &[&View<'_>], windows: Windows) -> Failback {
         let outage = Actual::not_exercised("the drill has no failback, or did not come to it");
         return Failback { outage, begin: None, end: None, lost: None };
     }
-    let back = way_back(views, windows);
+    let mut back = way_back(views, windows);
+    if !views.is_empty() && views.iter().all(|view| !view.taken_back) {
+        back.blind.push("only the side that had taken over answered to the end".to_owned());
+    }
     Failback {
         outage: back.since(None),
         begin: back.impacted.as_ref().map(|(at, _)| *at),
@@ -312,13 +329,16 @@ fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actua
     }
 }
 
-/// The longest tolerable outage of a service that went on answering while its data was lost or damaged: from the fault until the data was
-/// verified.
+/// The longest tolerable outage of a service whose data was lost or damaged: from the fault until the data was verified, where that is
+/// longer than what its probes saw.
 pub(super) fn harm(service: &ServiceMeasured) -> Actual {
     let at = |moment: Moment| service.timeline.get(&moment).map(|mark| mark.at);
     match (at(Moment::FaultEffective).or(at(Moment::FaultRequested)), at(Moment::DataVerified), &service.mtpd)
     {
-        (Some(fault), Some(verified), Actual::Took(_)) => Actual::Took(fault.until(&verified)),
+        (Some(fault), Some(verified), Actual::Took(measured)) => {
+            let harmed = fault.until(&verified);
+            Actual::Took(if harmed.least > measured.least { harmed } else { *measured })
+        }
         (Some(_) | None, _, measured) => measured.clone(),
     }
 }

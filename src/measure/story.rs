@@ -8,6 +8,7 @@ use crate::model::event::{Decision, Ended, Event, Outcome, Said, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::{Name, Region, Role, StepId};
 use crate::model::plan::{Action, Plan, Stage, Step};
+use crate::model::sample::Found;
 use crate::model::time::{At, Duration, Interval, Span};
 
 /// What makes another side primary.
@@ -18,6 +19,7 @@ const MOVES: Of = Of::Recovery { moves_authority: true };
 pub(super) struct Story<'a> {
     pub plan: &'a Plan,
     pub events: &'a [Event],
+    reads: &'a BTreeMap<(Name, u32), Vec<Found>>,
     steps: BTreeMap<&'a StepId, Told<'a>>,
     effects: BTreeMap<EffectId, &'a StepId>,
     /// The end of the last event.
@@ -47,6 +49,7 @@ impl<'a> Story<'a> {
         let mut story = Self {
             plan,
             events: &evidence.events,
+            reads: &evidence.reads,
             steps: BTreeMap::new(),
             effects: BTreeMap::new(),
             end: evidence.end(),
@@ -171,15 +174,20 @@ impl<'a> Story<'a> {
     /// reported well. Promoting a primary once more moves nothing.
     pub fn promotions(&self) -> Vec<Interval> {
         let mut moves: Vec<(&Region, Option<Interval>, At)> = Vec::new();
+        let mut side = self.plan.lost.as_ref();
         let mut open: BTreeMap<EffectId, usize> = BTreeMap::new();
         for event in self.events {
             match &event.what {
                 What::EffectIntended { effect: Effect { id, act, of: MOVES }, .. } => {
                     let Some(region) = act.at().map(|at| &at.region) else { continue };
-                    if moves.last().is_none_or(|(side, ..)| *side != region) {
+                    if side != Some(region) {
+                        side = Some(region);
                         moves.push((region, None, event.at));
                     }
-                    open.insert(*id, moves.len() - 1);
+                    // Nothing moved where the side that had it from the beginning is promoted.
+                    if let Some(last) = moves.len().checked_sub(1) {
+                        open.insert(*id, last);
+                    }
                 }
                 What::EffectEnded { effect, outcome: Outcome::Ok, .. } => {
                     let moved = open.get(effect).and_then(|index| moves.get_mut(*index));
@@ -209,7 +217,7 @@ impl<'a> Story<'a> {
     }
 
     /// The first event that a test accepts.
-    pub fn first<T>(&self, wanted: impl Fn(&'a What) -> Option<T>) -> Option<(&'a Event, T)> {
+    pub fn first<T>(&self, mut wanted: impl FnMut(&'a What) -> Option<T>) -> Option<(&'a Event, T)> {
         self.events.iter().find_map(|event| wanted(&event.what).map(|found| (event, found)))
     }
 
@@ -403,14 +411,20 @@ impl<'a> Story<'a> {
         let recovery = self.first_recovery().map(|(when, seq)| (at(when), event(seq)));
         add(Moment::FailoverStarted, recovery.or_else(started));
         let recovering = self.first_recovery().map_or(At(i64::MIN), |(when, _)| when);
+        let intact = |store: &Name, pass: u32| {
+            self.reads.get(&(store.clone(), pass)).is_none_or(|found| found.iter().all(|one| one.intact))
+        };
+        let mut was_read = false;
         let read = self.first(|what| match what {
-            What::ReadBack { began, stable: true, outcome: Outcome::Ok, .. } => {
-                (*began >= recovering).then_some(())
+            What::ReadBack { store, pass, began, stable, outcome, .. } if *began >= recovering => {
+                was_read = true;
+                (*stable && outcome.is_ok() && intact(store, *pass)).then_some(())
             }
             _ => None,
         });
         let verified =
             || self.stage_done(Stage::Verify).map(|when| (at(when), stage(Stage::Verify, "the end")));
+        let verified = || if was_read { None } else { verified() };
         add(Moment::DataVerified, read.map(|(told, ())| (at(told.at), event(told.seq))).or_else(verified));
         add(
             Moment::FaultRemoved,

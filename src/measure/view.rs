@@ -27,6 +27,12 @@ pub(super) struct View<'a> {
     pub strays: Vec<Interval>,
     /// Its own control probe failed.
     pub excluded: bool,
+    /// Before the failback it had an answer of which nothing tells the side.
+    pub untold: bool,
+    /// Before the failback the side that takes over answered; `true` where none has to.
+    pub taken_over: bool,
+    /// After the failback began another side than the one that took over answered; `true` where none had to.
+    pub taken_back: bool,
 }
 
 impl View<'_> {
@@ -81,7 +87,14 @@ impl View<'_> {
 }
 
 /// Every vantage of every probe of the plan, with those excluded that could not see.
-pub(super) fn views<'a>(plan: &'a Plan, evidence: &Evidence, failback: At) -> (Vec<View<'a>>, Vec<Excluded>) {
+///
+/// What was seen before the steady state was reached is no outage of the run.
+pub(super) fn views<'a>(
+    plan: &'a Plan,
+    evidence: &Evidence,
+    steady: At,
+    failback: At,
+) -> (Vec<View<'a>>, Vec<Excluded>) {
     let clauses: BTreeMap<&Name, &RestoredClause> =
         plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
     let until = last_sent(evidence);
@@ -94,12 +107,34 @@ pub(super) fn views<'a>(plan: &'a Plan, evidence: &Evidence, failback: At) -> (V
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
             let samples = with_silences(samples, probe.every, until);
+            let counted = &samples[samples.partition_point(|sample| sample.scheduled < steady)..];
             let (outages, recovery) = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
-                Some(clause) => (outages(&samples, clause), outages_where(&samples, clause, recovers)),
-                None => (outages(&samples, &sustained(probe)), Vec::new()),
+                Some(clause) => (outages(counted, clause), outages_where(counted, clause, recovers)),
+                None => (outages(counted, &sustained(probe)), Vec::new()),
             };
-            let strays = strays(&samples);
-            views.push(View { probe, vantage, samples, outages, recovery, strays, excluded: false });
+            let strays = strays(counted);
+            let ok = || counted.iter().filter(|sample| sample.seen == Seen::Ok);
+            let (before, after) =
+                (|| ok().filter(|one| one.sent < failback), || ok().filter(|one| one.sent >= failback));
+            let by_it = |sample: &Sample| sample.answered_by == plan.takes_over;
+            let somebody = plan.takes_over.is_some();
+            let (untold, taken_over, taken_back) = (
+                somebody && before().any(|sample| sample.answered_by.is_none()),
+                !somebody || before().any(by_it),
+                !somebody || after().any(|sample| !by_it(sample)),
+            );
+            views.push(View {
+                probe,
+                vantage,
+                outages,
+                recovery,
+                strays,
+                excluded: false,
+                untold,
+                taken_over,
+                taken_back,
+                samples,
+            });
         }
     }
     let excluded = excluded(&views);
@@ -110,7 +145,7 @@ pub(super) fn views<'a>(plan: &'a Plan, evidence: &Evidence, failback: At) -> (V
 }
 
 /// When the last of all probes and writes was sent: until then each of them should have been.
-fn last_sent(evidence: &Evidence) -> At {
+pub(super) fn last_sent(evidence: &Evidence) -> At {
     let samples = evidence.samples.values().filter_map(|samples| samples.last().map(|last| last.scheduled));
     let writes = evidence.writes.values().filter_map(|writes| writes.last().map(|last| last.scheduled));
     samples.chain(writes).max().unwrap_or_default()
@@ -138,7 +173,7 @@ fn excluded(views: &[View<'_>]) -> Vec<Excluded> {
 }
 
 /// Adds a gap for each probe that should have been sent and of which nothing is there, between samples and after the last one.
-fn with_silences(samples: &[Sample], every: Duration, until: At) -> Vec<Sample> {
+pub(super) fn with_silences(samples: &[Sample], every: Duration, until: At) -> Vec<Sample> {
     let period = every.nanos().max(1);
     let mut sorted: Vec<&Sample> = samples.iter().collect();
     sorted.sort_by_key(|sample| sample.scheduled);

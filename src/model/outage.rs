@@ -16,6 +16,9 @@ use super::time::{At, Duration, Interval, Span};
 /// So many single failures in the clause's time are strays, whatever share of it they are: packets get lost.
 const MOST_STRAYS: u64 = 2;
 
+/// So many samples at least are looked at, however short the clause's time is for a slow probe.
+const FEWEST: usize = 10;
+
 /// A time during which a service did not serve, as one vantage saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -167,9 +170,10 @@ impl<'a> Series<'a> {
     /// leaves room for. Where the samples end before that time does, the last such time that they show is looked at.
     fn tolerates(&self, first: usize) -> bool {
         let until = self.in_a_row.get(first).copied().unwrap_or(self.seen.len());
-        let end = self.end_of(first).min(until);
+        let end = self.end_of(first).max(first + FEWEST).min(self.seen.len()).min(until);
         let last = self.seen.last().map_or(At(i64::MAX), |sample| sample.sent);
         let lasting = self.seen.partition_point(|sample| sample.sent.plus(self.clause.lasting) < last);
+        let lasting = lasting.min(self.seen.len().saturating_sub(FEWEST));
         let first = if until == self.seen.len() { first.min(lasting) } else { first };
         let (total, ok) = ((end - first) as u64, Self::between(&self.ok, first, end));
         total - ok <= MOST_STRAYS || self.clause.success.reached(ok, total)
@@ -370,6 +374,12 @@ mod tests {
         assert_eq!((to_the_end.len(), to_the_end[0].end), (1, None));
         let strays = "....x..x..................x.........x.........";
         assert_eq!(outages(&strip(strays), &clause("100%", 1000)), []);
+        let slow = outages(&strip("....x.x.x.x.x.x.x.x.x.x.x.x"), &clause("99%", 200));
+        assert_eq!(
+            (slow.len(), slow[0].end),
+            (1, None),
+            "three samples in the clause's time are too few to call two strays"
+        );
         let before = outages(&strip("....x..x...xxxxxx............"), &clause("100%", 1000));
         assert_eq!(before[0].begin, ms(1000, 1110), "strays before an outage are no part of it");
     }

@@ -5,7 +5,7 @@
 
 mod findings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -222,16 +222,20 @@ impl Court<'_> {
     }
 
     fn integrity(&self, objective: &Objective) -> Opinion {
-        let (mut damaged, mut read) = (0_u64, 0_u64);
+        // Each write counts once, however often it was read; what was repaired before the last reading of the recovery is none.
+        let (mut damaged, mut read) = (BTreeSet::new(), 0_u64);
         let mut unseen = None;
-        for loss in self.losses(objective) {
-            let found = &loss.found;
-            damaged += (found.corrupt.len() + found.dual_accepted.len() + found.resurrected.len()) as u64;
+        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last().map(|loss| loss.pass);
+        for loss in self.losses(objective).filter(|loss| loss.way_back || Some(loss.pass) == recovered) {
+            let Loss { store, found, .. } = loss;
+            let numbers = found.corrupt.iter().chain(&found.dual_accepted).chain(&found.resurrected);
+            damaged.extend(numbers.map(|number| (store, *number)));
             read += loss.acknowledged;
             if let (Actual::Unseen { why }, false) = (&loss.rpa, loss.is_read_whole) {
                 unseen = Some(why.clone());
             }
         }
+        let damaged = damaged.len() as u64;
         let records = Some(Records { exactly: damaged, at_most: damaged });
         let opinion = match (damaged, unseen, read) {
             (1.., ..) => Opinion::new(
@@ -271,6 +275,7 @@ impl Court<'_> {
         let has_ledger = self.plan.ledgers.iter().any(|ledger| ledger.service == objective.service);
         let mut opinion = timed(objective.target, &service.failback.outage);
         opinion.records = service.failback.lost;
+        let is_done = service.timeline.contains_key(&Moment::FailbackDone);
         match (service.failback.lost, opinion.verdict) {
             (_, Verdict::Missed) => {}
             (Some(Records { exactly: lost @ 1.., .. }), _) => {
@@ -279,8 +284,12 @@ impl Court<'_> {
                     opinion.verdict = data.verdict;
                 }
                 opinion.why = format!("{}; {}", opinion.why, data.why);
+                if !is_done && opinion.verdict < Verdict::Inconclusive {
+                    opinion.verdict = Verdict::Inconclusive;
+                    opinion.why = format!("{}; the failback did not come to its end", opinion.why);
+                }
             }
-            (_, _) if !service.timeline.contains_key(&Moment::FailbackDone) => {
+            (_, _) if !is_done => {
                 opinion.verdict = Verdict::Inconclusive;
                 opinion.why = "the failback did not come to its end".to_owned();
             }

@@ -41,6 +41,15 @@ pub(super) struct Drill {
     pub(super) kept_by_failback: u64,
     /// The failover moved nobody: the lost side answers all the time.
     pub(super) lost_side_answers: bool,
+    /// Answers tell which side they come from.
+    pub(super) sides_are_told: bool,
+    /// The answers of the way back come from the other side still.
+    pub(super) never_taken_back: bool,
+    /// No write was sent.
+    pub(super) unwritten: Option<(f64, f64)>,
+    /// Records that are damaged whenever they are read.
+    pub(super) corrupt: Vec<u64>,
+    pub(super) steady_since: f64,
     /// The last sample of the fault's own probe.
     pub(super) proof_until: f64,
     /// More events, each at its time.
@@ -66,6 +75,11 @@ impl Default for Drill {
             written_from: 1,
             kept_by_failback: 600,
             lost_side_answers: false,
+            sides_are_told: true,
+            never_taken_back: false,
+            unwritten: None,
+            corrupt: vec![],
+            steady_since: 0.0,
             proof_until: 500.0,
             more: vec![],
         }
@@ -135,7 +149,8 @@ impl Drill {
         let within = |(from, to): (f64, f64)| nanos(from) <= sent && sent < nanos(to);
         let failed = down.iter().any(|span| within(*span));
         let gap = self.blind.is_some_and(within);
-        let region = if sent < nanos(80.0) || self.lost_side_answers { "east" } else { "west" };
+        let home = sent < nanos(80.0) || sent > nanos(400.0) && !self.never_taken_back;
+        let region = if home || self.lost_side_answers { "east" } else { "west" };
         let (seen, took) = match (gap, failed) {
             (true, _) => (Seen::Gap, 0),
             (false, true) => (Seen::Failed(Failure::Timeout), S),
@@ -148,7 +163,7 @@ impl Drill {
             completed: At(sent + took),
             seen,
             address: None,
-            answered_by: Some(region.into()),
+            answered_by: self.sides_are_told.then(|| region.into()),
             stages: Stages::default(),
         }
     }
@@ -177,8 +192,11 @@ impl Drill {
             }
         }
         put("east-direct", "outside", self.fault_shows.as_slice(), 71 * 1_000_000);
-        for number in self.written_from..=600_u64 {
+        for number in self.written_from..=2499_u64 {
             let sent = At(i64::try_from(number).unwrap() * S / 5);
+            if self.unwritten.is_some_and(|(from, to)| nanos(from) <= sent.0 && sent.0 < nanos(to)) {
+                continue;
+            }
             let served = sent < At(60 * S) || sent > At(100 * S);
             let epoch = if sent < At(60 * S) { 1 } else { 2 };
             let seen = if served { WriteSeen::Ok { epoch } } else { WriteSeen::Failed(Failure::Refused) };
@@ -189,8 +207,9 @@ impl Drill {
             let there = served && (number <= self.replicated || epoch == 2);
             for pass in [1, 2] {
                 let mut line = String::new();
-                Found { number, epoch, intact: true }.write(&mut line);
-                if there && (pass == 1 || number <= self.kept_by_failback) {
+                Found { number, epoch, intact: !self.corrupt.contains(&number) }.write(&mut line);
+                let kept = number <= self.kept_by_failback || number > 600;
+                if there && if pass == 1 { sent < At(130 * S) } else { kept && sent < At(449 * S) } {
                     sink.row(sent, &RowFile::Read("orders".into(), pass), &line).unwrap();
                 }
             }
@@ -215,7 +234,7 @@ impl Drill {
             json!({"runStarted": {"journal": 0, "version": "0", "run": "r", "rehearsal": true, "wallUnixNs": 0,
                                         "seed": 1, "inputs": {}, "plan": self.plan()}}),
         );
-        tell(30.0, json!({"steady": {"since": 1, "outcome": "ok"}}));
+        tell(30.0, json!({"steady": {"since": nanos(self.steady_since), "outcome": "ok"}}));
         tell(59.9, json!({"stepStarted": {"step": "lose"}}));
         tell(60.0, effect(0, "lose", json!("fault")));
         tell(61.0, json!({"stepEnded": {"step": "lose", "outcome": "ok"}}));

@@ -324,7 +324,10 @@ fn what_fails_again_on_the_recovery_side_keeps_no_promise_and_counts_for_the_way
     assert!(judged.objectives[0].why.contains("it failed again for"), "{}", judged.objectives[0].why);
     let (least, most) = secs(of(&measured).interruptions[0].took.clone());
     assert!(least <= 50.0 && 50.0 <= most && most - least <= 2.2, "[{least}, {most}]");
-    drill.down.pop();
+    drill.down.push(("outside", 230.0, 240.0));
+    let why = &drill.judged().1.objectives[0].why;
+    assert!(why.contains("the worst of 2 times"), "{why}");
+    drill.down.truncate(2);
     drill.down.push(("west", 150.0, 380.0));
     let (measured, judged) = drill.judged();
     assert!(of(&measured).rta.impact.span().unwrap().most.is_some_and(|most| most.as_secs_f64() < 43.0));

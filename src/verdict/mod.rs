@@ -362,18 +362,20 @@ fn interrupted(
             (Interrupted::Writes, None) => "no write was acknowledged for a while:",
         };
         told.entry(words)
-            .and_modify(|(known, why)| {
+            .and_modify(|(known, why, times)| {
+                *times += 1;
                 if key > *known {
                     (*known, *why) = (key, each.why.clone());
                 }
             })
-            .or_insert((key, each.why));
+            .or_insert((key, each.why, 1));
     }
-    told.into_iter().fold(opinion, |opinion, (words, ((verdict, _), why))| {
+    told.into_iter().fold(opinion, |opinion, (words, ((verdict, _), why, times))| {
         let worse =
             verdict != Verdict::NotExercised && verdict > opinion.verdict && objective.target.is_some();
         let verdict = if worse { verdict } else { opinion.verdict };
-        Opinion { verdict, why: format!("{}; {words} {why}", opinion.why), ..opinion }
+        let often = if times == 1 { String::new() } else { format!(", the worst of {times} times") };
+        Opinion { verdict, why: format!("{}; {words} {why}{often}", opinion.why), ..opinion }
     })
 }
 

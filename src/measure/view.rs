@@ -107,7 +107,7 @@ pub(super) fn views<'a>(
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
             let samples = with_silences(samples, probe.every, until);
-            let counted = &samples[samples.partition_point(|sample| sample.scheduled < steady)..];
+            let counted = since(&samples, steady);
             let (outages, recovery) = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
                 Some(clause) => (outages(counted, clause), outages_where(counted, clause, recovers)),
                 None => (outages(counted, &sustained(probe)), Vec::new()),
@@ -142,6 +142,13 @@ pub(super) fn views<'a>(
         view.excluded = excluded.iter().any(|out| out.vantage == *view.vantage);
     }
     (views, excluded)
+}
+
+/// The samples from the steady state on, with the success that came last before it, since that bounds what begins right after.
+fn since(samples: &[Sample], steady: At) -> &[Sample] {
+    let first = samples.partition_point(|sample| sample.scheduled < steady);
+    let before = samples[..first].last().is_some_and(|sample| sample.seen == Seen::Ok);
+    &samples[first - usize::from(before)..]
 }
 
 /// When the last of all probes and writes was sent: until then each of them should have been.

@@ -4,7 +4,7 @@
 //! a promotion that failed may have landed, and one that was held may have been done by hand. A side that cannot be asked counts as
 //! promoted. Each workload has its own authority, and each is asked, fenced and lifted for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,8 +13,9 @@ use super::effects::EXEC_ENDS_WITHIN;
 use crate::fault::FaultKind;
 use crate::model::effect::{Act, Exec, Of, Ref};
 use crate::model::event::{Outcome, Outstanding, SinkError};
-use crate::model::name::{Name, StepId};
-use crate::model::plan::{Action, Authority, Fence};
+use crate::model::name::{Name, Region, StepId};
+use crate::model::plan::{Action, Authority, Fence, Proof, ProofBy};
+use crate::model::scene::Progress;
 use crate::undo::{outstanding, promotion};
 
 /// Who may write to a workload now.
@@ -73,32 +74,59 @@ impl Engine {
         }
     }
 
-    /// Why a promotion would make a second primary, if it would: another side says that it takes writes, and no fault of ours keeps
-    /// everybody from it. A side that cannot be asked is no reason: its loss may be why we promote.
+    /// Why a promotion would make a second primary, if it may: no fault of ours keeps everybody from another side, and that side says
+    /// that it takes writes, or cannot be asked. Its silence is the loss that we promote for only where a fault of ours makes the loss.
     pub(super) async fn second_primary(&self, authority: &Authority) -> Option<String> {
-        let open = self.recorder.with_events(outstanding);
-        let faults: Vec<&StepId> =
-            open.iter().filter(|open| open.effect.of == Of::Fault).map(|open| &open.step).collect();
         for other in &authority.others {
             let side = &other.exec.at;
-            if faults.iter().any(|step| self.cuts_off(step, side)) {
+            if self.is_cut_off(side).await {
                 continue;
             }
-            if self.status(&other.exec).await.is_ok_and(|status| authority.promoted.shown_by(&status)) {
-                return Some(format!(
-                    "{side} takes the writes, and no fault cuts it off: demote or fence it first, or two sides accept"
-                ));
+            match self.status(&other.exec).await {
+                Ok(status) if authority.promoted.shown_by(&status) => {
+                    return Some(format!(
+                        "{side} takes the writes, and no fault cuts it off: demote or fence it first, or two sides accept"
+                    ));
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    return Some(format!(
+                        "{side} may take the writes: no fault cuts it off, and it cannot be asked: {why}"
+                    ));
+                }
             }
         }
         None
     }
 
-    fn cuts_off(&self, fault: &StepId, side: &Ref) -> bool {
-        let Some(Action::Fault { fault, region, .. }) = self.plan.step(fault).map(|step| &step.action) else {
-            return false;
-        };
-        let fault = serde_json::from_value::<FaultKind>(fault.clone());
-        *region == side.region && fault.is_ok_and(|fault| fault.behaviour().cuts_off(side))
+    /// Whether a fault of ours keeps everybody from a side now. That it was injected is not enough: somebody may have reverted it since.
+    async fn is_cut_off(&self, side: &Ref) -> bool {
+        let open = self.recorder.with_events(outstanding);
+        let steps: BTreeSet<&StepId> =
+            open.iter().filter(|open| open.effect.of == Of::Fault).map(|open| &open.step).collect();
+        for step in steps {
+            let Some(Action::Fault { fault, region, proof }) = self.plan.step(step).map(|step| &step.action)
+            else {
+                continue;
+            };
+            let Ok(fault) = serde_json::from_value::<FaultKind>(fault.clone()) else { continue };
+            if *region == side.region
+                && fault.behaviour().cuts_off(side)
+                && self.is_in_effect(step, &fault, region, proof).await
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a fault is in effect now: its objects say it, or its probe where they cannot be read.
+    async fn is_in_effect(&self, step: &StepId, fault: &FaultKind, region: &Region, proof: &Proof) -> bool {
+        match (self.objects_show(step, fault, region).await.1, &proof.by) {
+            (Ok(progress), _) => progress == Progress::Done,
+            (Err(_), ProofBy::Probe(probe)) => self.live.fails_everywhere(probe, self.vantages_of(probe)),
+            (Err(_), ProofBy::Objects) => false,
+        }
     }
 
     /// Keeps every side but those that took over from taking writes, and proves it; returns those that it could not.

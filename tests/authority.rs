@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::{self, Finished};
-use drillmaster::model::event::{Decision, Event, What};
+use drillmaster::model::event::{Decision, Ended, Event, What};
 use drillmaster::world::{About, World};
 use laboratory::{
-    Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, drill, in_virtual_time, ledger_status,
-    never_interrupted, nobody_watches, seconds, write_everywhere,
+    Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, assert_put_back, drill, in_virtual_time,
+    ledger_status, never_interrupted, nobody_watches, seconds, stores, write_everywhere,
 };
 
 /// The failover of the shop with fewer minutes, fewer probes and no people.
@@ -144,6 +144,69 @@ fn a_promotion_beside_a_side_that_cannot_be_asked_and_that_no_fault_cuts_off_is_
             assert!(held_because(&events, promotes, "may take the writes"), "{promotes}, {decision:?}");
             assert!(!did(&events, promotes), "{promotes}, {decision:?}");
             assert_no_two_accepted(&truth.ledgers(), promotes);
+        });
+    }
+}
+
+#[test]
+fn a_promotion_that_only_asked_moves_nothing_and_the_lost_side_goes_on() {
+    let inputs = drill(FAILOVER);
+    for decision in [Decision::Retry, Decision::Return] {
+        in_virtual_time(async {
+            let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+            let (before, pen) = (stores(&rehearsal), Pen::new(Death::Never));
+            let mut world = refuses_from(rehearsal.sandbox.world(), &pen, "west", "promote-west");
+            decides(&mut world, decision.clone());
+            let (finished, events) = run(&rehearsal, world, pen).await;
+            assert!(held_because(&events, "promote-west", "") && !did(&events, "promote-west"));
+            let turned = matches!(&finished.how, Ended::Aborted { why } if why == "turned back before anything was promoted");
+            assert_eq!(turned, decision == Decision::Return, "{finished:?}");
+            assert!(!did(&events, "fence-east"), "no failback is gone through");
+            assert_put_back(&rehearsal, &before, &finished, &format!("{decision:?}")).await;
+            assert_eq!(ledger_status(&rehearsal, "east").await["role"], "primary", "{finished:?}");
+        });
+    }
+}
+
+#[test]
+fn a_promotion_that_a_person_only_said_was_done_moves_nothing_once_the_side_itself_can_say_so() {
+    let inputs = drill(FAILOVER);
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let (before, clock) = (stores(&rehearsal), rehearsal.sandbox.world().clock);
+        let early = move || clock.now().0 < 60_000_000_000;
+        let gate = Gate::new(
+            move |region, _| if region == "west" && early() { Fate::Refused } else { Fate::Passes },
+        );
+        let mut world = gate.before(rehearsal.sandbox.world());
+        decides(&mut world, Decision::Done);
+        let (finished, events) = run(&rehearsal, world, Pen::new(Death::Never)).await;
+        assert!(held_because(&events, "promote-west", "") && !did(&events, "promote-west"));
+        assert!(did(&events, "fence-east"), "the failback went as far as it could");
+        assert_put_back(&rehearsal, &before, &finished, &format!("{finished:?}")).await;
+        assert_eq!(ledger_status(&rehearsal, "east").await["role"], "primary", "{finished:?}");
+    });
+}
+
+#[test]
+fn only_a_side_whose_record_says_so_is_said_to_serve_the_writes() {
+    let inputs = drill(FAILOVER);
+    let (serves, perhaps) = ("it serves the writes now", "look before you unfence");
+    for (refuses, said, unsaid) in [("west", perhaps, serves), ("nobody", serves, perhaps)] {
+        in_virtual_time(async {
+            let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+            let pen = Pen::new(Death::Never);
+            let mut world = refuses_from(rehearsal.sandbox.world(), &pen, refuses, "traffic-west");
+            // The switch of the traffic never ends, and so neither does the failover.
+            world.people = Scripted::people(|_| None);
+            let gate = Gate::new(|_, request| {
+                if request.uri().path().contains("dnsendpoints") { Fate::Refused } else { Fate::Passes }
+            });
+            let (finished, events) = run(&rehearsal, gate.before(world), pen).await;
+            assert!(did(&events, "promote-west"));
+            let advised = |advice: &str| finished.outstanding.iter().any(|left| left.advice.contains(advice));
+            assert!(advised(said) && !advised(unsaid), "{finished:?}");
+            assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced", "{finished:?}");
         });
     }
 }

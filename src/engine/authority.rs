@@ -2,7 +2,8 @@
 //!
 //! Only the databases' own records say where it is, never our memory: as soon as a step that promotes has started they are asked, since
 //! a promotion that failed may have landed, and one that was held may have been done by hand. A side that cannot be asked counts as
-//! promoted. Each workload has its own authority, and each is asked, fenced and lifted for itself.
+//! promoted where it can have been: an effect was intended, or a person said that it was done. Else nothing moved, and to fence the only
+//! side that takes writes would leave nobody who does. Each workload has its own authority, and each is asked, fenced and lifted for itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,20 +24,51 @@ use crate::undo::{outstanding, promotion};
 enum Holder {
     /// The side that had it before the run.
     Home,
-    /// The side that took over, or perhaps: then it counts as moved.
+    /// The side that took over, as its own record says.
     Away,
+    /// The side that took over, perhaps: it cannot be asked, so it counts as moved.
+    Perhaps,
     /// A promotion took, and by now nobody may write.
     Nobody,
 }
 
+/// An authority that is not where it was before the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved<'a> {
+    pub authority: &'a Authority,
+    holder: Holder,
+}
+
+impl Moved<'_> {
+    /// Whether a step moves it.
+    pub(super) fn is_by(&self, step: &StepId) -> bool {
+        self.authority.steps.contains(step)
+    }
+
+    /// The way on, which says of no side more than its record does.
+    pub(super) fn way_on(&self) -> &'static str {
+        match self.holder {
+            Holder::Away => {
+                "it serves the writes now: fail back by the scenario's failback steps, or keep it"
+            }
+            Holder::Perhaps => "it may have taken over: look before you unfence the other side",
+            Holder::Home | Holder::Nobody => {
+                "nobody takes the writes now: resynchronise the sides, and promote one"
+            }
+        }
+    }
+}
+
 impl Engine {
     /// The authorities that are not where they were before the run.
-    pub(super) async fn moved(&self) -> Vec<&Authority> {
+    pub(super) async fn moved(&self) -> Vec<Moved<'_>> {
         let mut moved = Vec::new();
         for authority in &self.plan.authorities {
             match self.holder(authority).await {
                 Holder::Home => {}
-                Holder::Away | Holder::Nobody => moved.push(authority),
+                holder @ (Holder::Away | Holder::Perhaps | Holder::Nobody) => {
+                    moved.push(Moved { authority, holder });
+                }
             }
         }
         moved
@@ -44,7 +76,7 @@ impl Engine {
 
     async fn holder(&self, authority: &Authority) -> Holder {
         let promotion = self.recorder.with_events(|events| promotion(events, authority));
-        if !promotion.tried {
+        if !promotion.started {
             return Holder::Home;
         }
         // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
@@ -54,7 +86,7 @@ impl Engine {
         }
         let promoted = &authority.promoted;
         let Ok(takeover) = self.prints(&authority.takeover, None, &promoted.argv).await else {
-            return Holder::Away;
+            return if promotion.possible { Holder::Perhaps } else { Holder::Home };
         };
         if promoted.shown_by(&takeover) {
             return Holder::Away;
@@ -68,7 +100,7 @@ impl Engine {
             }
         }
         match promotion.took {
-            true if unread => Holder::Away,
+            true if unread => Holder::Perhaps,
             true => Holder::Nobody,
             false => Holder::Home,
         }
@@ -132,11 +164,11 @@ impl Engine {
     /// Keeps every side but those that took over from taking writes, and proves it; returns those that it could not.
     pub(super) async fn fence_others(
         &self,
-        moved: &[&Authority],
+        moved: &[Moved<'_>],
         by: &Name,
     ) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
-        for authority in moved {
+        for Moved { authority, .. } in moved {
             for other in &authority.others {
                 if let Err(why) = self.fence(authority, other, by).await? {
                     left.push(Outstanding {

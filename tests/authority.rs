@@ -1,7 +1,7 @@
 //! Who may promote, and what counts as promoted (I5): a promotion beside a side that may take writes is held, and a step that can have
 //! promoted nothing moves nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod laboratory;
 
@@ -209,4 +209,39 @@ fn only_a_side_whose_record_says_so_is_said_to_serve_the_writes() {
             assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced", "{finished:?}");
         });
     }
+}
+
+#[test]
+fn what_an_api_server_says_is_told_in_its_own_words() {
+    let scale = FAILOVER.replace(
+        "{isolate: {namespaces: [shop]}}",
+        "{scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    );
+    let assert_words = |told: &str, words: &str| {
+        assert!(told.contains(words), "{told}");
+        assert!(!told.contains("ApiError") && !told.contains("Status {"), "{told}");
+    };
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&drill(&scale), 7, 0).await.unwrap();
+        let gate = Gate::new(|_, request| match *request.method() == http::Method::PATCH {
+            true => Fate::AnsweredBadly,
+            false => Fate::Passes,
+        });
+        let world = gate.before(rehearsal.sandbox.world());
+        let (finished, _) = run(&rehearsal, world, Pen::new(Death::Never)).await;
+        let Ended::Aborted { why } = &finished.how else { panic!("{finished:?}") };
+        assert_words(why, "did not say what it did: etcdserver: request timed out");
+    });
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&drill(FAILOVER), 7, 0).await.unwrap();
+        let pen = Pen::new(Death::Never);
+        let mut world = refuses_from(rehearsal.sandbox.world(), &pen, "east", "fence-east");
+        world.people = Scripted::people(|_| None);
+        let (finished, _) = run(&rehearsal, world, pen).await;
+        let told: Vec<&str> = finished.outstanding.iter().map(|left| left.what.as_str()).collect();
+        assert_words(
+            &told.join("; "),
+            "could not be fenced: `drillmaster ledger status` in east: pods/ledger-0 in shop: the API server would not run it: you may not",
+        );
+    });
 }

@@ -243,8 +243,10 @@ mod tests {
 
     use super::super::{inverse, touched};
     use super::*;
+    use crate::model::canary::{Canary, status};
     use crate::model::effect::{Act, Of, Ref, Resource};
     use crate::model::name::RunId;
+    use crate::model::workload::Workload;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
         whats
@@ -325,6 +327,48 @@ mod tests {
             owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]),
             Vec::<u32>::new()
         );
+    }
+
+    #[test]
+    fn a_step_that_only_asked_promoted_nothing_and_a_persons_word_yields_to_the_record() {
+        let workload: Workload = "statefulset/ledger".parse().unwrap();
+        let (namespace, west) = ("shop".into(), "west".into());
+        let canary = Canary { workload: &workload, namespace: &namespace, region: &west };
+        let authority = Authority {
+            workload: "statefulset/ledger in shop".to_owned(),
+            steps: vec!["promote".into()],
+            takeover: canary.pod(),
+            promoted: status("role", json!("primary")),
+            unfence: vec![],
+            others: vec![],
+        };
+        let exec = |id: u32, step: &str, verb: &str, before: &str| {
+            let exec = canary.exec(&[verb], status("role", json!("other")), Some(&["back"]));
+            let before = [("role".to_owned(), json!(before))].into();
+            What::EffectIntended {
+                step: step.into(),
+                effect: Effect { id: EffectId(id), act: Act::Exec(exec.clone()), of: Of::Fence },
+                undo: Undo::Reverse { exec: Box::new(exec), before },
+            }
+        };
+        let knows = |whats: Vec<What>| {
+            let found = promotion(&events(whats), &authority);
+            (found.started, found.possible, found.took)
+        };
+        let started = What::StepStarted { step: "promote".into() };
+        let said_done = What::StepEnded { step: "promote".into(), outcome: Outcome::Ok };
+        let demotes = |before| exec(2, "step-down", "demote", before);
+        assert_eq!(knows(vec![]), (false, false, false));
+        assert_eq!(knows(vec![started.clone()]), (true, false, false));
+        let promotes = exec(1, "promote", "promote", "replica");
+        assert_eq!(knows(vec![started.clone(), promotes.clone()]), (true, true, false));
+        let landed = vec![started.clone(), promotes, ended(1, Outcome::Ok)];
+        assert_eq!(knows(landed), (true, true, true));
+        let said = vec![started, said_done];
+        assert_eq!(knows(said.clone()), (true, true, false));
+        let then = |before| said.iter().cloned().chain([demotes(before)]).collect::<Vec<_>>();
+        assert_eq!(knows(then("replica")), (true, true, false));
+        assert_eq!(knows(then("primary")), (true, true, true), "a demotion found it promoted");
     }
 
     proptest! {

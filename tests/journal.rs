@@ -360,6 +360,28 @@ fn a_link_or_an_endless_line_is_refused_and_not_followed() {
     assert!(read(folder.path()).is_err());
 }
 
+#[test]
+fn evidence_behind_a_link_is_refused_wherever_the_link_stands() {
+    let linked = |name: &str| {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        written(folder.path());
+        let (path, moved) = (folder.path().join(name), elsewhere.path().join("moved"));
+        fs::rename(&path, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &path).unwrap();
+        let seen = verify(folder.path(), None);
+        let faults: Vec<String> = seen.faults.into_iter().map(|fault| fault.file).collect();
+        (faults, read(folder.path()).is_ok())
+    };
+    let faults = |files: &[&str]| files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>();
+    let (rows, read_back, input) =
+        ("probes/checkout.outside.csv", "ledger/orders.read-1.csv", "inputs/scenario.yaml");
+    assert_eq!(linked("probes"), (faults(&[rows, "probes"]), false));
+    assert_eq!(linked(rows), (faults(&[rows]), false));
+    assert_eq!(linked("ledger"), (faults(&[read_back, "ledger"]), false));
+    assert_eq!(linked("inputs"), (faults(&["inputs", input]), true), "no result is made from an input");
+    assert_eq!(linked(input), (faults(&[input]), true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

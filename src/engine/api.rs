@@ -6,6 +6,7 @@
 use http::{Method, Request};
 use serde_json::{Value, json};
 
+use crate::inventory::said;
 use crate::model::effect::{Ref, Resource};
 use crate::model::event::Outcome;
 use crate::model::time::Duration;
@@ -108,7 +109,7 @@ async fn send(client: &kube::Client, method: Method, path: &str, body: Option<(B
         Ok(Err(kube::Error::Api(status))) if status.code < 500 || reads => {
             Reply::Refused { code: status.code, message: status.message.clone() }
         }
-        Ok(Err(error)) => Reply::Unknown(format!("the API server did not say what it did: {error}")),
+        Ok(Err(error)) => Reply::Unknown(format!("the API server did not say what it did: {}", said(&error))),
         Err(_) => Reply::Unknown(format!("the API server did not answer within {ANSWERS_WITHIN}")),
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Only the databases' own records say where it is, never our memory: as soon as a step that promotes has started they are asked, since
 //! a promotion that failed may have landed, and one that was held may have been done by hand. A side that cannot be asked counts as
-//! promoted. Each workload has its own authority, and each is asked, fenced and lifted for itself.
+//! promoted where it can have been: an effect was intended, or a person said that it was done. Else nothing moved, and to fence the only
+//! side that takes writes would leave nobody who does. Each workload has its own authority, and each is asked, fenced and lifted for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,8 +14,9 @@ use super::effects::EXEC_ENDS_WITHIN;
 use crate::fault::FaultKind;
 use crate::model::effect::{Act, Exec, Of, Ref};
 use crate::model::event::{Outcome, Outstanding, SinkError};
-use crate::model::name::{Name, StepId};
-use crate::model::plan::{Action, Authority, Fence};
+use crate::model::name::{Name, Region, StepId};
+use crate::model::plan::{Action, Authority, Fence, Proof, ProofBy};
+use crate::model::scene::Progress;
 use crate::undo::{outstanding, promotion};
 
 /// Who may write to a workload now.
@@ -22,20 +24,51 @@ use crate::undo::{outstanding, promotion};
 enum Holder {
     /// The side that had it before the run.
     Home,
-    /// The side that took over, or perhaps: then it counts as moved.
+    /// The side that took over, as its own record says.
     Away,
+    /// The side that took over, perhaps: it cannot be asked, so it counts as moved.
+    Perhaps,
     /// A promotion took, and by now nobody may write.
     Nobody,
 }
 
+/// An authority that is not where it was before the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved<'a> {
+    pub authority: &'a Authority,
+    holder: Holder,
+}
+
+impl Moved<'_> {
+    /// Whether a step moves it.
+    pub(super) fn is_by(&self, step: &StepId) -> bool {
+        self.authority.steps.contains(step)
+    }
+
+    /// The way on, which says of no side more than its record does.
+    pub(super) fn way_on(&self) -> &'static str {
+        match self.holder {
+            Holder::Away => {
+                "it serves the writes now: fail back by the scenario's failback steps, or keep it"
+            }
+            Holder::Perhaps => "it may have taken over: look before you unfence the other side",
+            Holder::Home | Holder::Nobody => {
+                "nobody takes the writes now: resynchronise the sides, and promote one"
+            }
+        }
+    }
+}
+
 impl Engine {
     /// The authorities that are not where they were before the run.
-    pub(super) async fn moved(&self) -> Vec<&Authority> {
+    pub(super) async fn moved(&self) -> Vec<Moved<'_>> {
         let mut moved = Vec::new();
         for authority in &self.plan.authorities {
             match self.holder(authority).await {
                 Holder::Home => {}
-                Holder::Away | Holder::Nobody => moved.push(authority),
+                holder @ (Holder::Away | Holder::Perhaps | Holder::Nobody) => {
+                    moved.push(Moved { authority, holder });
+                }
             }
         }
         moved
@@ -43,7 +76,7 @@ impl Engine {
 
     async fn holder(&self, authority: &Authority) -> Holder {
         let promotion = self.recorder.with_events(|events| promotion(events, authority));
-        if !promotion.tried {
+        if !promotion.started {
             return Holder::Home;
         }
         // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
@@ -53,7 +86,7 @@ impl Engine {
         }
         let promoted = &authority.promoted;
         let Ok(takeover) = self.prints(&authority.takeover, None, &promoted.argv).await else {
-            return Holder::Away;
+            return if promotion.possible { Holder::Perhaps } else { Holder::Home };
         };
         if promoted.shown_by(&takeover) {
             return Holder::Away;
@@ -67,48 +100,75 @@ impl Engine {
             }
         }
         match promotion.took {
-            true if unread => Holder::Away,
+            true if unread => Holder::Perhaps,
             true => Holder::Nobody,
             false => Holder::Home,
         }
     }
 
-    /// Why a promotion would make a second primary, if it would: another side says that it takes writes, and no fault of ours keeps
-    /// everybody from it. A side that cannot be asked is no reason: its loss may be why we promote.
+    /// Why a promotion would make a second primary, if it may: no fault of ours keeps everybody from another side, and that side says
+    /// that it takes writes, or cannot be asked. Its silence is the loss that we promote for only where a fault of ours makes the loss.
     pub(super) async fn second_primary(&self, authority: &Authority) -> Option<String> {
-        let open = self.recorder.with_events(outstanding);
-        let faults: Vec<&StepId> =
-            open.iter().filter(|open| open.effect.of == Of::Fault).map(|open| &open.step).collect();
         for other in &authority.others {
             let side = &other.exec.at;
-            if faults.iter().any(|step| self.cuts_off(step, side)) {
+            if self.is_cut_off(side).await {
                 continue;
             }
-            if self.status(&other.exec).await.is_ok_and(|status| authority.promoted.shown_by(&status)) {
-                return Some(format!(
-                    "{side} takes the writes, and no fault cuts it off: demote or fence it first, or two sides accept"
-                ));
+            match self.status(&other.exec).await {
+                Ok(status) if authority.promoted.shown_by(&status) => {
+                    return Some(format!(
+                        "{side} takes the writes, and no fault cuts it off: demote or fence it first, or two sides accept"
+                    ));
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    return Some(format!(
+                        "{side} may take the writes: no fault cuts it off, and it cannot be asked: {why}"
+                    ));
+                }
             }
         }
         None
     }
 
-    fn cuts_off(&self, fault: &StepId, side: &Ref) -> bool {
-        let Some(Action::Fault { fault, region, .. }) = self.plan.step(fault).map(|step| &step.action) else {
-            return false;
-        };
-        let fault = serde_json::from_value::<FaultKind>(fault.clone());
-        *region == side.region && fault.is_ok_and(|fault| fault.behaviour().cuts_off(side))
+    /// Whether a fault of ours keeps everybody from a side now. That it was injected is not enough: somebody may have reverted it since.
+    async fn is_cut_off(&self, side: &Ref) -> bool {
+        let open = self.recorder.with_events(outstanding);
+        let steps: BTreeSet<&StepId> =
+            open.iter().filter(|open| open.effect.of == Of::Fault).map(|open| &open.step).collect();
+        for step in steps {
+            let Some(Action::Fault { fault, region, proof }) = self.plan.step(step).map(|step| &step.action)
+            else {
+                continue;
+            };
+            let Ok(fault) = serde_json::from_value::<FaultKind>(fault.clone()) else { continue };
+            if *region == side.region
+                && fault.behaviour().cuts_off(side)
+                && self.is_in_effect(step, &fault, region, proof).await
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a fault is in effect now: its objects say it, or its probe where they cannot be read.
+    async fn is_in_effect(&self, step: &StepId, fault: &FaultKind, region: &Region, proof: &Proof) -> bool {
+        match (self.objects_show(step, fault, region).await.1, &proof.by) {
+            (Ok(progress), _) => progress == Progress::Done,
+            (Err(_), ProofBy::Probe(probe)) => self.live.fails_everywhere(probe, self.vantages_of(probe)),
+            (Err(_), ProofBy::Objects) => false,
+        }
     }
 
     /// Keeps every side but those that took over from taking writes, and proves it; returns those that it could not.
     pub(super) async fn fence_others(
         &self,
-        moved: &[&Authority],
+        moved: &[Moved<'_>],
         by: &Name,
     ) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
-        for authority in moved {
+        for Moved { authority, .. } in moved {
             for other in &authority.others {
                 if let Err(why) = self.fence(authority, other, by).await? {
                     left.push(Outstanding {

@@ -14,17 +14,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::api::{self, Body, Reply};
+use super::authority::Moved;
 use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Shown};
 use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
 use crate::model::event::{Conflict, Event, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, RunId, StepId};
-use crate::model::plan::Authority;
 use crate::model::time::Duration;
 use crate::undo::{Open, inverse, is_restored, later, outstanding};
-
-/// The way on from a promoted side.
-const SERVES: &str = "it serves the writes now: fail back by the scenario's failback steps, or keep it";
 
 /// How long the lost side has to become healthy once its faults are gone.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
@@ -60,24 +57,22 @@ impl Engine {
             still.iter().partition(|open| open.effect.of == Of::Fault);
         let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =
             recoveries.into_iter().partition(|open| self.is_inside_the_lost_side(open));
-        let mut stays = faults.first().map(|fault| format!("the fault of step {} is still in", fault.step));
-        if stays.is_none() {
-            for open in inside {
-                left.extend(self.undo(open, by).await?);
-            }
-            stays = self.lost_side_unhealthy().await?;
-        } else {
-            left.extend(inside.into_iter().map(|open| left_open(open, way_on(open))));
-        }
-        let Some(why) = stays else {
-            for open in elsewhere {
-                left.extend(self.undo(open, by).await?);
-            }
+        if let Some(fault) = faults.first() {
+            let why = format!("the fault of step {} is still in", fault.step);
+            left.extend(stay(&[inside, elsewhere].concat(), &why));
             return Ok(left);
-        };
-        // To reverse them would send users to a side that cannot serve them.
-        let advice = format!("it stays, since {why}: mend that, and run `drillmaster heal` again");
-        left.extend(elsewhere.into_iter().map(|open| left_open(open, &advice)));
+        }
+        for open in inside {
+            left.extend(self.undo(open, by).await?);
+        }
+        // To reverse the others would send users to a side that cannot serve them.
+        if let Some(why) = self.lost_side_unhealthy().await? {
+            left.extend(stay(&elsewhere, &why));
+            return Ok(left);
+        }
+        for open in elsewhere {
+            left.extend(self.undo(open, by).await?);
+        }
         Ok(left)
     }
 
@@ -89,7 +84,7 @@ impl Engine {
     /// Something was promoted: its other sides are fenced before their faults go, and every recovery stays.
     async fn stay_away(
         &self,
-        moved: &[&Authority],
+        moved: &[Moved<'_>],
         open: &[Open],
         by: &Name,
     ) -> Result<Vec<Outstanding>, SinkError> {
@@ -107,13 +102,16 @@ impl Engine {
         left.extend(unfenced);
         let kept = self.recorder.with_events(outstanding);
         let kept: Vec<&Open> = kept.iter().filter(|open| open.effect.of != Of::Fault).collect();
-        left.extend(kept.iter().map(|open| left_open(open, way_on(open))));
+        left.extend(kept.iter().map(|open| left_open(open, way_on(open, moved))));
         // Promoted by hand, so by none of our effects.
-        let by_hand = moved.iter().filter(|moved| !kept.iter().any(|open| moved.steps.contains(&open.step)));
+        let by_hand = moved.iter().filter(|moved| !kept.iter().any(|open| moved.is_by(&open.step)));
         left.extend(by_hand.map(|moved| Outstanding {
             effect: None,
-            what: format!("{} was given to {}, or perhaps", moved.workload, moved.takeover.region),
-            advice: SERVES.to_owned(),
+            what: format!(
+                "{} was given to {}, or perhaps",
+                moved.authority.workload, moved.authority.takeover.region
+            ),
+            advice: moved.way_on().to_owned(),
         }));
         Ok(left)
     }
@@ -402,12 +400,21 @@ pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {
     }
 }
 
-fn way_on(open: &Open) -> &'static str {
+/// Effects that stay until something else is mended.
+fn stay(open: &[&Open], why: &str) -> Vec<Outstanding> {
+    let advice = format!("it stays, since {why}: mend that, and run `drillmaster heal` again");
+    open.iter().map(|open| left_open(open, &advice)).collect()
+}
+
+/// The way on from an effect that stays, since authority moved.
+fn way_on(open: &Open, moved: &[Moved<'_>]) -> &'static str {
+    if let Some(moved) = moved.iter().find(|moved| moved.is_by(&open.step)) {
+        return moved.way_on();
+    }
     match open.effect.of {
         Of::Fence => "it stays fenced until you resynchronise it and promote it again",
-        Of::Recovery { moves_authority: true } => SERVES,
-        Of::Recovery { moves_authority: false } | Of::Fault => {
-            "it stays while the other side serves: reverse it when you fail back"
+        Of::Recovery { .. } | Of::Fault => {
+            "it stays while the other side may serve: reverse it when you fail back"
         }
     }
 }

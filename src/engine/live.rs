@@ -113,6 +113,14 @@ impl Live {
         })
     }
 
+    /// Whether the newest answer of a probe is a failure, at all of `vantages`.
+    pub(super) fn fails_everywhere(&self, probe: &ProbeId, vantages: usize) -> bool {
+        let state = self.state();
+        state.tracks.get(probe).is_some_and(|tracks| {
+            tracks.len() == vantages && tracks.values().all(|track| matches!(track, Track::Down { .. }))
+        })
+    }
+
     /// Whether the newest answer of a probe, sent at an instant or after it, is a failure, at any vantage. (The first failure may have
     /// been under way before it.)
     pub(super) fn failing_since(&self, probe: &ProbeId, instant: At) -> bool {
@@ -188,7 +196,10 @@ mod tests {
             !live.succeeded_for(&probe, 2, Duration::ZERO, At(10)),
             "a vantage that says nothing is no success"
         );
+        assert!(!live.fails_everywhere(&probe, 1));
         live.sample(&probe, &vantage, &sample(11, Seen::Gap));
+        assert!(live.fails_everywhere(&probe, 1));
+        assert!(!live.fails_everywhere(&probe, 2), "a vantage that says nothing may see it answer");
         assert!(live.failing_since(&probe, At(11)) && !live.failing_since(&probe, At(12)));
         live.sample(&probe, &vantage, &sample(12, Seen::Gap));
         assert!(live.failing_since(&probe, At(12)), "it fails now, though it began to before");

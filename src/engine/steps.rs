@@ -275,7 +275,8 @@ impl Engine {
         }
     }
 
-    async fn objects_show(
+    /// What the objects of a fault say of its effect, and when they were read.
+    pub(super) async fn objects_show(
         &self,
         step: &StepId,
         fault: &FaultKind,

@@ -7,6 +7,7 @@ use kube::Api;
 use kube::api::AttachParams;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::said;
 use crate::model::effect::Ref;
 use crate::model::name::Name;
 
@@ -25,7 +26,7 @@ pub struct Ran {
 /// Why nobody knows what came of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    #[error("the API server would not run it: {0}")]
+    #[error("the API server would not run it: {}", said(.0))]
     Refused(#[from] kube::Error),
     #[error("its output could not be read: {0}")]
     Output(#[from] std::io::Error),

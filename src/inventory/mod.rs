@@ -56,7 +56,7 @@ enum Unreadable {
 }
 
 /// The server's own message, without the object around it.
-fn said(error: &kube::Error) -> String {
+pub fn said(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

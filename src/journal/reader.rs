@@ -27,7 +27,7 @@ pub enum ReadError {
 pub fn read(folder: &Path) -> Result<Evidence, ReadError> {
     let path = folder.join(JOURNAL);
     let failed = |why| ReadError::File { path: path.clone(), why };
-    let mut chain = Chain::new(BufReader::new(open(&path).map_err(failed)?));
+    let mut chain = Chain::new(BufReader::new(open(folder, JOURNAL).map_err(failed)?));
     let (mut events, mut gaps) = (Vec::new(), Vec::new());
     let (mut bound, mut gathered) = (Bound::default(), Gathered::default());
     loop {

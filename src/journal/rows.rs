@@ -44,13 +44,22 @@ impl Block {
     }
 }
 
-/// A file that may be read: neither a link nor a pipe, which a hostile bundle could hold.
+/// A file of an evidence folder that may be read: neither a link nor a pipe, which a hostile bundle could hold, nor behind a link within
+/// the folder. (The folder itself is whoever's who names it.)
 ///
 /// # Errors
 /// Where there is none, or it is something else.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    if !fs::symlink_metadata(path)?.file_type().is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+pub(super) fn open(folder: &Path, within: &str) -> io::Result<File> {
+    let refused = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let above = Path::new(within).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    for above in above {
+        if !fs::symlink_metadata(folder.join(above))?.is_dir() {
+            return Err(refused(format!("{} is no plain folder", above.display())));
+        }
+    }
+    let path = folder.join(within);
+    if !fs::symlink_metadata(&path)?.is_file() {
+        return Err(refused("it is no plain file".to_owned()));
     }
     File::open(path)
 }
@@ -93,7 +102,7 @@ impl Bound {
             return Err(at_all(format!("row {} should be bound next, and row {from} is", place.rows)));
         }
         let unreadable = |why: io::Error| at_all(format!("it cannot be read: {why}"));
-        let mut rows = BufReader::new(open(&folder.join(file.path())).map_err(unreadable)?);
+        let mut rows = BufReader::new(open(folder, &file.path()).map_err(unreadable)?);
         rows.seek(SeekFrom::Start(place.bytes)).map_err(unreadable)?;
         let mut line = Vec::new();
         if place.bytes == 0 {
@@ -151,9 +160,10 @@ impl Bound {
     }
 }
 
-/// The names in a folder, in order; none where there is no such folder.
+/// The names in a folder, in order; none where there is no such folder, or a link.
 pub(super) fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let plain = fs::symlink_metadata(folder).is_ok_and(|about| about.is_dir());
+    let entries = plain.then(|| fs::read_dir(folder).ok()).flatten().into_iter().flatten().flatten();
     let mut names: Vec<String> =
         entries.take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();

@@ -21,6 +21,8 @@ use crate::model::name::{RunId, Sha256};
 
 /// More kinds than this are not named one by one.
 const MOST_KINDS: usize = 32;
+/// The folders of the evidence.
+const FOLDERS: [&str; 3] = ["inputs", "probes", "ledger"];
 /// How deep folders under `inputs/` are looked into.
 const DEEPEST: usize = 8;
 
@@ -74,7 +76,7 @@ pub fn verify(folder: &Path, head: Option<&Sha256>) -> Verified {
     let mut seen = Verified::default();
     let mut bound = Bound::default();
     let mut inputs = BTreeMap::new();
-    match open(&folder.join(JOURNAL)) {
+    match open(folder, JOURNAL) {
         Err(why) => seen.fault(JOURNAL, None, format!("it cannot be read: {why}")),
         Ok(journal) => {
             let mut chain = Chain::new(BufReader::new(journal));
@@ -90,9 +92,13 @@ pub fn verify(folder: &Path, head: Option<&Sha256>) -> Verified {
         }
     }
     let whole = seen.faults.iter().all(|fault| fault.file != JOURNAL);
+    check_folders(folder, &mut seen);
     check_inputs(folder, &inputs, whole, &mut seen);
     if whole {
-        for (file, bad) in bound.unbound(folder) {
+        let mut unbound = bound.unbound(folder);
+        // Where a bound row could not be read, nobody knows what follows it.
+        unbound.retain(|(file, _)| seen.faults.iter().all(|fault| fault.file != *file));
+        for (file, bad) in unbound {
             seen.fault(&file, bad.line, bad.what);
         }
     }
@@ -199,6 +205,15 @@ fn ends(read: u64, healing: bool, seen: &mut Verified) {
     }
 }
 
+/// A folder that is a link leads to evidence that is not in the bundle, and that may be another tomorrow.
+fn check_folders(folder: &Path, seen: &mut Verified) {
+    for name in FOLDERS {
+        if fs::symlink_metadata(folder.join(name)).is_ok_and(|about| !about.is_dir()) {
+            seen.fault(name, None, "it is no plain folder");
+        }
+    }
+}
+
 fn check_inputs(folder: &Path, named: &BTreeMap<String, Sha256>, whole: bool, seen: &mut Verified) {
     for (path, digest) in named {
         let shown = format!("inputs/{path}");
@@ -206,7 +221,7 @@ fn check_inputs(folder: &Path, named: &BTreeMap<String, Sha256>, whole: bool, se
             seen.fault(JOURNAL, Some(1), format!("the input `{}` leaves the folder", path.escape_debug()));
             continue;
         }
-        match file_digest(&folder.join(&shown)) {
+        match file_digest(folder, &shown) {
             Ok(found) if found == *digest => seen.inputs += 1,
             Ok(_) => seen.fault(&shown, None, "it is not the file that the run read"),
             Err(why) => seen.fault(&shown, None, format!("it cannot be read: {why}")),
@@ -224,8 +239,8 @@ fn check_inputs(folder: &Path, named: &BTreeMap<String, Sha256>, whole: bool, se
     }
 }
 
-fn file_digest(path: &Path) -> io::Result<Sha256> {
-    let mut file = open(path)?;
+fn file_digest(folder: &Path, within: &str) -> io::Result<Sha256> {
+    let mut file = open(folder, within)?;
     let mut hasher = Hasher::new();
     let mut buffer = [0; 8192];
     loop {

@@ -107,7 +107,7 @@ impl Writer {
     pub fn resume(folder: &Path) -> Result<Writer, JournalError> {
         let path = folder.join(JOURNAL);
         let failed = |why| JournalError::File { path: path.clone(), why };
-        let mut chain = Chain::new(BufReader::new(open(&path).map_err(failed)?));
+        let mut chain = Chain::new(BufReader::new(open(folder, JOURNAL).map_err(failed)?));
         let torn = loop {
             match chain.next_event().map_err(failed)? {
                 Next::Event(_) => {}

@@ -56,12 +56,15 @@ pub fn later(open: &[Open], of: &Effect) -> Vec<Touch> {
     open.iter().filter(|open| open.effect.id > of.id).flat_map(touches).collect()
 }
 
-/// What a journal knows of a promotion: whether the databases must be asked, never where authority is.
+/// What a journal knows of a promotion: whether the databases must be asked, and what their silence means; never where authority is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Promotion {
-    /// A step that promotes has started. Whatever came of it: one that failed may have landed, and a person may have done it by hand.
-    pub tried: bool,
-    /// It worked, or a person said so.
+    /// A step that promotes has started: from then on a person may have done by hand what was held.
+    pub started: bool,
+    /// An effect of it was intended, whatever came of it, or a person said that it was done. A step that only started can have promoted
+    /// nothing: a side that cannot be asked is then no sign of a promotion.
+    pub possible: bool,
+    /// It worked, or a later effect found the side promoted. A person's word alone is none: the side's own record tells.
     pub took: bool,
     /// The last intent whose end nobody saw.
     pub in_flight: Option<At>,
@@ -71,7 +74,12 @@ pub struct Promotion {
 pub fn promotion(events: &[Event], authority: &Authority) -> Promotion {
     let steps = &authority.steps;
     let mut found = Promotion::default();
-    for open in all(events, false).iter().filter(|open| steps.contains(&open.step)) {
+    for open in &all(events, false) {
+        if !steps.contains(&open.step) {
+            found.took |= found_promoted(open, authority);
+            continue;
+        }
+        found.possible = true;
         match &open.ended {
             Some(Outcome::Ok) => found.took = true,
             Some(Outcome::Failed { .. }) => {}
@@ -85,9 +93,17 @@ pub fn promotion(events: &[Event], authority: &Authority) -> Promotion {
         matches!(what, What::StepEnded { step, outcome: Outcome::Ok }
             | What::Decided { step, decision: Decision::Done, .. } if steps.contains(step))
     };
-    found.tried = events.iter().any(|event| started(&event.what));
-    found.took |= events.iter().any(|event| said_done(&event.what));
+    found.started = events.iter().any(|event| started(&event.what));
+    found.possible |= events.iter().any(|event| said_done(&event.what));
     found
+}
+
+/// Whether an effect on the side that takes over, as a demotion, found it promoted.
+fn found_promoted(open: &Open, authority: &Authority) -> bool {
+    let done = &authority.promoted.done;
+    open.effect.act.at() == Some(&authority.takeover)
+        && matches!(&open.undo, Undo::Reverse { before, .. }
+            if done.iter().all(|(field, value)| before.get(field) == Some(value)))
 }
 
 fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
@@ -227,8 +243,10 @@ mod tests {
 
     use super::super::{inverse, touched};
     use super::*;
+    use crate::model::canary::{Canary, status};
     use crate::model::effect::{Act, Of, Ref, Resource};
     use crate::model::name::RunId;
+    use crate::model::workload::Workload;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
         whats
@@ -309,6 +327,48 @@ mod tests {
             owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]),
             Vec::<u32>::new()
         );
+    }
+
+    #[test]
+    fn a_step_that_only_asked_promoted_nothing_and_a_persons_word_yields_to_the_record() {
+        let workload: Workload = "statefulset/ledger".parse().unwrap();
+        let (namespace, west) = ("shop".into(), "west".into());
+        let canary = Canary { workload: &workload, namespace: &namespace, region: &west };
+        let authority = Authority {
+            workload: "statefulset/ledger in shop".to_owned(),
+            steps: vec!["promote".into()],
+            takeover: canary.pod(),
+            promoted: status("role", json!("primary")),
+            unfence: vec![],
+            others: vec![],
+        };
+        let exec = |id: u32, step: &str, verb: &str, before: &str| {
+            let exec = canary.exec(&[verb], status("role", json!("other")), Some(&["back"]));
+            let before = [("role".to_owned(), json!(before))].into();
+            What::EffectIntended {
+                step: step.into(),
+                effect: Effect { id: EffectId(id), act: Act::Exec(exec.clone()), of: Of::Fence },
+                undo: Undo::Reverse { exec: Box::new(exec), before },
+            }
+        };
+        let knows = |whats: Vec<What>| {
+            let found = promotion(&events(whats), &authority);
+            (found.started, found.possible, found.took)
+        };
+        let started = What::StepStarted { step: "promote".into() };
+        let said_done = What::StepEnded { step: "promote".into(), outcome: Outcome::Ok };
+        let demotes = |before| exec(2, "step-down", "demote", before);
+        assert_eq!(knows(vec![]), (false, false, false));
+        assert_eq!(knows(vec![started.clone()]), (true, false, false));
+        let promotes = exec(1, "promote", "promote", "replica");
+        assert_eq!(knows(vec![started.clone(), promotes.clone()]), (true, true, false));
+        let landed = vec![started.clone(), promotes, ended(1, Outcome::Ok)];
+        assert_eq!(knows(landed), (true, true, true));
+        let said = vec![started, said_done];
+        assert_eq!(knows(said.clone()), (true, true, false));
+        let then = |before| said.iter().cloned().chain([demotes(before)]).collect::<Vec<_>>();
+        assert_eq!(knows(then("replica")), (true, true, false));
+        assert_eq!(knows(then("primary")), (true, true, true), "a demotion found it promoted");
     }
 
     proptest! {

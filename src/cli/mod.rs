@@ -1,8 +1,8 @@
 //! The command line: one file per subcommand, and `exit` for what they return. The only room that prints.
 //!
 //! People read stderr; stdout is for what a program asked for. A display that cannot be written stops nothing. What is said may come
-//! from documents, clusters and journals, which are hostile (I15): only [`say`], [`print`] and [`print_json`] write it, and a
-//! terminal is steered by none of it; [`show`] writes diagnostics, which are plain already and have colours of ours.
+//! from documents, clusters and journals, which are hostile (I15): only `say`, `print` and `print_json` write it, and a
+//! terminal is steered by none of it; `show` writes diagnostics, which are plain already and have colours of ours.
 
 pub mod answer;
 pub mod exit;

@@ -13,6 +13,7 @@ use drillmaster::engine::{self, Finished};
 use drillmaster::journal::Memory;
 use drillmaster::model::effect::{Act, Effect, EffectId, Of, Undo};
 use drillmaster::model::event::{Decision, Event, Outcome, Sink, What};
+use drillmaster::model::evidence::Evidence;
 use drillmaster::model::plan::{Action, ProofUntil};
 use drillmaster::model::time::At;
 use drillmaster::sandbox::state::RegionState;
@@ -28,6 +29,7 @@ const FAILOVER: &str = include_str!("laboratory/failover.yaml");
 
 struct Course {
     finished: Finished,
+    evidence: Evidence,
     events: Vec<Event>,
     /// What there is in the end.
     stores: std::collections::BTreeMap<String, Value>,
@@ -79,8 +81,11 @@ fn run(text: &str, change: impl FnOnce(&mut Rehearsal, &mut World)) -> Course {
         let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
         let finished =
             engine::run(world, plan, head, pen.clone(), nobody_watches(), never_interrupted()).await;
-        let events = pen.lock().unwrap().events().to_vec();
-        Course { finished, events, stores: stores(&rehearsal) }
+        let (events, evidence) = {
+            let memory = pen.lock().unwrap();
+            (memory.events().to_vec(), memory.evidence())
+        };
+        Course { finished, evidence, events, stores: stores(&rehearsal) }
     })
 }
 
@@ -287,4 +292,24 @@ fn a_fault_that_heals_itself_owes_its_effect_only_once() {
         _ => None,
     });
     assert_eq!(proofs.collect::<Vec<_>>(), [true], "that the pods came back is no loss of the proof");
+}
+
+#[test]
+fn a_write_whose_answer_comes_as_a_reading_begins_is_not_lost() {
+    // A write a millisecond: each instant is the instant of some write's answer.
+    let drill = killing("{app: storefront}, pods: {share: 50%}")
+        .replace("writesPerSecond: 1}", "writesPerSecond: 1000}")
+        + "    verify:\n      - {id: pause, wait: {duration: 100ms}}\n      - {id: nothing-lost, check: {ledger: {}}}\n"
+        + "    operate:\n      - {id: hold, wait: {duration: 100ms}}\n";
+    let course = run(&drill, |rehearsal, _| {
+        let second = drillmaster::model::time::Duration::from_secs(1);
+        rehearsal.plan.steady_state = second;
+        rehearsal.plan.services[0].restored.lasting = second;
+    });
+    assert_eq!(course.outcome("nothing-lost"), Outcome::Ok);
+    let measured = drillmaster::measure::measure(&course.evidence);
+    assert!(measured.losses[0].is_read_whole && measured.losses[0].acknowledged > 1000);
+    for reading in &measured.losses {
+        assert_eq!(reading.found.lost, [0_u64; 0], "reading {}", reading.pass);
+    }
 }

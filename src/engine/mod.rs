@@ -41,7 +41,7 @@ use crate::fault::FaultKind;
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, Sha256, StepId};
-use crate::model::plan::{Plan, Stage};
+use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
@@ -289,8 +289,8 @@ impl Engine {
         let mut recovered = self.world.clock.now();
         self.restored().await?;
         for stage in [Stage::Verify, Stage::Operate] {
-            // What life on the recovery side loses is no loss of the way back: it is read again after it.
-            if stage == Stage::Operate && self.plan.steps.iter().any(|step| step.stage == stage) {
+            // What this stage's own steps lose is no loss of the way back, and without one nobody would see it: it is read again after it.
+            if stage == Stage::Operate && self.may_lose(stage) {
                 recovered = self.world.clock.now();
             }
             match self.stage(stage).await {
@@ -300,6 +300,13 @@ impl Engine {
         }
         self.read_back_missing(recovered).await?;
         self.fail_back().await
+    }
+
+    /// Whether a stage does more than to wait, or is the last of the drill. (To read back what hours of writing left costs as much as the hours.)
+    fn may_lose(&self, stage: Stage) -> bool {
+        let mut steps = self.plan.all_steps().filter(|step| step.stage == stage).peekable();
+        let is_last = self.plan.steps.iter().all(|step| step.stage <= stage);
+        steps.peek().is_some() && (is_last || steps.any(|step| !matches!(step.action, Action::Wait(_))))
     }
 
     /// A person wants to go back now: by the scenario's failback once something was promoted; before that an abort puts back all there is.

@@ -65,8 +65,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), BadRequest> {
     let ask = asking("POST", &spec.plan.url)?;
-    let every = Duration::from_nanos(1_000_000_000 / u64::from(spec.plan.writes_per_second.max(1)));
-    let pace = Pace { start: spec.start, every, clock: &*spec.clock };
+    let pace = Pace { start: spec.start, every: spec.plan.period(), clock: &*spec.clock };
     let observed = |slot: Slot, seen, address| Observation::Write {
         store: spec.plan.store.clone(),
         write: Write {

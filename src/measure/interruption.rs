@@ -12,7 +12,7 @@ use crate::model::outage::{Outage, outages};
 use crate::model::plan::{Ledger, Plan, Service};
 use crate::model::sample::{Sample, Seen, Stages, Write, WriteSeen};
 use crate::model::target::RestoredClause;
-use crate::model::time::{At, Duration, Interval, Span};
+use crate::model::time::{At, Interval, Span};
 
 /// Those of one service, its probes' before its writes'.
 pub(super) fn interruptions(
@@ -71,14 +71,10 @@ fn unseen(ledger: &Ledger, windows: Windows, why: &str) -> Vec<Interruption> {
 
 fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: Windows) -> Vec<Interruption> {
     let clause = RestoredClause { load: None, p99: None, ..service.restored.clone() };
-    let half_period = 500_000_000 / i64::from(ledger.writes_per_second.max(1));
+    let half_period = ledger.period().nanos() / 2;
     let writes = evidence.writes.get(&ledger.store).map_or(&[][..], Vec::as_slice);
     let samples: Vec<Sample> = writes.iter().map(|write| as_sample(write, half_period)).collect();
-    let samples = with_silences(
-        &samples,
-        Duration::from_nanos(half_period.unsigned_abs().saturating_mul(2)),
-        last_sent(evidence),
-    );
+    let samples = with_silences(&samples, ledger.period(), last_sent(evidence));
     let source = source(ledger);
     let mut found = Vec::new();
     let silent = |from: At, until: At| {

@@ -98,9 +98,7 @@ pub(super) fn views<'a>(
     let clauses: BTreeMap<&Name, &RestoredClause> =
         plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
     let until = last_sent(evidence);
-    let recovers = |sample: &Sample| {
-        plan.takes_over.is_none() || sample.sent < failback && sample.answered_by == plan.takes_over
-    };
+    let recovers = |sample: &Sample| sample.sent < failback && sample.answered_by == plan.takes_over;
     let mut views = Vec::new();
     for probe in &plan.probes {
         for vantage in &probe.from {
@@ -109,7 +107,14 @@ pub(super) fn views<'a>(
             let samples = with_silences(samples, probe.every, until);
             let counted = since(&samples, steady);
             let (outages, recovery) = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
-                Some(clause) => (outages(counted, clause), outages_where(counted, clause, recovers)),
+                Some(clause) => {
+                    let seen = outages(counted, clause);
+                    let recovery = match plan.takes_over {
+                        Some(_) => outages_where(counted, clause, recovers),
+                        None => seen.clone(),
+                    };
+                    (seen, recovery)
+                }
                 None => (outages(counted, &sustained(probe)), Vec::new()),
             };
             let strays = strays(counted);

@@ -136,6 +136,13 @@ pub struct Ledger {
     pub from: Vantage,
 }
 
+impl Ledger {
+    /// From one write to the next.
+    pub fn period(&self) -> Duration {
+        Duration::from_nanos(1_000_000_000 / u64::from(self.writes_per_second.max(1)))
+    }
+}
+
 /// What ends a run early.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod cluster;
 pub mod document;
 pub mod engine;
 pub mod fault;
@@ -33,6 +34,7 @@ pub mod report;
 pub mod runbook;
 pub mod sandbox;
 pub mod scenario;
+pub mod serve;
 pub mod undo;
 pub mod verdict;
 pub mod world;

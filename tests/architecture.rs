@@ -36,7 +36,9 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("http", &["model", "world"], Kind::Acting),
     ("ledger", &["model", "world", "http", "prober"], Kind::Serving),
     ("prober", &["model", "probe", "world", "http"], Kind::Acting),
+    ("cluster", &["model", "document", "world", "http"], Kind::Serving),
     ("sandbox", &["model", "document", "world", "ledger"], Kind::Acting),
+    ("serve", &["model", "document", "world", "sandbox"], Kind::Serving),
     (
         "engine",
         &[

@@ -11,8 +11,10 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use crate::catalogue::{self, ServiceCatalogue};
+use crate::cluster::{self, EnvironmentSpec};
 use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
-use crate::model::name::Name;
+use crate::journal::chain::sha256;
+use crate::model::name::{Name, Sha256};
 use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::checks::{self, leaves_folder::stays_inside};
 use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
@@ -24,13 +26,17 @@ const LONGEST_FILE: u64 = 10 << 20;
 const MOST_FILES: usize = 500;
 
 /// Every kind of document that a file may hold.
-pub const KINDS: [&str; 4] = [Drill::KIND, ServiceCatalogue::KIND, SandboxSpec::KIND, Procedure::KIND];
+pub const KINDS: [&str; 5] =
+    [Drill::KIND, ServiceCatalogue::KIND, SandboxSpec::KIND, EnvironmentSpec::KIND, Procedure::KIND];
 
 /// All that a run needs to know.
 #[derive(Debug)]
 pub struct Inputs {
     pub scenario: Scenario,
+    /// `None` where the drill runs on real clusters.
     pub sandbox: Option<Document<SandboxSpec>>,
+    /// The real clusters, and the folder where their document's paths begin.
+    pub environment: Option<(Document<EnvironmentSpec>, PathBuf)>,
     /// The runbook's path, as the drill names it, and its text.
     pub runbook: Option<(String, String)>,
     /// The sandbox's manifests by their path, as its document names them.
@@ -38,6 +44,18 @@ pub struct Inputs {
     /// The exact bytes of every file that was used, by its path from the drill's folder.
     pub files: BTreeMap<String, Vec<u8>>,
     pub warnings: Findings,
+}
+
+impl Inputs {
+    /// The digest of every file that was used.
+    pub fn digests(&self) -> BTreeMap<String, Sha256> {
+        self.files.iter().map(|(path, bytes)| (path.clone(), sha256(bytes))).collect()
+    }
+
+    /// Diagnostics about these documents, as a person reads them.
+    pub fn rendered(&self, diagnostics: &[Diagnostic], look: Look) -> String {
+        document::render(diagnostics, self.warnings.sources.iter().map(AsRef::as_ref), look)
+    }
 }
 
 /// Diagnostics with the texts that they speak of.
@@ -59,30 +77,53 @@ impl Findings {
     }
 }
 
-/// Loads a drill file and what it refers to.
+/// Loads a drill file and what it refers to, for a rehearsal.
 ///
 /// # Errors
 /// Everything that is wrong with the documents, at once.
 pub fn load(drill: &FilePath, more: &[PathBuf]) -> Result<Inputs, Findings> {
-    let mut loader = Loader {
-        folder: folder_of(drill),
-        shelf: BTreeMap::new(),
-        found: Findings::default(),
-        files: BTreeMap::new(),
-        unread: Findings::default(),
-        missing: false,
-    };
-    let inputs = loader.load(drill, more);
-    let mut found = loader.found;
-    if loader.missing {
-        found.diagnostics.extend(loader.unread.diagnostics);
-        found.sources.extend(loader.unread.sources);
-    }
-    found.diagnostics = ordered(found.diagnostics);
+    load_for(drill, more, None)
+}
+
+/// Loads a drill file and what it refers to: for the clusters of an environment file, or for a rehearsal without one.
+///
+/// # Errors
+/// Everything that is wrong with the documents, at once.
+pub fn load_for(
+    drill: &FilePath,
+    more: &[PathBuf],
+    environment: Option<&FilePath>,
+) -> Result<Inputs, Findings> {
+    let mut loader = Loader::at(folder_of(drill));
+    let inputs = loader.load(drill, more, environment);
+    let files = std::mem::take(&mut loader.files);
+    let found = loader.found();
     match inputs {
-        Some(inputs) if !found.refused() => Ok(Inputs { files: loader.files, warnings: found, ..inputs }),
+        Some(inputs) if !found.refused() => Ok(Inputs { files, warnings: found, ..inputs }),
         Some(_) | None => Err(found),
     }
+}
+
+/// Loads an environment file, and says where its paths begin.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn environment(file: &FilePath) -> Result<(Document<EnvironmentSpec>, PathBuf), Findings> {
+    let mut loader = Loader::at(folder_of(file));
+    let environment = loader.environment(file);
+    let found = loader.found();
+    environment.filter(|_| !found.refused()).ok_or(found)
+}
+
+/// Loads a file with a sandbox spec, or with a drill that names one: the spec, and its manifests.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn sandbox(file: &FilePath) -> Result<(Document<SandboxSpec>, BTreeMap<String, String>), Findings> {
+    let mut loader = Loader::at(folder_of(file));
+    let sandbox = loader.sandbox_of(file);
+    let found = loader.found();
+    sandbox.filter(|_| !found.refused()).ok_or(found)
 }
 
 fn folder_of(file: &FilePath) -> PathBuf {
@@ -110,7 +151,29 @@ struct Shelved {
 }
 
 impl Loader {
-    fn load(&mut self, file: &FilePath, more: &[PathBuf]) -> Option<Inputs> {
+    fn at(folder: PathBuf) -> Loader {
+        Loader {
+            folder,
+            shelf: BTreeMap::new(),
+            found: Findings::default(),
+            files: BTreeMap::new(),
+            unread: Findings::default(),
+            missing: false,
+        }
+    }
+
+    /// All that was found, in order.
+    fn found(self) -> Findings {
+        let mut found = self.found;
+        if self.missing {
+            found.diagnostics.extend(self.unread.diagnostics);
+            found.sources.extend(self.unread.sources);
+        }
+        found.diagnostics = ordered(found.diagnostics);
+        found
+    }
+
+    fn load(&mut self, file: &FilePath, more: &[PathBuf], environment: Option<&FilePath>) -> Option<Inputs> {
         let source = self.source(file)?;
         let documents = self.note(document::documents(&source).map_err(|error| vec![error]))?;
         let (drills, others): (Vec<Untyped>, Vec<Untyped>) =
@@ -143,7 +206,8 @@ impl Loader {
         }
         self.fill_shelf(file, more);
         let catalogue = self.referred::<ServiceCatalogue>(drill.spec.catalogue.as_ref());
-        let sandbox = self.sandbox(&drill);
+        let environment = environment.map(|file| self.environment(file));
+        let sandbox = if environment.is_none() { self.sandbox(&drill) } else { None };
         let procedures: Vec<_> = checks::named_procedures(&drill.spec)
             .into_iter()
             .filter_map(|name| self.referred::<Procedure>(Some(&name)))
@@ -160,12 +224,17 @@ impl Loader {
         if let Some((sandbox, _)) = &sandbox {
             self.found.diagnostics.extend(sandbox::checks::all(sandbox));
         }
-        let surroundings = sandbox.as_ref().map(|(sandbox, _)| surroundings(&sandbox.spec));
+        let environment = environment.flatten();
+        let surroundings = match &environment {
+            Some((environment, _)) => Some(around(&environment.spec)),
+            None => sandbox.as_ref().map(|(sandbox, _)| surroundings(&sandbox.spec)),
+        };
         let scenario = Scenario { drill, catalogue, procedures, surroundings };
         self.found.diagnostics.extend(checks::all(&scenario));
         Some(Inputs {
             scenario,
             sandbox: sandbox.map(|(sandbox, _)| sandbox),
+            environment,
             runbook,
             manifests,
             files: BTreeMap::new(),
@@ -289,6 +358,55 @@ impl Loader {
         sandbox
     }
 
+    /// The one Environment of a file.
+    fn environment(&mut self, file: &FilePath) -> Option<(Document<EnvironmentSpec>, PathBuf)> {
+        let one = self.only::<EnvironmentSpec>(file)?;
+        let environment = self.note(one.typed::<EnvironmentSpec>())?;
+        self.found.diagnostics.extend(cluster::checks::all(&environment));
+        Some((environment, folder_of(file)))
+    }
+
+    /// The one document of a kind in a file.
+    fn only<T: Kind>(&mut self, file: &FilePath) -> Option<Untyped> {
+        let source = self.source(file)?;
+        let documents = self.note(document::documents(&source).map_err(|error| vec![error]))?;
+        let mut of_kind = documents.into_iter().filter(|document| document.kind == T::KIND);
+        match (of_kind.next(), of_kind.next()) {
+            (Some(one), None) => return Some(one),
+            (None, _) => {
+                self.say(Diagnostic::error(format!("`{}` holds no {}", file.display(), T::KIND), None));
+            }
+            (Some(_), Some(second)) => {
+                let message = format!("a second {}, `{}`, stands in the same file", T::KIND, second.name);
+                let error = second.error(&Path::default().then("kind"), message);
+                self.say(error.help("give each a file of its own"));
+            }
+        }
+        None
+    }
+
+    /// The sandbox spec of a file, or of the drill in it, with its manifests.
+    fn sandbox_of(&mut self, file: &FilePath) -> Option<(Document<SandboxSpec>, BTreeMap<String, String>)> {
+        let source = self.source(file)?;
+        let documents = self.note(document::documents(&source).map_err(|error| vec![error]))?;
+        let drill = documents.iter().find(|document| document.kind == Drill::KIND);
+        let (sandbox, file) = match drill {
+            Some(drill) => {
+                let drill = self.note(drill.typed::<Drill>())?;
+                self.fill_shelf(file, &[]);
+                documents.iter().cloned().for_each(|document| self.shelve(document, file));
+                self.sandbox(&drill)?
+            }
+            None => {
+                let one = self.only::<SandboxSpec>(file)?;
+                (self.note(one.typed::<SandboxSpec>())?, file.to_owned())
+            }
+        };
+        self.found.diagnostics.extend(sandbox::checks::all(&sandbox));
+        let manifests = self.manifests(&sandbox, &file);
+        Some((sandbox, manifests))
+    }
+
     fn runbook(&mut self, drill: &Document<Drill>) -> Option<(String, String)> {
         let named = drill.spec.runbook.as_ref().filter(|path| stays_inside(path))?;
         match self.text_below(&self.folder.clone(), named) {
@@ -350,6 +468,12 @@ fn surroundings(sandbox: &SandboxSpec) -> Surroundings {
         regions: sandbox.regions.iter().map(|region| region.name.clone()).collect(),
         alerts: Some(sandbox.alerts.iter().map(|alert| alert.name.clone()).collect()),
     }
+}
+
+/// What an environment has: whether an alert exists only its source knows.
+fn around(environment: &EnvironmentSpec) -> Surroundings {
+    let regions = environment.regions.iter().map(|region| region.name.clone()).collect();
+    Surroundings { regions, alerts: None }
 }
 
 /// The bytes of a file, if they are not too many.

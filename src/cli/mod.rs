@@ -5,17 +5,21 @@
 //! terminal is steered by none of it; `show` writes diagnostics, which are plain already and have colours of ours.
 
 pub mod answer;
+pub mod env;
 pub mod exit;
 pub mod explain;
 pub mod heal;
 pub mod inputs;
 pub mod ledger;
+pub mod live;
 pub mod new;
+pub mod people;
 pub mod plan;
 pub mod progress;
 pub mod rehearsal;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod schema;
 pub mod signals;
 pub mod validate;
@@ -27,6 +31,7 @@ use std::process::ExitCode;
 use answer::Answer;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cluster::people::Says;
 use crate::document::Look;
 use crate::document::diagnostic::steers;
 
@@ -51,6 +56,30 @@ enum Command {
     Verify(verify::Verify),
     Report(report::Report),
     Ledger(ledger::Args),
+    Sandbox(sandbox::Args),
+    Env(env::Args),
+    /// Acknowledge a page of a live run.
+    #[command(after_help = "Example: drillmaster ack reports/checkout-region-failover-0198 --who Dana")]
+    Ack(people::Args),
+    /// Say to a live run that a task is done, the disaster is declared, or a held step was done by hand.
+    #[command(after_help = "Example: drillmaster done reports/checkout-region-failover-0198 --who Dana")]
+    Done(people::Args),
+    /// Have a live run try a held step again.
+    #[command(
+        after_help = "Example: drillmaster retry reports/checkout-region-failover-0198 --step traffic-west"
+    )]
+    Retry(people::Args),
+    /// Have a live run go on without a held step.
+    #[command(
+        after_help = "Example: drillmaster skip reports/checkout-region-failover-0198 --step notify --reason \"told by phone\""
+    )]
+    Skip(people::Skip),
+    /// Have a live run fail back now.
+    #[command(after_help = "Example: drillmaster return reports/checkout-region-failover-0198")]
+    Return(people::Args),
+    /// Abort a live run, and heal.
+    #[command(after_help = "Example: drillmaster abort reports/checkout-region-failover-0198")]
+    Abort(people::Abort),
 }
 
 /// What goes to standard output.
@@ -79,6 +108,14 @@ pub fn main() -> ExitCode {
         },
         Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => ledger(arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Env(arguments) => env::run(&arguments),
+        Command::Ack(arguments) => people::answer(&arguments, Says::Acknowledge),
+        Command::Done(arguments) => people::answer(&arguments, Says::Done),
+        Command::Retry(arguments) => people::answer(&arguments, Says::Retry),
+        Command::Skip(people::Skip { args, reason }) => people::answer(&args, Says::Skip { reason }),
+        Command::Return(arguments) => people::answer(&arguments, Says::Return),
+        Command::Abort(arguments) => people::abort(&arguments),
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::live::{self, Live};
 use super::rehearsal::{self, Rehearsal};
 use super::{OutputFormat, exit, failed, inputs, look, print, print_json, show};
 
@@ -17,7 +18,7 @@ use crate::model::scene::Refusal;
 use crate::model::target::{Objective, ObjectiveKind};
 use crate::plan::{Effects, Planned};
 
-/// Show what a drill would do, and change nothing: its regions are simulated to find out.
+/// Show what a drill would do, and change nothing: on simulated regions, or on the clusters of --env.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: drillmaster plan scenarios/checkout-region-failover.yaml")]
 pub struct Args {
@@ -26,6 +27,9 @@ pub struct Args {
     /// More files with documents that it refers to.
     #[arg(short, long = "file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Plan for the real clusters of this Environment, which are only read.
+    #[arg(long, value_name = "FILE")]
+    pub env: Option<PathBuf>,
     /// A table for people, or JSON.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
@@ -33,27 +37,34 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(arguments: &Args) -> ExitCode {
-    let inputs = match inputs::load(&arguments.drill, &arguments.files) {
+    let inputs = match inputs::load_for(&arguments.drill, &arguments.files, arguments.env.as_deref()) {
         Ok(inputs) => inputs,
         Err(findings) => {
             show(&findings.render(look()));
             return exit::code(exit::USAGE);
         }
     };
-    let runtime = match rehearsal::runtime() {
+    let is_live = arguments.env.is_some();
+    let runtime = match if is_live { live::runtime() } else { rehearsal::runtime() } {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, exit::BUG),
     };
-    match runtime.block_on(Rehearsal::prepare(&inputs, 0, 0)) {
-        Ok(Rehearsal { plan, effects, .. }) => {
-            match arguments.output {
-                OutputFormat::Text => print(&table(&plan, &effects)),
-                OutputFormat::Json => print_json(&format!("{:#}", json(&plan, &effects))),
-            }
-            exit::code(exit::MET)
-        }
-        Err(error) => rehearsal::refused(&inputs, &error),
+    let planned = if is_live {
+        let live = runtime.block_on(Live::prepare(&inputs));
+        live.map(|live| (live.plan, live.effects)).map_err(|error| live::refused(&inputs, &error))
+    } else {
+        let rehearsal = runtime.block_on(Rehearsal::prepare(&inputs, 0, 0));
+        rehearsal.map(|one| (one.plan, one.effects)).map_err(|error| rehearsal::refused(&inputs, &error))
+    };
+    let (plan, effects) = match planned {
+        Ok(planned) => planned,
+        Err(code) => return code,
+    };
+    match arguments.output {
+        OutputFormat::Text => print(&table(&plan, &effects)),
+        OutputFormat::Json => print_json(&format!("{:#}", json(&plan, &effects))),
     }
+    exit::code(exit::MET)
 }
 
 /// How many names of a blast radius are printed; the rest is counted.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::inputs::Inputs;
 use super::{exit, look, say, show};
-use crate::document::{self, Diagnostic};
+use crate::document::Diagnostic;
 use crate::engine::{self, Finished, Head, SharedSink, Watcher};
 use crate::inventory;
 use crate::journal::chain::sha256;
@@ -16,6 +16,7 @@ use crate::model::name::RunId;
 use crate::model::plan::Plan;
 use crate::plan::{self, Effects};
 use crate::sandbox::{Sandbox, SandboxError};
+use crate::world::World;
 
 /// How many digits of the documents' digest name a rehearsal.
 const RUN_ID_DIGITS: usize = 12;
@@ -48,16 +49,13 @@ impl Rehearsal {
         let spec = inputs.sandbox.as_ref().ok_or(RehearsalError::NoSandbox)?;
         let absent = &inputs.scenario.drill.spec.absent;
         let sandbox = Sandbox::start(&spec.spec, &inputs.manifests, seed, wall_unix_ns, absent).await?;
-        let outline = plan::outline(&inputs.scenario).map_err(RehearsalError::Plan)?;
-        let facts = inventory::read(&sandbox.world(), &plan::reads(&outline)).await;
-        let plan = plan::plan(&inputs.scenario, &facts).map_err(RehearsalError::Plan)?;
-        let effects = plan::effects(&plan, &facts);
+        let (plan, effects) = planned(inputs, &sandbox.world()).await.map_err(RehearsalError::Plan)?;
         let head = Head {
             run: run_id(inputs, seed, wall_unix_ns),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             rehearsal: true,
             seed: Some(seed),
-            inputs: inputs.files.iter().map(|(path, bytes)| (path.clone(), sha256(bytes))).collect(),
+            inputs: inputs.digests(),
         };
         Ok(Rehearsal { sandbox, plan, effects, head })
     }
@@ -72,6 +70,18 @@ impl Rehearsal {
         let world = self.sandbox.world();
         engine::run(world, self.plan, self.head, sink, watcher, interrupted).await
     }
+}
+
+/// Plans a drill against a world.
+///
+/// # Errors
+/// Where the plan does not hold.
+pub(super) async fn planned(inputs: &Inputs, world: &World) -> Result<(Plan, Effects), Vec<Diagnostic>> {
+    let outline = plan::outline(&inputs.scenario)?;
+    let facts = inventory::read(world, &plan::reads(&outline)).await;
+    let plan = plan::plan(&inputs.scenario, &facts)?;
+    let effects = plan::effects(&plan, &facts);
+    Ok((plan, effects))
 }
 
 /// A runtime for rehearsals: one thread, and a clock that goes on only when nobody has anything to do. It has no event queue of the
@@ -97,7 +107,7 @@ fn run_id(inputs: &Inputs, seed: u64, wall_unix_ns: i64) -> RunId {
 pub(super) fn refused(inputs: &Inputs, error: &RehearsalError) -> ExitCode {
     say(&format!("error: {error}"));
     if let RehearsalError::Plan(diagnostics) = error {
-        show(&document::render(diagnostics, inputs.warnings.sources.iter().map(AsRef::as_ref), look()));
+        show(&inputs.rendered(diagnostics, look()));
     }
     exit::code(exit::USAGE)
 }

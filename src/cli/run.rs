@@ -1,4 +1,4 @@
-//! `drillmaster run DRILL`: rehearse a drill in simulated regions, and write its evidence and reports.
+//! `drillmaster run DRILL`: rehearse a drill in simulated regions, or run it on the clusters of `--env`; write its evidence and reports.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,17 +8,20 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use super::inputs::{self, Inputs};
+use super::live::{self, Live};
 use super::rehearsal::{self, Rehearsal, runtime};
 use super::report::{ReportError, rendered};
 use super::signals::interruptions;
 use super::{OutputFormat, exit, failed, look, print_json, progress, say, show};
-use crate::engine::Finished;
+use crate::cluster::control::Control;
+use crate::engine::{self, Finished};
 use crate::journal::{self, Writer};
 use crate::model::event::Ended;
+use crate::model::name::{Name, RunId};
 use crate::report::Format;
 use crate::verdict::{Judged, Judgement};
 
-/// Rehearse a drill: simulate its regions, break them, recover, measure, heal, and write a readiness report.
+/// Rehearse a drill, or run it on real clusters with --env: break, recover, measure, heal, and write a readiness report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: drillmaster run scenarios/checkout-region-failover.yaml --seed 7
 
@@ -29,6 +32,9 @@ pub struct Run {
     /// More files with documents that it refers to.
     #[arg(short, long = "file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Run on the real clusters of this Environment; without it, regions are simulated and nothing real is touched.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "at"])]
+    pub env: Option<PathBuf>,
     /// Repeat a rehearsal byte for byte; a fresh one is drawn and printed without it.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -48,7 +54,7 @@ pub struct Run {
 
 /// Runs the command.
 pub fn run(arguments: &Run) -> ExitCode {
-    let inputs = match inputs::load(&arguments.drill, &arguments.files) {
+    let inputs = match inputs::load_for(&arguments.drill, &arguments.files, arguments.env.as_deref()) {
         Ok(inputs) => inputs,
         Err(findings) => {
             show(&findings.render(look()));
@@ -59,9 +65,69 @@ pub fn run(arguments: &Run) -> ExitCode {
         show(&inputs.warnings.render(look()));
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
-    match (interruptions(), runtime()) {
+    let is_live = arguments.env.is_some();
+    match (interruptions(), if is_live { live::runtime() } else { runtime() }) {
+        (Ok(interrupted), Ok(runtime)) if is_live => {
+            runtime.block_on(run_live(arguments, &inputs, interrupted))
+        }
         (Ok(interrupted), Ok(runtime)) => runtime.block_on(rehearse(arguments, &inputs, seed, interrupted)),
         (Err(error), _) | (_, Err(error)) => failed(&error, exit::BUG),
+    }
+}
+
+async fn run_live(arguments: &Run, inputs: &Inputs, interrupted: watch::Receiver<bool>) -> ExitCode {
+    let live = match Live::prepare(inputs).await {
+        Ok(live) => live,
+        Err(error) => return live::refused(inputs, &error),
+    };
+    let (folder, writer) = match begun(arguments, inputs, &live.plan.drill, &live.head.run) {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let (abort, aborted) = watch::channel(false);
+    let _control = match Control::listen(&folder, live.people, abort.clone()) {
+        Ok(control) => control,
+        Err(error) => {
+            say(&format!(
+                "error: nobody could answer this run: {} cannot be made: {error}",
+                folder.display()
+            ));
+            return exit::code(exit::REFUSED);
+        }
+    };
+    let regions: Vec<String> = live.world.regions.keys().map(ToString::to_string).collect();
+    say(&format!("run of {} on real clusters: {}", live.plan.drill, regions.join(", ")));
+    say(&format!("people answer with `drillmaster ack|done|retry|skip|return|abort {}`", folder.display()));
+    let watcher = progress::watcher(&live.plan, arguments.quiet);
+    let forwarding = tokio::spawn(forwarded(interrupted, abort));
+    let finished = engine::run(live.world, live.plan, live.head, writer.clone(), watcher, aborted).await;
+    forwarding.abort();
+    let head = writer.lock().unwrap_or_else(PoisonError::into_inner).head().clone();
+    conclude(arguments, inputs, &folder, &finished, head.as_str())
+}
+
+/// An interruption of the process is one of the run.
+async fn forwarded(mut interrupted: watch::Receiver<bool>, abort: watch::Sender<bool>) {
+    if interrupted.wait_for(|is| *is).await.is_ok() {
+        abort.send_replace(true);
+    }
+}
+
+/// The run's folder, with the documents in it.
+fn begun(
+    arguments: &Run,
+    inputs: &Inputs,
+    drill: &Name,
+    run: &RunId,
+) -> Result<(PathBuf, Arc<Mutex<Writer>>), ExitCode> {
+    let folder =
+        arguments.evidence.clone().unwrap_or_else(|| Path::new("reports").join(format!("{drill}-{run}")));
+    match written_inputs(&folder, inputs) {
+        Ok(writer) => Ok((folder, Arc::new(Mutex::new(writer)))),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Err(exit::code(exit::JOURNAL))
+        }
     }
 }
 
@@ -76,15 +142,10 @@ async fn rehearse(
         Ok(rehearsal) => rehearsal,
         Err(error) => return rehearsal::refused(inputs, &error),
     };
-    let (drill, run) = (rehearsal.plan.drill.clone(), rehearsal.head.run.clone());
-    let folder =
-        arguments.evidence.clone().unwrap_or_else(|| Path::new("reports").join(format!("{drill}-{run}")));
-    let writer = match written_inputs(&folder, inputs) {
-        Ok(writer) => Arc::new(Mutex::new(writer)),
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return exit::code(exit::JOURNAL);
-        }
+    let drill = rehearsal.plan.drill.clone();
+    let (folder, writer) = match begun(arguments, inputs, &drill, &rehearsal.head.run) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     for line in rehearsal.sandbox.not_simulated() {
         say(&format!("not simulated: {line}"));

@@ -3,6 +3,7 @@
 use crate::catalogue::ServiceCatalogue;
 use crate::cli::answer::Answer;
 use crate::cli::inputs::KINDS;
+use crate::cluster::EnvironmentSpec;
 use crate::document::{Kind, schema_of, unknown};
 use crate::sandbox::spec::SandboxSpec;
 use crate::scenario::{Drill, Procedure};
@@ -14,7 +15,7 @@ use crate::scenario::{Drill, Procedure};
     # yaml-language-server: $schema=drill.schema.json"
 )]
 pub struct Args {
-    /// Drill, ServiceCatalogue, SandboxSpec or Procedure.
+    /// Drill, ServiceCatalogue, SandboxSpec, Environment or Procedure.
     #[arg(default_value = "Drill")]
     pub kind: String,
 }
@@ -38,6 +39,7 @@ pub fn of(kind: &str) -> Option<serde_json::Value> {
         () if is(Drill::KIND) => schema_of::<Drill>(),
         () if is(ServiceCatalogue::KIND) => schema_of::<ServiceCatalogue>(),
         () if is(SandboxSpec::KIND) => schema_of::<SandboxSpec>(),
+        () if is(EnvironmentSpec::KIND) => schema_of::<EnvironmentSpec>(),
         () if is(Procedure::KIND) => schema_of::<Procedure>(),
         () => return None,
     })

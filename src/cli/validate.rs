@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{OutputFormat, exit, print, print_json, show};
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::cli::inputs::{self, Findings, KINDS};
+use crate::cluster::{self, EnvironmentSpec};
 use crate::document::{self, Diagnostic, Kind, Look, Source, Untyped, ordered};
 use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::{Drill, Procedure};
@@ -15,7 +16,7 @@ use crate::scenario::{Drill, Procedure};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: drillmaster validate scenarios/*.yaml")]
 pub struct Args {
-    /// Files of drills, catalogues, sandbox specs and procedures.
+    /// Files of drills, catalogues, sandbox specs, environments and procedures.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// More files to look for documents that a drill names, besides its folder.
@@ -94,6 +95,10 @@ fn alone(document: &Untyped) -> Vec<Diagnostic> {
         },
         SandboxSpec::KIND => match document.typed::<SandboxSpec>() {
             Ok(sandbox) => sandbox::checks::all(&sandbox),
+            Err(errors) => errors,
+        },
+        EnvironmentSpec::KIND => match document.typed::<EnvironmentSpec>() {
+            Ok(environment) => cluster::checks::all(&environment),
             Err(errors) => errors,
         },
         Procedure::KIND => document.typed::<Procedure>().err().unwrap_or_default(),

@@ -99,6 +99,21 @@ impl Duration {
     pub fn minus(self, other: Duration) -> Duration {
         Duration(self.0.saturating_sub(other.0))
     }
+
+    /// The whole milliseconds in it.
+    fn floor_to_ms(self) -> Duration {
+        Duration(self.0 - self.beyond_ms())
+    }
+
+    /// The fewest whole milliseconds that hold it.
+    fn ceil_to_ms(self) -> Duration {
+        let floor = self.floor_to_ms();
+        if floor == self { self } else { floor.plus(Duration::from_millis(1)) }
+    }
+
+    fn beyond_ms(self) -> std::time::Duration {
+        std::time::Duration::from_nanos(u64::from(self.0.subsec_nanos() % 1_000_000))
+    }
 }
 
 impl Deref for Duration {
@@ -328,12 +343,13 @@ impl Span {
 }
 
 impl fmt::Display for Span {
-    /// `[1m2s, 1m3s]`, or `at least 5m`.
+    /// `[1m2s, 1m3s]`, or `at least 5m`; rounded outward to milliseconds, so that what is read holds what was measured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = self.least.floor_to_ms();
         match self.most {
-            Some(most) if most == self.least => write!(f, "{most}"),
-            Some(most) => write!(f, "[{}, {most}]", self.least),
-            None => write!(f, "at least {}", self.least),
+            Some(most) if most == self.least && most == least => write!(f, "{most}"),
+            Some(most) => write!(f, "[{least}, {}]", most.ceil_to_ms()),
+            None => write!(f, "at least {least}"),
         }
     }
 }

@@ -1,0 +1,95 @@
+//! From loaded documents and an environment to a run on real clusters, once each is the one that the environment says (I9).
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::inputs::Inputs;
+use super::rehearsal::planned;
+use super::{exit, look, say, show};
+use crate::cluster::clock::LiveClock;
+use crate::cluster::{self, ClusterError, EnvironmentSpec, LivePeople};
+use crate::document::Diagnostic;
+use crate::engine::Head;
+use crate::model::name::RunId;
+use crate::model::plan::Plan;
+use crate::plan::Effects;
+use crate::world::World;
+
+/// A drill on real clusters, ready to start.
+pub struct Live {
+    pub world: World,
+    pub people: Arc<LivePeople>,
+    pub plan: Plan,
+    pub effects: Effects,
+    pub head: Head,
+}
+
+/// Why a drill cannot be run on clusters.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    #[error("no environment was given: name its file with --env")]
+    NoEnvironment,
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("the drill cannot be planned")]
+    Plan(Vec<Diagnostic>),
+}
+
+impl Live {
+    /// Connects to the clusters, and plans the drill against them. Changes nothing.
+    ///
+    /// # Errors
+    /// Where a cluster cannot be had or is another one, the plan does not hold, or leaves what the environment allows.
+    pub async fn prepare(inputs: &Inputs) -> Result<Live, LiveError> {
+        let (environment, folder) = inputs.environment.as_ref().ok_or(LiveError::NoEnvironment)?;
+        let people = Arc::new(LivePeople::default());
+        let world =
+            cluster::world(&environment.spec, folder, Arc::clone(&people), LiveClock::begin()).await?;
+        let (plan, effects) = planned(inputs, &world).await.map_err(LiveError::Plan)?;
+        within(&plan, &environment.spec)?;
+        let head = Head {
+            run: RunId(Uuid::now_v7().to_string()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rehearsal: false,
+            seed: None,
+            inputs: inputs.digests(),
+        };
+        Ok(Live { world, people, plan, effects, head })
+    }
+}
+
+/// Refuses a plan that touches a namespace which the environment does not give to drills.
+fn within(plan: &Plan, environment: &EnvironmentSpec) -> Result<(), ClusterError> {
+    for touched in &plan.blast_radius {
+        let allowed = environment.regions.iter().find(|region| region.name == touched.region);
+        let (Some(namespace), Some(allowed)) = (&touched.namespace, allowed) else { continue };
+        if !allowed.namespaces.contains(namespace) {
+            let (region, namespace) = (touched.region.clone(), namespace.clone());
+            return Err(ClusterError::Scope { region, namespace });
+        }
+    }
+    Ok(())
+}
+
+/// A runtime for clusters: one thread, with sockets and the real clock.
+///
+/// # Errors
+/// Where the system has no event queue.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Says why a drill does not start.
+pub(super) fn refused(inputs: &Inputs, error: &LiveError) -> ExitCode {
+    say(&format!("error: {error}"));
+    match error {
+        LiveError::NoEnvironment => exit::code(exit::USAGE),
+        LiveError::Cluster(_) => exit::code(exit::REFUSED),
+        LiveError::Plan(diagnostics) => {
+            show(&inputs.rendered(diagnostics, look()));
+            exit::code(exit::USAGE)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What no type can say about an `Environment`.
+
+use std::collections::BTreeSet;
+
+use super::environment::{EnvironmentSpec, OUTSIDE, range};
+use crate::document::{Diagnostic, Document, Path, ordered};
+use crate::model::url::Url;
+
+/// Everything that is wrong with a document of the right shape.
+pub fn all(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let found = [regions, vantages, alerts, commands].iter().flat_map(|check| check(environment)).collect();
+    ordered(found)
+}
+
+fn within(list: &str, index: usize) -> Path {
+    Path::spec().then(list).then(index)
+}
+
+fn regions(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let regions = &environment.spec.regions;
+    let mut say = |path: Path, message: String, help: &str| {
+        found.push(environment.text.error(&path, message).help(help));
+    };
+    if regions.is_empty() {
+        say(Path::spec().then("regions"), "there is no region".into(), "add one for each cluster");
+    }
+    for (index, region) in regions.iter().enumerate() {
+        let path = within("regions", index);
+        let before = &regions[..index];
+        if region.name.as_str() == OUTSIDE {
+            let message = format!("no region can be called `{OUTSIDE}`: that is where drillmaster runs");
+            say(path.then("name"), message, "give it another name");
+        }
+        if before.iter().any(|other| other.name == region.name) {
+            say(path.then("name"), format!("two regions are called `{}`", region.name), "rename one of them");
+        }
+        if let Some(other) = before.iter().find(|other| other.identity == region.identity) {
+            let message = format!("`{}` is the same cluster as `{}`", region.name, other.name);
+            say(path.then("identity"), message, "name two clusters: a drill would fail over to itself");
+        }
+        for (at, text) in region.addresses.iter().enumerate() {
+            let path = path.then("addresses").then(at);
+            match range(&region.name, text) {
+                None => say(
+                    path,
+                    format!("`{text}` is no range of addresses"),
+                    "write it like `10.1.0.0/16` or `fd00:1::/48`",
+                ),
+                Some(one) => {
+                    let others = before.iter().flat_map(|other| other.ranges());
+                    let shared =
+                        others.into_iter().find(|other| other.holds(one.network) || one.holds(other.network));
+                    if let Some(other) = shared {
+                        let message = format!("`{}` shares addresses with `{}`", region.name, other.region);
+                        say(path, message, "give each region the ranges that are its own");
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn vantages(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let mut seen = BTreeSet::new();
+    let twice =
+        environment.spec.vantages.iter().enumerate().filter(|(_, vantage)| !seen.insert(&vantage.name));
+    twice
+        .map(|(index, vantage)| {
+            let message = format!("two vantages are called `{}`", vantage.name);
+            environment
+                .text
+                .error(&within("vantages", index).then("name"), message)
+                .help("rename one of them")
+        })
+        .collect()
+}
+
+fn alerts(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let url = environment.spec.alerts.as_ref().map(|source| source.alertmanager.parse::<Url>());
+    let wrong = url.and_then(Result::err);
+    let path = Path::spec().then("alerts").then("alertmanager");
+    wrong.map(|why| environment.text.error(&path, why.to_string())).into_iter().collect()
+}
+
+fn commands(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, command) in environment.spec.commands.iter().enumerate() {
+        let path = within("commands", index);
+        if !seen.insert(&command.name) {
+            let message = format!("two commands are called `{}`", command.name);
+            found.push(environment.text.error(&path.then("name"), message).help("rename one of them"));
+        }
+        if command.run.is_empty() {
+            let message = format!("the command `{}` runs nothing", command.name);
+            let help = "name the program and its first arguments: `[/usr/local/bin/restore, --latest]`";
+            found.push(environment.text.error(&path.then("run"), message).help(help));
+        }
+    }
+    found
+}

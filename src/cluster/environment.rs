@@ -1,0 +1,125 @@
+//! `Environment`: which cluster is which region, and how a run reaches people, names, alerts and commands around them.
+//!
+//! The document's `spec`, as types with doc comments that become its JSON schema. Pure values.
+
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::name::{Name, Region, Uid, Vantage};
+use crate::world::AddressRange;
+
+/// The place where drillmaster itself runs.
+pub const OUTSIDE: &str = "outside";
+
+/// Real clusters, each a region, and what a run needs around them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentSpec {
+    /// The regions, each a cluster of its own.
+    pub regions: Vec<ClusterSpec>,
+    /// Where probes and writes are sent from; `outside`, where drillmaster runs, is there without being listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<VantageSpec>,
+    /// The name server that is authoritative for the names that drills switch, asked past every cache: `192.0.2.53:53`. Without it the
+    /// system's resolver is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub authority: Option<SocketAddr>,
+    /// Who says that an alert fires; without it, a step that waits for one fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<AlertSource>,
+    /// The local commands that drills may run; no other ever runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<AllowedCommand>,
+}
+
+impl crate::document::Kind for EnvironmentSpec {
+    const KIND: &'static str = "Environment";
+}
+
+/// A region, and the cluster that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// The region's name in drills: `east`.
+    pub name: Region,
+    /// How much a mistake in it would cost.
+    pub class: Class,
+    /// The kubeconfig, by its path from this document; without it `$KUBECONFIG`, then `~/.kube/config`, then the pod's own account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<String>,
+    /// The context in it; its current one without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Who the cluster is: the uid of its namespace kube-system. A cluster with another one is never touched.
+    pub identity: Uid,
+    /// The namespaces that drills may touch here.
+    pub namespaces: Vec<Name>,
+    /// Whose addresses are this region's, to tell who answered: `10.1.0.0/16`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+}
+
+impl ClusterSpec {
+    /// The region's address ranges, as far as they are some.
+    pub fn ranges(&self) -> Vec<AddressRange> {
+        self.addresses.iter().filter_map(|text| range(&self.name, text)).collect()
+    }
+}
+
+/// A range of addresses from its text; `None` where it is none.
+pub fn range(region: &Region, text: &str) -> Option<AddressRange> {
+    let (network, prefix) = text.split_once('/')?;
+    let network: IpAddr = network.parse().ok()?;
+    let prefix: u8 = prefix.parse().ok()?;
+    let longest = if network.is_ipv4() { 32 } else { 128 };
+    (prefix <= longest).then(|| AddressRange { region: region.clone(), network, prefix })
+}
+
+/// How much a mistake in a cluster would cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Class {
+    /// Customers use it.
+    Production,
+    /// Like production, without customers.
+    Staging,
+    /// Nobody relies on it.
+    Development,
+}
+
+/// A place that probes are sent from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VantageSpec {
+    /// As probes name it under `from`.
+    pub name: Vantage,
+    /// A SOCKS5 proxy (RFC 1928) that stands there: `127.0.0.1:1080`. Without it, connections begin where drillmaster runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub proxy: Option<SocketAddr>,
+    /// The resolver of that place: `127.0.0.1:53`. Without it, the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub dns: Option<SocketAddr>,
+}
+
+/// Who says that an alert fires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AlertSource {
+    /// The URL of an Alertmanager: `http://alertmanager.example:9093`.
+    pub alertmanager: String,
+}
+
+/// A local command that drills may run by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowedCommand {
+    /// As steps name it.
+    pub name: Name,
+    /// The program and its first arguments; a step's own come after them. Nothing is given to a shell.
+    pub run: Vec<String>,
+}

@@ -1,0 +1,71 @@
+//! The real network from one place: sockets of this machine, or those of a SOCKS5 proxy that stands there.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use futures::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio_socks::tcp::Socks5Stream;
+
+use super::connect::ClusterError;
+use super::names::Names;
+use crate::world::{Net, Stream};
+
+/// A network of sockets.
+pub struct SocketNet {
+    proxy: Option<SocketAddr>,
+    names: Names,
+    authority: Option<Names>,
+}
+
+impl SocketNet {
+    /// The network behind a proxy, or this machine's; with a resolver of that place, or the system's; and the authority of names.
+    ///
+    /// # Errors
+    /// Where names cannot be resolved at all.
+    pub fn new(
+        proxy: Option<SocketAddr>,
+        dns: Option<SocketAddr>,
+        authority: Option<SocketAddr>,
+    ) -> Result<SocketNet, ClusterError> {
+        let names = dns.map_or_else(Names::of_the_system, Names::of)?;
+        Ok(SocketNet { proxy, names, authority: authority.map(Names::of).transpose()? })
+    }
+}
+
+impl Net for SocketNet {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(self.names.addresses(host))
+    }
+
+    fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(self.authority.as_ref().unwrap_or(&self.names).addresses(host))
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            let Some(proxy) = self.proxy else {
+                let stream = TcpStream::connect(to).await?;
+                stream.set_nodelay(true)?;
+                return Ok(Box::new(stream) as Stream);
+            };
+            let stream = TcpStream::connect(proxy).await.map_err(|why| {
+                io::Error::other(format!("the proxy {proxy} of this vantage does not answer: {why}"))
+            })?;
+            stream.set_nodelay(true)?;
+            let through = Socks5Stream::connect_with_socket(stream, to).await.map_err(meant)?;
+            Ok(Box::new(through) as Stream)
+        })
+    }
+}
+
+/// What a proxy's refusal means, as a socket would say it.
+fn meant(refusal: tokio_socks::Error) -> io::Error {
+    match refusal {
+        tokio_socks::Error::Io(error) => error,
+        tokio_socks::Error::ConnectionRefused => io::ErrorKind::ConnectionRefused.into(),
+        tokio_socks::Error::HostUnreachable => io::ErrorKind::HostUnreachable.into(),
+        tokio_socks::Error::NetworkUnreachable => io::ErrorKind::NetworkUnreachable.into(),
+        other => io::Error::other(other.to_string()),
+    }
+}

@@ -1,0 +1,233 @@
+//! The same drill over sockets: simulated regions are served on loopback, and the binary runs it on them by `--env`, as on clusters.
+//!
+//! The regions live in the test, so that their truth is there; the orchestrator is a process that can be killed. Real time: nothing
+//! here asserts how long something took.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may")]
+
+mod laboratory;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Mutex;
+use std::time::Duration as Std;
+
+use drillmaster::cli::inputs::{self, Inputs};
+use drillmaster::cli::rehearsal::Rehearsal;
+use drillmaster::cluster::control::{self, Wish};
+use drillmaster::cluster::people::{Answer, Says};
+use drillmaster::journal::{JOURNAL, read};
+use drillmaster::serve::{self, ENVIRONMENT, Served};
+use laboratory::{assert_no_two_accepted, ledger_status, seconds, stores, write_everywhere};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Std = Std::from_secs(300);
+
+/// How many orchestrators die at the same time: they mostly wait.
+const AT_ONCE: usize = 6;
+
+/// Served regions, and a place for documents and evidence.
+struct Lab {
+    rehearsal: Rehearsal,
+    _served: Served,
+    place: TempDir,
+}
+
+impl Lab {
+    async fn start() -> Lab {
+        let place = tempfile::tempdir().unwrap();
+        let drill = documents(place.path());
+        let inputs: Inputs = inputs::load(&drill, &[]).unwrap_or_else(|found| panic!("{found:?}"));
+        let now = chrono::Utc::now().timestamp_nanos_opt().unwrap();
+        let rehearsal = Rehearsal::prepare(&inputs, 7, now).await.unwrap();
+        tokio::time::resume();
+        let spec = &inputs.sandbox.as_ref().unwrap().spec;
+        let served =
+            serve::serve(&rehearsal.sandbox, spec, &["shop".to_owned()], &place.path().join("lab")).await;
+        Lab { rehearsal, _served: served.unwrap(), place }
+    }
+
+    fn evidence(&self) -> PathBuf {
+        self.place.path().join("evidence")
+    }
+
+    fn drillmaster(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drillmaster"));
+        command.current_dir(self.place.path()).args(arguments).kill_on_drop(true).stdin(Stdio::null());
+        command
+    }
+
+    async fn ran(&self, arguments: &[&str]) -> Output {
+        let output = self.drillmaster(arguments).output();
+        tokio::time::timeout(PATIENCE, output).await.expect("it hangs").unwrap()
+    }
+
+    /// Starts the drill on the served regions.
+    fn run(&self) -> Child {
+        let environment = format!("lab/{ENVIRONMENT}");
+        self.drillmaster(&["run", "failover.yaml", "--env", &environment, "--evidence", "evidence"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    async fn heal(&self) -> Output {
+        self.ran(&["heal", "evidence", "--env", &format!("lab/{ENVIRONMENT}")]).await
+    }
+
+    fn changed(&self, before: &BTreeMap<String, Value>) -> Vec<String> {
+        let now = stores(&self.rehearsal);
+        let keys = before.keys().chain(now.keys());
+        let mut changed: Vec<String> =
+            keys.filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
+        changed.dedup();
+        changed
+    }
+}
+
+/// The drill with what it refers to; names live two seconds, since these tests wait for them.
+fn documents(place: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["failover.yaml", "catalogue.yaml", "sandbox.yaml"] {
+        std::fs::copy(root.join("tests/live").join(name), place.join(name)).unwrap();
+    }
+    std::fs::create_dir(place.join("manifests")).unwrap();
+    for entry in std::fs::read_dir(root.join("scenarios/manifests")).unwrap() {
+        let entry = entry.unwrap();
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let text = text.replace("recordTTL: 30", "recordTTL: 2").replace("ttl: \"30\"", "ttl: \"2\"");
+        std::fs::write(place.join("manifests").join(entry.file_name()), text).unwrap();
+    }
+    place.join("failover.yaml")
+}
+
+/// The duty manager: acknowledges and declares as soon as anybody asks.
+async fn answers(evidence: PathBuf) {
+    loop {
+        for says in [Says::Acknowledge, Says::Done] {
+            let answer = Answer { who: "Dana".into(), step: None, says, text: String::new() };
+            // Nobody asks yet, or nobody listens.
+            drop(control::say(&evidence, &Wish::Answer(answer)).await);
+        }
+        tokio::time::sleep(Std::from_millis(100)).await;
+    }
+}
+
+/// Runs a test in real time, on regions that have settled before it.
+fn in_real_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+#[test]
+fn a_drill_on_served_regions_is_met_and_leaves_them_as_they_were() {
+    in_real_time(async {
+        let lab = Lab::start().await;
+        let rehearsed = lab.ran(&["run", "failover.yaml", "--seed", "1", "--evidence", "rehearsed"]).await;
+        assert_eq!(rehearsed.status.code(), Some(0), "{}", said(&rehearsed));
+        let before = stores(&lab.rehearsal);
+        let planned = lab.ran(&["plan", "failover.yaml", "--env", &format!("lab/{ENVIRONMENT}")]).await;
+        assert_eq!(planned.status.code(), Some(0), "{}", said(&planned));
+        assert_eq!(lab.changed(&before), Vec::<String>::new(), "a plan changed something");
+        let people = tokio::spawn(answers(lab.evidence()));
+        let ran = tokio::time::timeout(PATIENCE, lab.run().wait_with_output()).await.unwrap().unwrap();
+        people.abort();
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+        assert_eq!(lab.changed(&before), Vec::<String>::new(), "the run left something");
+        let evidence = read(&lab.evidence()).unwrap();
+        let header = evidence.header().unwrap();
+        assert!(!header.rehearsal && header.seed.is_none());
+        let verified = lab.ran(&["verify", "evidence"]).await;
+        assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+        let healed = lab.heal().await;
+        assert_eq!(healed.status.code(), Some(0), "{}", said(&healed));
+    });
+}
+
+/// Kills the orchestrator once its journal holds so many records of effects and undoings, heals twice, and looks at what is left:
+/// whether the service went home.
+async fn dies(records: usize) -> bool {
+    let lab = Lab::start().await;
+    let what = format!("killed at {records}");
+    let truth = lab.rehearsal.sandbox.truth();
+    let before = stores(&lab.rehearsal);
+    let writers = write_everywhere(&lab.rehearsal.sandbox.world());
+    let people = tokio::spawn(answers(lab.evidence()));
+    tokio::time::timeout(PATIENCE, killed(&lab, records, &what)).await.unwrap();
+    let healed = lab.heal().await;
+    people.abort();
+    let (east, west) =
+        (ledger_status(&lab.rehearsal, "east").await, ledger_status(&lab.rehearsal, "west").await);
+    let roles = (east["role"].as_str().unwrap(), west["role"].as_str().unwrap());
+    let home = match roles {
+        ("primary", "replica") => true,
+        ("fenced" | "replica", "primary" | "replica") => false,
+        _ => panic!("{what}: {roles:?}: {}", said(&healed)),
+    };
+    if home {
+        assert_eq!(healed.status.code(), Some(0), "{what}: {}", said(&healed));
+        assert_eq!(lab.changed(&before), Vec::<String>::new(), "{what}");
+    } else {
+        assert_eq!(healed.status.code(), Some(14), "{what}: {}", said(&healed));
+        assert!(said(&healed).contains("left: "), "{what}: {}", said(&healed));
+    }
+    let blocks = stores(&lab.rehearsal).into_keys().filter(|key| key.contains("networkpolicies")).count();
+    assert_eq!(blocks, 0, "{what}: the fault is still there: {}", said(&healed));
+    let stored = stores(&lab.rehearsal);
+    let again = lab.heal().await;
+    assert_eq!(again.status.code(), healed.status.code(), "{what}: {}", said(&again));
+    assert_eq!(lab.changed(&stored), Vec::<String>::new(), "{what}: a second healing changed something");
+    seconds(7).await;
+    drop(writers);
+    assert!(!assert_no_two_accepted(&truth.ledgers(), &what).is_empty(), "{what}: nobody wrote");
+    home
+}
+
+/// Starts the drill, and kills it. On a machine that is too busy to measure anything a guard refuses the start: then it is started again.
+async fn killed(lab: &Lab, records: usize, what: &str) {
+    const REFUSED: i32 = 15;
+    let mut run = lab.run();
+    while effects(&lab.evidence()) < records {
+        if let Some(status) = run.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(REFUSED), "{what}: it ended before");
+            std::fs::remove_dir_all(lab.evidence()).unwrap();
+            run = lab.run();
+        }
+        tokio::time::sleep(Std::from_millis(2)).await;
+    }
+    run.kill().await.unwrap();
+}
+
+/// How many records of effects and of their undoing a journal holds.
+fn effects(evidence: &Path) -> usize {
+    let text = std::fs::read_to_string(evidence.join(JOURNAL)).unwrap_or_default();
+    let of_effects = ["effectIntended", "effectEnded", "undoStarted", "undoEnded"];
+    text.lines().filter(|line| of_effects.iter().any(|kind| line.contains(kind))).count()
+}
+
+#[test]
+fn whoever_dies_around_the_promotion_and_the_failback_leaves_no_two_sides_that_accept() {
+    // Before the fault is in place, around the promotion, the switch, the fence, the way back.
+    let cases = Mutex::new(1..=20);
+    let turns = || std::iter::from_fn(|| cases.lock().unwrap().next());
+    let ways: Vec<bool> = std::thread::scope(|scope| {
+        let at_once =
+            |_| scope.spawn(|| turns().map(|records| in_real_time(dies(records))).collect::<Vec<_>>());
+        let threads: Vec<_> = (0..AT_ONCE).map(at_once).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ways.iter().any(|home| *home) && ways.iter().any(|home| !home), "{ways:?}");
+}

@@ -7,7 +7,7 @@
 //!          catalogue   ▼ │ observations
 //!                     world = regions (kube::Client each) + net + clock + people + alerts + commands
 //!                     ├─ cluster: kubeconfig contexts, real sockets, real time
-//!                     └─ sandbox: an in-memory Kubernetes per region, simulated network, virtual time
+//!                     └─ sandbox: an in-memory Kubernetes per region, simulated network, virtual time (`serve`: on loopback)
 //! ```
 //! One direction: a room knows only what stands left of it (`tests/architecture.rs` holds the table). A run is one linear stream
 //! of owned events, and every result is a pure function of it.

@@ -33,7 +33,7 @@ pub const KINDS: [&str; 5] =
 #[derive(Debug)]
 pub struct Inputs {
     pub scenario: Scenario,
-    /// `None` where the drill runs on real clusters.
+    /// The regions of a rehearsal; on real clusters there may be none.
     pub sandbox: Option<Document<SandboxSpec>>,
     /// The real clusters, and the folder where their document's paths begin.
     pub environment: Option<(Document<EnvironmentSpec>, PathBuf)>,
@@ -207,7 +207,10 @@ impl Loader {
         self.fill_shelf(file, more);
         let catalogue = self.referred::<ServiceCatalogue>(drill.spec.catalogue.as_ref());
         let environment = environment.map(|file| self.environment(file));
-        let sandbox = if environment.is_none() { self.sandbox(&drill) } else { None };
+        let known = |name: &Name| self.shelf.contains_key(&(SandboxSpec::KIND.to_owned(), name.clone()));
+        // On clusters it is needed for their rights only.
+        let rehearsed = environment.is_none() || drill.spec.sandbox.as_ref().is_some_and(known);
+        let sandbox = if rehearsed { self.sandbox(&drill) } else { None };
         let procedures: Vec<_> = checks::named_procedures(&drill.spec)
             .into_iter()
             .filter_map(|name| self.referred::<Procedure>(Some(&name)))

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::inputs::Inputs;
-use super::rehearsal::planned;
+use super::rehearsal::{self, RehearsalError, planned};
+use super::rights::{self, Rights};
 use super::{exit, look, say, show};
 use crate::cluster::clock::LiveClock;
 use crate::cluster::{self, ClusterError, EnvironmentSpec, LivePeople};
 use crate::document::Diagnostic;
 use crate::engine::Head;
-use crate::model::name::RunId;
+use crate::guard::rights::Right;
+use crate::model::name::{Region, RunId};
 use crate::model::plan::Plan;
 use crate::plan::Effects;
 use crate::world::World;
@@ -35,6 +37,10 @@ pub enum LiveError {
     Cluster(#[from] ClusterError),
     #[error("the drill cannot be planned")]
     Plan(Vec<Diagnostic>),
+    #[error(
+        "the clusters do not allow all that the drill needs; `drillmaster plan --rbac` prints the roles that do"
+    )]
+    Rights(Vec<(Region, Right, String)>),
 }
 
 impl Live {
@@ -49,6 +55,13 @@ impl Live {
             cluster::world(&environment.spec, folder, Arc::clone(&people), LiveClock::begin()).await?;
         let (plan, effects) = planned(inputs, &world).await.map_err(LiveError::Plan)?;
         within(&plan, &environment.spec)?;
+        match rights(inputs) {
+            Ok(rights) => match rights::missing(&world, &rights).await {
+                missing if missing.is_empty() => {}
+                missing => return Err(LiveError::Rights(missing)),
+            },
+            Err(why) => say(&format!("warning: nobody knows which rights the drill needs: {why}")),
+        }
         let head = Head {
             run: RunId(Uuid::now_v7().to_string()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,6 +71,16 @@ impl Live {
         };
         Ok(Live { world, people, plan, effects, head })
     }
+}
+
+/// The rights that a drill needs, from its rehearsal, which has a clock of its own.
+///
+/// # Errors
+/// Where it cannot be rehearsed.
+pub fn rights(inputs: &Inputs) -> Result<Rights, RehearsalError> {
+    let rehearse = || rehearsal::runtime()?.block_on(rights::needed(inputs));
+    let rehearsed = std::thread::scope(|scope| scope.spawn(rehearse).join());
+    rehearsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Refuses a plan that touches a namespace which the environment does not give to drills.
@@ -87,6 +110,12 @@ pub(super) fn refused(inputs: &Inputs, error: &LiveError) -> ExitCode {
     match error {
         LiveError::NoEnvironment => exit::code(exit::USAGE),
         LiveError::Cluster(_) => exit::code(exit::REFUSED),
+        LiveError::Rights(missing) => {
+            for (region, right, why) in missing {
+                say(&format!("  region {region}: you may not {right}: {why}"));
+            }
+            exit::code(exit::REFUSED)
+        }
         LiveError::Plan(diagnostics) => {
             show(&inputs.rendered(diagnostics, look()));
             exit::code(exit::USAGE)

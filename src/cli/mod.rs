@@ -18,6 +18,7 @@ pub mod plan;
 pub mod progress;
 pub mod rehearsal;
 pub mod report;
+pub mod rights;
 pub mod run;
 pub mod sandbox;
 pub mod schema;

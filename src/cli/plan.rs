@@ -8,10 +8,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::inputs::Inputs;
 use super::live::{self, Live};
 use super::rehearsal::{self, Rehearsal};
 use super::{OutputFormat, exit, failed, inputs, look, print, print_json, show};
 
+use crate::guard::rights::roles;
 use crate::model::name::{Name, StepId};
 use crate::model::plan::{Action, Check, Plan, ProofBy, Step, Wait};
 use crate::model::scene::Refusal;
@@ -30,6 +32,9 @@ pub struct Args {
     /// Plan for the real clusters of this Environment, which are only read.
     #[arg(long, value_name = "FILE")]
     pub env: Option<PathBuf>,
+    /// Print the Roles and ClusterRoles that the drill needs in each region, as YAML, from a rehearsal of it.
+    #[arg(long, conflicts_with = "output")]
+    pub rbac: bool,
     /// A table for people, or JSON.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
@@ -44,6 +49,9 @@ pub fn run(arguments: &Args) -> ExitCode {
             return exit::code(exit::USAGE);
         }
     };
+    if arguments.rbac {
+        return rbac(&inputs);
+    }
     let is_live = arguments.env.is_some();
     let runtime = match if is_live { live::runtime() } else { rehearsal::runtime() } {
         Ok(runtime) => runtime,
@@ -63,6 +71,24 @@ pub fn run(arguments: &Args) -> ExitCode {
     match arguments.output {
         OutputFormat::Text => print(&table(&plan, &effects)),
         OutputFormat::Json => print_json(&format!("{:#}", json(&plan, &effects))),
+    }
+    exit::code(exit::MET)
+}
+
+/// Prints what each region must allow.
+fn rbac(inputs: &Inputs) -> ExitCode {
+    let rights = match live::rights(inputs) {
+        Ok(rights) => rights,
+        Err(error) => return rehearsal::refused(inputs, &error),
+    };
+    for (region, rights) in &rights {
+        print(&format!("# region {region}\n"));
+        for role in roles(inputs.scenario.drill.metadata.name.as_str(), rights) {
+            match serde_saphyr::to_string(&role) {
+                Ok(yaml) => print(&format!("---\n{yaml}")),
+                Err(error) => return failed(&error, exit::BUG),
+            }
+        }
     }
     exit::code(exit::MET)
 }

@@ -38,6 +38,8 @@ pub enum RehearsalError {
     Sandbox(#[from] SandboxError),
     #[error("the drill cannot be planned")]
     Plan(Vec<Diagnostic>),
+    #[error("it has no runtime: {0}")]
+    Runtime(#[from] std::io::Error),
 }
 
 impl Rehearsal {
@@ -46,10 +48,23 @@ impl Rehearsal {
     /// # Errors
     /// Where there is no sandbox, it does not get ready, or the plan does not hold.
     pub async fn prepare(inputs: &Inputs, seed: u64, wall_unix_ns: i64) -> Result<Rehearsal, RehearsalError> {
+        Rehearsal::prepare_in(inputs, seed, wall_unix_ns, |world| world).await
+    }
+
+    /// The same, planned through a lens on the world.
+    ///
+    /// # Errors
+    /// As [`Rehearsal::prepare`].
+    pub async fn prepare_in(
+        inputs: &Inputs,
+        seed: u64,
+        wall_unix_ns: i64,
+        lens: impl FnOnce(World) -> World,
+    ) -> Result<Rehearsal, RehearsalError> {
         let spec = inputs.sandbox.as_ref().ok_or(RehearsalError::NoSandbox)?;
         let absent = &inputs.scenario.drill.spec.absent;
         let sandbox = Sandbox::start(&spec.spec, &inputs.manifests, seed, wall_unix_ns, absent).await?;
-        let (plan, effects) = planned(inputs, &sandbox.world()).await.map_err(RehearsalError::Plan)?;
+        let (plan, effects) = planned(inputs, &lens(sandbox.world())).await.map_err(RehearsalError::Plan)?;
         let head = Head {
             run: run_id(inputs, seed, wall_unix_ns),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,7 +1,10 @@
 //! Reasons not to start: pure functions from facts to refusals, one for each guard, all asked at once.
 //!
-//! A guard changes nothing, and each refusal says how to pass it. Steady state is the engine's own guard, since it takes time. Left out
-//! until runs on real clusters come: identity, permissions, change windows, approvals, locks.
+//! A guard changes nothing, and each refusal says how to pass it. Steady state is the engine's own guard, since it takes time. Identity is
+//! checked where a cluster is connected to, before anything is read of it; `rights` says what its API server must allow. Left out for now:
+//! change windows, approvals, locks.
+
+pub mod rights;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,133 @@
+//! The rights that a drill needs: noted from the requests of its own rehearsal, with what undoing it may send.
+//!
+//! Why not worked out from the kinds: a list beside the code that sends would be wrong one day. A rehearsal sends what a run sends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::Request;
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::inputs::Inputs;
+use super::rehearsal::{Rehearsal, RehearsalError};
+use crate::engine::{self, Shown};
+use crate::guard::rights::Right;
+use crate::journal::Memory;
+use crate::model::effect::Of;
+use crate::model::event::{Event, What};
+use crate::model::name::Region;
+use crate::model::time::At;
+use crate::world::World;
+
+/// Rights by region.
+pub type Rights = BTreeMap<Region, BTreeSet<Right>>;
+
+/// A promotion.
+const MOVES: Of = Of::Recovery { moves_authority: true };
+
+/// What every run reads to know a cluster.
+const IDENTITY: &str = "/api/v1/namespaces/kube-system";
+
+/// Rehearses a drill, and notes what its API servers are asked for: to its end, and aborted once it has broken something, and once it
+/// has moved write authority, since healing looks at more. Needs a current-thread runtime with its clock paused.
+///
+/// # Errors
+/// Where the drill cannot be rehearsed.
+pub async fn needed(inputs: &Inputs) -> Result<Rights, RehearsalError> {
+    let noted: Arc<Mutex<Rights>> = Arc::default();
+    for abort_after in [None, Some(Of::Fault), Some(MOVES)] {
+        rehearse(inputs, abort_after, &noted).await?;
+    }
+    let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *noted))
+}
+
+/// One rehearsal; interrupted when the first effect of a sort has ended, if one is given.
+async fn rehearse(
+    inputs: &Inputs,
+    abort_after: Option<Of>,
+    noted: &Arc<Mutex<Rights>>,
+) -> Result<(), RehearsalError> {
+    let rehearsal = Rehearsal::prepare_in(inputs, 0, 0, |world| noting(world, noted)).await?;
+    let world = noting(rehearsal.sandbox.world(), noted);
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    let (interrupt, interrupted) = watch::channel(false);
+    let mut last = None;
+    let watcher = Box::new(move |_: At, shown: Shown<'_>| match shown {
+        Shown::Event(Event { what: What::EffectIntended { effect, .. }, .. }) => last = Some(effect.of),
+        Shown::Event(Event { what: What::EffectEnded { .. }, .. })
+            if last.is_some() && last == abort_after =>
+        {
+            interrupt.send_replace(true);
+        }
+        _ => {}
+    });
+    engine::run(world, rehearsal.plan, rehearsal.head, memory.clone(), watcher, interrupted).await;
+    let mut rights = noted.lock().unwrap_or_else(PoisonError::into_inner);
+    for event in memory.lock().unwrap_or_else(PoisonError::into_inner).events() {
+        let What::EffectIntended { effect, undo, .. } = &event.what else { continue };
+        let Some(at) = effect.act.at() else { continue };
+        rights.entry(at.region.clone()).or_default().extend(Right::of_undo(&effect.act, undo));
+    }
+    Ok(())
+}
+
+/// A world whose requests are noted.
+fn noting(mut world: World, noted: &Arc<Mutex<Rights>>) -> World {
+    for (region, client) in &mut world.regions {
+        let rights: BTreeSet<Right> = Right::of_request("GET", IDENTITY, "").into_iter().collect();
+        noted.lock().unwrap_or_else(PoisonError::into_inner).entry(region.clone()).or_insert(rights);
+        let (inner, region, noted) = (client.clone(), region.clone(), Arc::clone(noted));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let uri = request.uri();
+            let rights =
+                Right::of_request(request.method().as_str(), uri.path(), uri.query().unwrap_or_default());
+            noted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(region.clone())
+                .or_default()
+                .extend(rights);
+            let inner = inner.clone();
+            async move { inner.send(request).await }
+        });
+        *client = Client::new(service, "default");
+    }
+    world
+}
+
+/// Asks each region whether it gives each right; those that it does not, or that nobody could ask for, with why.
+pub async fn missing(world: &World, rights: &Rights) -> Vec<(Region, Right, String)> {
+    let mut missing = Vec::new();
+    for (region, rights) in rights {
+        let Some(client) = world.regions.get(region) else { continue };
+        for right in rights {
+            if let Some(why) = refused(client, right).await {
+                missing.push((region.clone(), right.clone(), why));
+            }
+        }
+    }
+    missing
+}
+
+/// Why an API server does not give a right; nothing where it does.
+async fn refused(client: &Client, right: &Right) -> Option<String> {
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let request = Request::post(path)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(right.review().to_string().into_bytes());
+    let asked = async {
+        client
+            .request::<Value>(request.map_err(|error| error.to_string())?)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    match asked.await {
+        Ok(answer) if answer["status"]["allowed"] == true => None,
+        Ok(answer) => Some(answer["status"]["reason"].as_str().unwrap_or("it is not allowed").to_owned()),
+        Err(why) => Some(format!("nobody could ask: {why}")),
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery, review
-//!                                                                      ├─ read, watch ── select
+//!                                                                      ├─ read ── present, watch ── select
 //!                                                                      ├─ write, patch ── strategic
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · answer (bodies and refusals)
@@ -18,6 +18,7 @@ mod exec;
 mod log;
 mod patch;
 mod path;
+mod present;
 mod read;
 mod resources;
 mod review;
@@ -92,9 +93,9 @@ async fn dispatch(state: &Arc<RegionState>, parts: Parts, body: Bytes) -> Answer
     }
     let named = call.name.is_some();
     match (call.sub.as_deref(), &parts.method) {
-        (None, &Method::GET) if call.query.flag("watch") => watch::watch(state, &call),
-        (None | Some("status"), &Method::GET) if named => read::get(state, &call),
-        (None, &Method::GET) => read::list(state, &call),
+        (None, &Method::GET) if call.query.flag("watch") => watch::watch(state, call, &parts),
+        (None | Some("status"), &Method::GET) if named => read::get(state, &call, &parts),
+        (None, &Method::GET) => read::list(state, &call, &parts),
         (None, &Method::POST) if !named => write::create(state, &call, &body),
         (None | Some("status" | "finalize"), &Method::PUT) if named => write::update(state, &call, &body),
         (None | Some("status"), &Method::PATCH) if named => patch::patch(state, &call, &parts, &body),

@@ -81,7 +81,7 @@ pub(super) fn delete(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
 
 /// Deletes everything that the selectors mean.
 pub(super) fn delete_collection(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let selector = Selector::read(&call.query)?;
+    let selector = Selector::of(call)?;
     let deletion = read_deletion(call, body)?;
     let dry = call.query.dry_run()? || dry_in_body(body);
     let resource = &call.served.resource;

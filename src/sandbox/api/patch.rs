@@ -3,13 +3,12 @@
 //! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts. Server-side apply
 //! creates or merges, but keeps no ownership of fields: it never conflicts and never removes what an applier stopped naming.
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
-use super::{strategic, write};
+use super::{decode, strategic, write};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::StoreError;
 
@@ -31,9 +30,7 @@ pub(super) struct Patch {
 impl Patch {
     /// Reads a request's patch.
     pub fn read(call: &Call, parts: &Parts, body: &[u8]) -> Result<Self, Refusal> {
-        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let kind = match content_type {
+        let kind = match decode::media_type(&parts.headers) {
             "application/json-patch+json" => Kind::Json,
             "application/merge-patch+json" => Kind::Merge,
             "application/strategic-merge-patch+json" if call.served.built_in => Kind::Strategic,
@@ -50,7 +47,7 @@ impl Patch {
     }
 
     /// Changes an object.
-    pub fn apply(&self, call: &Call, object: &mut Value) -> Result<(), Refusal> {
+    pub fn change(&self, object: &mut Value) -> Result<(), Refusal> {
         match self.kind {
             Kind::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
@@ -61,12 +58,13 @@ impl Patch {
                 })?;
             }
             Kind::Merge => json_patch::merge(object, &self.body),
-            Kind::Apply if !call.served.built_in => json_patch::merge(object, &self.body),
             Kind::Strategic | Kind::Apply => strategic::merge(object, &self.body),
         }
         if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
     }
+}
 
+impl Patch {
     fn operation(&self) -> &'static str {
         if self.kind == Kind::Apply { "Apply" } else { "Update" }
     }
@@ -75,21 +73,28 @@ impl Patch {
 /// Patches an object or its status; an apply makes what is not there.
 pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     let mut patch = Patch::read(call, parts, body)?;
-    let dry = call.query.dry_run()?;
+    let dry = call.query.dry_run("PatchOptions")?;
     let key = call.key();
     let missing = state.read(|store| store.get(&key).is_none());
     if missing && patch.kind == Kind::Apply && call.sub.is_none() {
-        write::place(call, &mut patch.body)?;
-        let object = serde_json::to_vec(&patch.body).unwrap_or_default();
-        return write::create(state, call, &object);
+        decode::place(call, &mut patch.body)?;
+        let unknown = decode::known(call, &mut patch.body)?;
+        let made = state.write(|store| write::store_create(call, store, patch.body, "Apply", dry))?;
+        return Ok(decode::warned(call, json_response(201, &made), &unknown));
     }
-    let patched = state.write(|store| {
-        let refuse = |error| Refusal::store(error, &call.served.resource);
+    let refuse = |error| Refusal::store(error, &call.served.resource);
+    let (patched, unknown) = state.write(|store| {
         let current = store.get(&key).ok_or_else(|| refuse(StoreError::NotFound(key.clone())))?;
         let mut object = (**current).clone();
-        patch.apply(call, &mut object)?;
-        write::place(call, &mut object)?;
-        write::store_update(call, store, object, patch.operation(), dry)
-    });
-    Ok(json_response(200, &patched?))
+        patch.change(&mut object)?;
+        decode::place(call, &mut object)?;
+        let unknown = decode::known(call, &mut object)?;
+        if let Some(why) = decode::strictly(call, &unknown) {
+            let why = format!("patch: Invalid value: {}: {why}", patch.body);
+            return Err(Refusal::invalid(&call.served.resource, "", &why));
+        }
+        decode::fill(call, &mut object);
+        Ok((write::store_update(call, store, object, patch.operation(), dry)?, unknown))
+    })?;
+    Ok(decode::warned(call, json_response(200, &patched), &unknown))
 }

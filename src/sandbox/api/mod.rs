@@ -3,7 +3,7 @@
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
 //!                                                                      ├─ read ── present, watch ── select
-//!                                                                      ├─ write, patch ── strategic
+//!                                                                      ├─ write ── checks, fixed; patch ── strategic
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · decode ── typed, schema (bodies) · answer (answers and refusals)
 //! shape, fields (what objects are made of)
@@ -12,12 +12,14 @@
 //! subresource: a file here, and an arm in `dispatch`.
 
 mod answer;
+mod checks;
 mod client;
 mod decode;
 mod discovery;
 mod eviction;
 mod exec;
 mod fields;
+mod fixed;
 mod log;
 mod openapi;
 mod patch;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, about, json_response, success};
 use super::path::Call;
 use super::select::Selector;
-use super::{decode, schema};
+use super::{checks, decode, fixed};
 use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
@@ -73,7 +73,12 @@ pub(super) fn store_update(
     let mut draft =
         store.draft_update(&key, object, part).map_err(|error| Refusal::store(error, resource))?;
     check(call, draft.object())?;
-    unchanged_selector(call, store, draft.object())?;
+    let before = store.get(&key).cloned().unwrap_or_default();
+    if call.served.built_in
+        && let Some(why) = fixed::wrong(resource, &before, draft.object())
+    {
+        return Err(Refusal::invalid(resource, &key.name, &why));
+    }
     sign(call, store, &mut draft, operation);
     Ok(finish(store, draft, dry))
 }
@@ -150,57 +155,10 @@ fn sign(call: &Call, store: &Store, draft: &mut Draft, operation: &str) {
     draft.managed_by(&call.manager, operation, &time);
 }
 
-/// What the kinds that controllers act on must hold.
 fn check(call: &Call, object: &Value) -> Result<(), Refusal> {
-    let resource = &call.served.resource;
+    let wrong = checks::wrong(call, object);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let invalid = |why: &str| Err(Refusal::invalid(resource, name, why));
-    let spec = &object["spec"];
-    let wrong = schema::wrong(call.served.shape(), object);
-    if !wrong.is_empty() {
-        return Err(Refusal::many_invalid(resource, name, &wrong));
-    }
-    if !call.served.built_in {
-        return Ok(());
-    }
-    if call.served.scale && spec["replicas"].as_i64().is_none_or(|replicas| replicas < 0) {
-        return invalid("spec.replicas: Invalid value: must be greater than or equal to 0");
-    }
-    if call.served.built_in && resource.group == "apps" {
-        let selector = &spec["selector"];
-        if !selector.is_object() {
-            return invalid("spec.selector: Required value");
-        }
-        if !super::select::label_selector_matches(selector, &spec["template"]["metadata"]["labels"]) {
-            return invalid(
-                "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`",
-            );
-        }
-    }
-    let pod = match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "pods") => spec,
-        ("apps", _) => &spec["template"]["spec"],
-        _ => return Ok(()),
-    };
-    if pod["containers"].as_array().is_none_or(Vec::is_empty) {
-        return invalid("spec.containers: Required value");
-    }
-    Ok(())
-}
-
-/// The selector of a workload cannot change: its pods would be nobody's.
-fn unchanged_selector(call: &Call, store: &Store, next: &Value) -> Result<(), Refusal> {
-    let before = store.get(&call.key());
-    let changed = before.is_some_and(|before| before["spec"]["selector"] != next["spec"]["selector"]);
-    if changed && call.served.resource.group == "apps" {
-        let name = call.name.as_deref().unwrap_or_default();
-        return Err(Refusal::invalid(
-            &call.served.resource,
-            name,
-            "spec.selector: Invalid value: field is immutable",
-        ));
-    }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { Err(Refusal::many_invalid(&call.served.resource, name, &wrong)) }
 }
 
 /// The store's word for a `DeleteOptions` object; some options may stand in the query instead.
@@ -209,6 +167,8 @@ pub(super) fn deletion(call: &Call, options: &Value) -> Result<Deletion, Refusal
     let policy = text(&options["propagationPolicy"])
         .or_else(|| call.query.get("propagationPolicy").map(str::to_owned));
     let propagation = match policy.as_deref() {
+        // As it was before there was a garbage collector.
+        None if call.served.resource.kind == "Job" => Propagation::Orphan,
         None | Some("Background") => Propagation::Background,
         Some("Foreground") => Propagation::Foreground,
         Some("Orphan") => Propagation::Orphan,

@@ -4,6 +4,7 @@
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
 //!                                                                      ├─ read ── present, watch ── select
 //!                                                                      ├─ write ── checks, fixed; patch ── strategic
+//!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · decode ── typed, schema (bodies) · answer (answers and refusals)
 //! shape, fields (what objects are made of)
@@ -12,6 +13,7 @@
 //! subresource: a file here, and an arm in `dispatch`.
 
 mod answer;
+mod apply;
 mod checks;
 mod client;
 mod decode;
@@ -21,6 +23,7 @@ mod exec;
 mod fields;
 mod fixed;
 mod log;
+mod managed;
 mod openapi;
 mod patch;
 mod path;

@@ -1,14 +1,14 @@
-//! Patches: JSON (RFC 6902), merge (RFC 7396), strategic merge, and a simple server-side apply.
+//! Patches: JSON (RFC 6902), merge (RFC 7396), strategic merge; and the way to server-side apply (`apply`).
 //!
-//! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts. Server-side apply
-//! creates or merges, but keeps no ownership of fields: it never conflicts and never removes what an applier stopped naming.
+//! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts.
 
 use http::request::Parts;
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
-use super::{decode, strategic, write};
+use super::write::Signed;
+use super::{apply, decode, strategic, write};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::StoreError;
 
@@ -57,16 +57,10 @@ impl Patch {
                     Refusal::unprocessable(format!("{why}: {error}"))
                 })?;
             }
-            Kind::Merge => json_patch::merge(object, &self.body),
-            Kind::Strategic | Kind::Apply => strategic::merge(object, &self.body),
+            Kind::Merge | Kind::Apply => json_patch::merge(object, &self.body),
+            Kind::Strategic => strategic::merge(object, &self.body),
         }
         if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
-    }
-}
-
-impl Patch {
-    fn operation(&self) -> &'static str {
-        if self.kind == Kind::Apply { "Apply" } else { "Update" }
     }
 }
 
@@ -74,14 +68,17 @@ impl Patch {
 pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     let mut patch = Patch::read(call, parts, body)?;
     let dry = call.query.dry_run("PatchOptions")?;
-    let key = call.key();
-    let missing = state.read(|store| store.get(&key).is_none());
-    if missing && patch.kind == Kind::Apply && call.sub.is_none() {
+    apply::check(call, patch.kind == Kind::Apply, &patch.body)?;
+    if patch.kind == Kind::Apply {
         decode::place(call, &mut patch.body)?;
         let unknown = decode::known(call, &mut patch.body)?;
-        let made = state.write(|store| write::store_create(call, store, patch.body, "Apply", dry))?;
-        return Ok(decode::warned(call, json_response(201, &made), &unknown));
+        if let Some(why) = decode::strictly(call, &unknown) {
+            return Err(Refusal::bad_request(why));
+        }
+        let (code, applied) = state.write(|store| apply::apply(call, store, patch.body, dry))?;
+        return Ok(decode::warned(call, json_response(code, &applied), &unknown));
     }
+    let key = call.key();
     let refuse = |error| Refusal::store(error, &call.served.resource);
     let (patched, unknown) = state.write(|store| {
         let current = store.get(&key).ok_or_else(|| refuse(StoreError::NotFound(key.clone())))?;
@@ -94,7 +91,7 @@ pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]
             return Err(Refusal::invalid(&call.served.resource, "", &why));
         }
         decode::fill(call, &mut object);
-        Ok((write::store_update(call, store, object, patch.operation(), dry)?, unknown))
+        Ok((write::store_update(call, store, object, &Signed::Update, dry)?, unknown))
     })?;
     Ok(decode::warned(call, json_response(200, &patched), &unknown))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, json_response};
 use super::patch::Patch;
 use super::path::Call;
-use super::write;
+use super::write::{self, Signed};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Store, StoreError};
 
@@ -44,7 +44,7 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
         }
         let version = scale["metadata"]["resourceVersion"].clone();
         set_at(&mut object, "/metadata", "resourceVersion", version);
-        write::store_update(call, store, object, "Update", dry)
+        write::store_update(call, store, object, &Signed::Update, dry)
     })?;
     Ok(json_response(200, &scale_of(call, &stored)))
 }

@@ -6,10 +6,18 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, about, json_response, success};
 use super::path::Call;
 use super::select::Selector;
-use super::{checks, decode, fixed};
+use super::{checks, decode, fixed, managed};
 use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
+
+/// How a write is noted in `managedFields`.
+pub(super) enum Signed {
+    /// As an update by the call's manager.
+    Update,
+    /// As this.
+    As(Value),
+}
 
 /// Makes an object.
 pub(super) fn create(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
@@ -18,7 +26,7 @@ pub(super) fn create(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
     }
     let (object, unknown) = decode::object(call, parts, body)?;
     let dry = call.query.dry_run("CreateOptions")?;
-    let created = state.write(|store| store_create(call, store, object, "Update", dry))?;
+    let created = state.write(|store| store_create(call, store, object, &Signed::Update, dry))?;
     Ok(decode::warned(call, json_response(201, &created), &unknown))
 }
 
@@ -27,7 +35,7 @@ pub(super) fn store_create(
     call: &Call,
     store: &mut Store,
     mut object: Value,
-    operation: &str,
+    signed: &Signed,
     dry: bool,
 ) -> Result<Value, Refusal> {
     let resource = &call.served.resource;
@@ -43,7 +51,7 @@ pub(super) fn store_create(
             return Err(Refusal::namespace_ends(resource, own, name));
         }
     }
-    sign(call, store, &mut draft, operation);
+    sign(call, store, &mut draft, &Value::Null, signed);
     Ok(finish(store, draft, dry))
 }
 
@@ -51,7 +59,7 @@ pub(super) fn store_create(
 pub(super) fn update(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     let (object, unknown) = decode::object(call, parts, body)?;
     let dry = call.query.dry_run("UpdateOptions")?;
-    let updated = state.write(|store| store_update(call, store, object, "Update", dry))?;
+    let updated = state.write(|store| store_update(call, store, object, &Signed::Update, dry))?;
     Ok(decode::warned(call, json_response(200, &updated), &unknown))
 }
 
@@ -60,7 +68,7 @@ pub(super) fn store_update(
     call: &Call,
     store: &mut Store,
     object: Value,
-    operation: &str,
+    signed: &Signed,
     dry: bool,
 ) -> Result<Value, Refusal> {
     let part = match call.sub.as_deref() {
@@ -79,7 +87,7 @@ pub(super) fn store_update(
     {
         return Err(Refusal::invalid(resource, &key.name, &why));
     }
-    sign(call, store, &mut draft, operation);
+    sign(call, store, &mut draft, &before, signed);
     Ok(finish(store, draft, dry))
 }
 
@@ -150,9 +158,13 @@ fn finish_deletion(store: &mut Store, draft: Draft, dry: bool) -> Value {
     finish(store, draft, dry)
 }
 
-fn sign(call: &Call, store: &Store, draft: &mut Draft, operation: &str) {
-    let time = store.clock().time(store.clock().now());
-    draft.managed_by(&call.manager, operation, &time);
+fn sign(call: &Call, store: &Store, draft: &mut Draft, before: &Value, signed: &Signed) {
+    let time = store.clock().time(store.clock().now()).into();
+    let fields = match signed {
+        Signed::Update => managed::updated(call, before, draft.object(), &time),
+        Signed::As(fields) => fields.clone(),
+    };
+    draft.set_managed_fields(fields);
 }
 
 fn check(call: &Call, object: &Value) -> Result<(), Refusal> {

@@ -72,20 +72,19 @@ impl Draft {
         matches!(self.next, Next::Remove(_))
     }
 
-    /// Notes in `managedFields` who wrote, unless nothing changes. Which fields they own is not kept.
-    pub fn managed_by(&mut self, manager: &str, operation: &str, time: &str) {
-        let Next::Store(object) = &mut self.next else { return };
-        let api_version = object["apiVersion"].clone();
-        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-        let mut managers = match metadata.remove("managedFields") {
-            Some(Value::Array(managers)) => managers,
-            _ => Vec::new(),
-        };
-        managers.retain(|entry| entry["manager"] != manager || entry["operation"] != operation);
-        managers.push(
-            json!({"manager": manager, "operation": operation, "apiVersion": api_version, "time": time}),
-        );
-        metadata.insert("managedFields".into(), managers.into());
+    /// Says in `managedFields` who owns what (`null`: nobody owns anything); a draft that changes nothing else becomes one that changes this.
+    pub fn set_managed_fields(&mut self, fields: Value) {
+        if self.removes() || self.object()["metadata"]["managedFields"] == fields {
+            return;
+        }
+        let mut object = self.object().clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+            if !fields.is_null() {
+                metadata.insert("managedFields".into(), fields);
+            }
+        }
+        self.next = Next::Store(object);
     }
 }
 

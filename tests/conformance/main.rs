@@ -30,6 +30,7 @@ macro_rules! behaviours {
 
 mod creating;
 mod deleting;
+mod patching;
 mod reading;
 mod validating;
 mod writing;

@@ -28,6 +28,7 @@ macro_rules! behaviours {
     };
 }
 
+mod applying;
 mod creating;
 mod deleting;
 mod patching;

@@ -34,4 +34,5 @@ mod deleting;
 mod patching;
 mod reading;
 mod validating;
+mod watching;
 mod writing;

@@ -33,6 +33,7 @@ mod creating;
 mod deleting;
 mod patching;
 mod reading;
+mod subresources;
 mod validating;
 mod watching;
 mod writing;

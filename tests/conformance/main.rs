@@ -30,6 +30,7 @@ macro_rules! behaviours {
 
 mod applying;
 mod creating;
+mod custom;
 mod deleting;
 mod patching;
 mod reading;

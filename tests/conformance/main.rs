@@ -34,6 +34,7 @@ mod custom;
 mod deleting;
 mod patching;
 mod reading;
+mod server;
 mod subresources;
 mod validating;
 mod watching;

@@ -107,7 +107,7 @@ pub enum StoreError {
     NotFound(Key),
     #[error("{0} already exists")]
     AlreadyExists(Key),
-    #[error("{0}: {1}; read the object again and apply your changes to it")]
+    #[error("{0}: {1}")]
     Conflict(Key, String),
     #[error("{0}: {1}")]
     Invalid(Key, String),

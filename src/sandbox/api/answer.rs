@@ -47,6 +47,31 @@ fn full_name(group: &str, plural: &str) -> String {
     if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
 }
 
+/// Whom a `Status` is about; the core group has no name.
+pub(super) fn about(name: &str, group: &str, kind: &str) -> Value {
+    if group.is_empty() {
+        json!({"name": name, "kind": kind})
+    } else {
+        json!({"name": name, "group": group, "kind": kind})
+    }
+}
+
+/// A field that does not hold what it must, as a cause: `spec.replicas: Invalid value: ...`.
+fn cause(why: &str) -> Value {
+    const REASONS: [(&str, &str); 6] = [
+        ("Required", "FieldValueRequired"),
+        ("Forbidden", "FieldValueForbidden"),
+        ("Unsupported", "FieldValueNotSupported"),
+        ("Duplicate", "FieldValueDuplicate"),
+        ("Too many", "FieldValueTooMany"),
+        ("Wrong type", "FieldValueTypeInvalid"),
+    ];
+    let (field, text) = why.split_once(": ").unwrap_or(("", why));
+    let known = REASONS.iter().find(|(word, _)| text.starts_with(word));
+    let reason = known.map_or("FieldValueInvalid", |(_, reason)| reason);
+    json!({"reason": reason, "message": text.replacen("Wrong type", "Invalid value", 1), "field": field})
+}
+
 impl Refusal {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into(), details: json!({}) }
@@ -101,11 +126,77 @@ impl Refusal {
 
     /// A field that does not hold what it must.
     pub fn invalid(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("{} \"{name}\" is invalid: {why}", full_name(&resource.group, &resource.kind));
-        let (field, text) = why.split_once(": ").unwrap_or(("", why));
-        let details = json!({"name": name, "group": resource.group, "kind": resource.kind,
-            "causes": [{"reason": "FieldValueInvalid", "message": text, "field": field}]});
+        Self::all_invalid(
+            full_name(&resource.group, &resource.kind),
+            about(name, &resource.group, &resource.kind),
+            &[why.to_owned()],
+        )
+    }
+
+    /// Several fields that do not, each `field: Kind of error: more`.
+    pub fn many_invalid(resource: &Resource, name: &str, whys: &[String]) -> Self {
+        Self::all_invalid(
+            full_name(&resource.group, &resource.kind),
+            about(name, &resource.group, &resource.kind),
+            whys,
+        )
+    }
+
+    /// Options of a request that do not hold together.
+    pub fn invalid_options(kind: &str, why: &str) -> Self {
+        const GROUP: &str = "meta.k8s.io";
+        Self::all_invalid(full_name(GROUP, kind), about("", GROUP, kind), &[why.to_owned()])
+    }
+
+    fn all_invalid(kind: String, mut details: Value, whys: &[String]) -> Self {
+        let name = details["name"].as_str().unwrap_or_default();
+        let texts: Vec<String> =
+            whys.iter().map(|why| why.replacen(": Wrong type", ": Invalid value", 1)).collect();
+        let text = match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let message = format!("{kind} \"{name}\" is invalid: {text}");
+        details["causes"] = whys.iter().map(|why| cause(why)).collect();
         Self { details, ..Self::new(422, "Invalid", message) }
+    }
+
+    /// New content of a namespace that is being deleted.
+    pub fn namespace_ends(resource: &Resource, name: &str, namespace: &str) -> Self {
+        let kind = full_name(&resource.group, &resource.plural);
+        let message = format!(
+            "{kind} \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let mut details = about(name, &resource.group, &resource.plural);
+        let why = format!("namespace {namespace} is being terminated");
+        details["causes"] =
+            json!([{"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}]);
+        Self { details, ..Self::new(403, "Forbidden", message) }
+    }
+
+    /// Fields that other managers own, each with the manager as people read it.
+    pub fn apply_conflict(conflicts: &[(String, String)]) -> Self {
+        let message = match conflicts {
+            [(manager, field)] => format!("Apply failed with 1 conflict: conflict with {manager}: {field}"),
+            many => {
+                let mut lines = Vec::new();
+                let mut last = "";
+                for (manager, field) in many {
+                    if manager != last {
+                        lines.push(format!("conflicts with {manager}:"));
+                    }
+                    lines.push(format!("- {field}"));
+                    last = manager;
+                }
+                format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+            }
+        };
+        let cause = |(manager, field): &(String, String)| {
+            json!({"reason": "FieldManagerConflict",
+            "message": format!("conflict with {manager}"), "field": field})
+        };
+        let causes: Vec<Value> = conflicts.iter().map(cause).collect();
+        Self { details: json!({"causes": causes}), ..Self::new(409, "Conflict", message) }
     }
 
     /// What the store refused, in the words of an API server.
@@ -113,23 +204,19 @@ impl Refusal {
         match error {
             StoreError::NotFound(key) => {
                 let message = format!("{} \"{}\" not found", full_name(&key.group, &key.plural), key.name);
-                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                let details = about(&key.name, &key.group, &key.plural);
                 Self { details, ..Self::new(404, "NotFound", message) }
             }
             StoreError::AlreadyExists(key) => {
                 let message =
                     format!("{} \"{}\" already exists", full_name(&key.group, &key.plural), key.name);
-                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                let details = about(&key.name, &key.group, &key.plural);
                 Self { details, ..Self::new(409, "AlreadyExists", message) }
             }
             StoreError::Conflict(key, why) => {
-                let message = format!(
-                    "Operation cannot be fulfilled on {} \"{}\": {why}; please apply your changes to the latest \
-                     version and try again",
-                    full_name(&key.group, &key.plural),
-                    key.name
-                );
-                let details = json!({"name": key.name, "group": key.group, "kind": key.plural});
+                let kind = full_name(&key.group, &key.plural);
+                let message = format!("Operation cannot be fulfilled on {kind} \"{}\": {why}", key.name);
+                let details = about(&key.name, &key.group, &key.plural);
                 Self { details, ..Self::new(409, "Conflict", message) }
             }
             StoreError::Invalid(key, why) => Self::invalid(resource, &key.name, &why),

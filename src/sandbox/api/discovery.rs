@@ -6,6 +6,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_response, response};
+use super::openapi;
 use super::resources::{self, Served};
 use crate::sandbox::store::Store;
 
@@ -16,6 +17,7 @@ pub(super) fn answer(store: &Store, path: &[String]) -> Answer {
         ["version"] => json!({"major": "1", "minor": "34", "gitVersion": "v1.34.0+drillmaster",
             "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
             "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64"}),
+        ["openapi", "v3", rest @ ..] => return openapi::answer(store, rest),
         ["healthz" | "livez" | "readyz", ..] => return Ok(response(200, "text/plain", Body::from("ok"))),
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "kubernetes:443"}]}),
@@ -78,8 +80,14 @@ fn entries(served: &Served) -> Vec<Value> {
     let plural = &served.resource.plural;
     let entry = |name: String, kind: &str, verbs: &[&str]| json!({"name": name, "singularName": "", "namespaced": served.namespaced, "kind": kind, "verbs": verbs});
     let kind = served.resource.kind.as_str();
-    let mut main = entry(plural.clone(), kind, if served.review { &["create"] } else { ALL });
-    main["singularName"] = kind.to_lowercase().into();
+    let verbs = match kind {
+        _ if served.review => vec!["create"],
+        // A cluster does not delete all its namespaces at once.
+        "Namespace" => ALL.iter().copied().filter(|verb| *verb != "deletecollection").collect(),
+        _ => ALL.to_vec(),
+    };
+    let mut main = entry(plural.clone(), kind, &verbs);
+    main["singularName"] = served.singular().into();
     if !served.short.is_empty() {
         main["shortNames"] = served.short.clone().into();
     }

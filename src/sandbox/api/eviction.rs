@@ -15,15 +15,11 @@ use crate::sandbox::store::{Key, Part, Store, StoreError};
 
 /// Evicts a pod, or says 429 in Kubernetes' words.
 pub(super) fn evict(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    if !call.key().is(&Resource::pods()) {
-        return Err(Refusal::no_such_path());
-    }
     let eviction: Value =
         serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?;
     let options = &eviction["deleteOptions"];
     let deletion = write::deletion(call, options)?;
-    let dry_options = options["dryRun"].as_array().is_some_and(|list| list.iter().any(|each| each == "All"));
-    let dry = call.query.dry_run()? || dry_options;
+    let dry = write::dry_deletion(call, options)?;
     state.write(|store| {
         let refuse = |error| Refusal::store(error, &call.served.resource);
         let key = call.key();

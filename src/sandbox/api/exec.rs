@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::path::Call;
-use crate::model::effect::Resource;
 use crate::sandbox::state::{Containers, Ran, RegionState};
 use crate::sandbox::store::StoreError;
 
@@ -44,9 +43,6 @@ pub(super) async fn exec(state: &Arc<RegionState>, call: &Call, mut parts: Parts
 /// The pod of a call, and what runs in the containers.
 pub(super) fn find(state: &RegionState, call: &Call) -> Result<(Arc<Value>, Arc<dyn Containers>), Refusal> {
     let key = call.key();
-    if !key.is(&Resource::pods()) {
-        return Err(Refusal::no_such_path());
-    }
     let pod = state.read(|store| store.get(&key).cloned());
     let pod = pod.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
     let containers = state.containers();

@@ -1,31 +1,44 @@
 //! The Kubernetes API of a region over HTTP, on any stream of bytes.
 //!
 //! ```text
-//! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery, review
-//!                                                                      ├─ read, watch ── select
-//!                                                                      ├─ write, patch ── strategic
+//! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
+//!                                                                      ├─ read ── present, watch ── select
+//!                                                                      ├─ write ── checks, fixed; patch ── strategic
+//!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
-//! path (what is asked) · resources (what is served) · answer (bodies and refusals)
+//! path (what is asked) · resources (what is served) · decode ── typed, schema (bodies) · answer (answers and refusals)
+//! shape, fields (what objects are made of)
 //! ```
 //! Everything is a function of the region's state and one request; a black hole is a request that waits. To add a verb or a
 //! subresource: a file here, and an arm in `dispatch`.
 
 mod answer;
+mod apply;
+mod checks;
 mod client;
+mod decode;
 mod discovery;
 mod eviction;
 mod exec;
+mod fields;
+mod fixed;
 mod log;
+mod managed;
+mod openapi;
 mod patch;
 mod path;
+mod present;
 mod read;
 mod resources;
 mod review;
 mod scale;
+mod schema;
 mod select;
+mod shape;
 mod strategic;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod watch;
 mod write;
 
@@ -92,14 +105,16 @@ async fn dispatch(state: &Arc<RegionState>, parts: Parts, body: Bytes) -> Answer
     }
     let named = call.name.is_some();
     match (call.sub.as_deref(), &parts.method) {
-        (None, &Method::GET) if call.query.flag("watch") => watch::watch(state, &call),
-        (None | Some("status"), &Method::GET) if named => read::get(state, &call),
-        (None, &Method::GET) => read::list(state, &call),
-        (None, &Method::POST) if !named => write::create(state, &call, &body),
-        (None | Some("status" | "finalize"), &Method::PUT) if named => write::update(state, &call, &body),
+        (None, &Method::GET) if call.query.flag("watch") => watch::watch(state, call, &parts),
+        (None | Some("status"), &Method::GET) if named => read::get(state, &call, &parts),
+        (None, &Method::GET) => read::list(state, &call, &parts),
+        (None, &Method::POST) if !named => write::create(state, &call, &parts, &body),
+        (None | Some("status" | "finalize"), &Method::PUT) if named => {
+            write::update(state, &call, &parts, &body)
+        }
         (None | Some("status"), &Method::PATCH) if named => patch::patch(state, &call, &parts, &body),
-        (None, &Method::DELETE) if named => write::delete(state, &call, &body),
-        (None, &Method::DELETE) => write::delete_collection(state, &call, &body),
+        (None, &Method::DELETE) if named => write::delete(state, &call, &parts, &body),
+        (None, &Method::DELETE) => write::delete_collection(state, &call, &parts, &body),
         (Some("scale"), &Method::GET) => scale::get(state, &call),
         (Some("scale"), &Method::PUT | &Method::PATCH) => scale::set(state, &call, &parts, &body),
         (Some("eviction"), &Method::POST) => eviction::evict(state, &call, &body),

@@ -1,15 +1,14 @@
-//! Patches: JSON (RFC 6902), merge (RFC 7396), strategic merge, and a simple server-side apply.
+//! Patches: JSON (RFC 6902), merge (RFC 7396), strategic merge; and the way to server-side apply (`apply`).
 //!
-//! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts. Server-side apply
-//! creates or merges, but keeps no ownership of fields: it never conflicts and never removes what an applier stopped naming.
+//! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts.
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
-use super::{strategic, write};
+use super::write::Signed;
+use super::{apply, decode, strategic, write};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::StoreError;
 
@@ -31,9 +30,7 @@ pub(super) struct Patch {
 impl Patch {
     /// Reads a request's patch.
     pub fn read(call: &Call, parts: &Parts, body: &[u8]) -> Result<Self, Refusal> {
-        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let kind = match content_type {
+        let kind = match decode::media_type(&parts.headers) {
             "application/json-patch+json" => Kind::Json,
             "application/merge-patch+json" => Kind::Merge,
             "application/strategic-merge-patch+json" if call.served.built_in => Kind::Strategic,
@@ -50,7 +47,7 @@ impl Patch {
     }
 
     /// Changes an object.
-    pub fn apply(&self, call: &Call, object: &mut Value) -> Result<(), Refusal> {
+    pub fn change(&self, object: &mut Value) -> Result<(), Refusal> {
         match self.kind {
             Kind::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
@@ -60,36 +57,41 @@ impl Patch {
                     Refusal::unprocessable(format!("{why}: {error}"))
                 })?;
             }
-            Kind::Merge => json_patch::merge(object, &self.body),
-            Kind::Apply if !call.served.built_in => json_patch::merge(object, &self.body),
-            Kind::Strategic | Kind::Apply => strategic::merge(object, &self.body),
+            Kind::Merge | Kind::Apply => json_patch::merge(object, &self.body),
+            Kind::Strategic => strategic::merge(object, &self.body),
         }
         if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
-    }
-
-    fn operation(&self) -> &'static str {
-        if self.kind == Kind::Apply { "Apply" } else { "Update" }
     }
 }
 
 /// Patches an object or its status; an apply makes what is not there.
 pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     let mut patch = Patch::read(call, parts, body)?;
-    let dry = call.query.dry_run()?;
-    let key = call.key();
-    let missing = state.read(|store| store.get(&key).is_none());
-    if missing && patch.kind == Kind::Apply && call.sub.is_none() {
-        write::place(call, &mut patch.body)?;
-        let object = serde_json::to_vec(&patch.body).unwrap_or_default();
-        return write::create(state, call, &object);
+    let dry = call.query.dry_run("PatchOptions")?;
+    apply::check(call, patch.kind == Kind::Apply, &patch.body)?;
+    if patch.kind == Kind::Apply {
+        decode::place(call, &mut patch.body)?;
+        let unknown = decode::known(call, &mut patch.body)?;
+        if let Some(why) = decode::strictly(call, &unknown) {
+            return Err(Refusal::bad_request(why));
+        }
+        let (code, applied) = state.write(|store| apply::apply(call, store, patch.body, dry))?;
+        return Ok(decode::warned(call, json_response(code, &applied), &unknown));
     }
-    let patched = state.write(|store| {
-        let refuse = |error| Refusal::store(error, &call.served.resource);
+    let key = call.key();
+    let refuse = |error| Refusal::store(error, &call.served.resource);
+    let (patched, unknown) = state.write(|store| {
         let current = store.get(&key).ok_or_else(|| refuse(StoreError::NotFound(key.clone())))?;
         let mut object = (**current).clone();
-        patch.apply(call, &mut object)?;
-        write::place(call, &mut object)?;
-        write::store_update(call, store, object, patch.operation(), dry)
-    });
-    Ok(json_response(200, &patched?))
+        patch.change(&mut object)?;
+        decode::place(call, &mut object)?;
+        let unknown = decode::known(call, &mut object)?;
+        if let Some(why) = decode::strictly(call, &unknown) {
+            let why = format!("patch: Invalid value: {}: {why}", patch.body);
+            return Err(Refusal::invalid(&call.served.resource, "", &why));
+        }
+        decode::fill(call, &mut object);
+        Ok((write::store_update(call, store, object, &Signed::Update, dry)?, unknown))
+    })?;
+    Ok(decode::warned(call, json_response(200, &patched), &unknown))
 }

@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::answer::Refusal;
 use super::resources::{Served, served};
+use crate::model::effect::Resource;
 use crate::sandbox::store::{Key, Store};
 
 /// What a path asks for.
@@ -69,12 +70,15 @@ impl Query {
         self.get(name).map(read).transpose()
     }
 
-    /// Whether nothing shall be stored.
-    pub fn dry_run(&self) -> Result<bool, Refusal> {
+    /// Whether nothing shall be stored; options of this kind hold it.
+    pub fn dry_run(&self, kind: &str) -> Result<bool, Refusal> {
         match self.get("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(_) => Err(Refusal::bad_request("dryRun: Unsupported value: supported values: \"All\"")),
+            Some(other) => {
+                let why = format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"");
+                Err(Refusal::invalid_options(kind, &why))
+            }
         }
     }
 }
@@ -119,7 +123,14 @@ pub(super) fn read(store: &Store, parts: &Parts) -> Result<Asked, Refusal> {
     };
     let served = served(store, group, version, plural).ok_or_else(Refusal::no_such_path)?;
     let misplaced = served.namespaced != namespace.is_some() && (name.is_some() || namespace.is_some());
-    if misplaced {
+    let known = sub.is_none_or(|sub| match *sub {
+        "status" => served.status,
+        "scale" => served.scale,
+        "finalize" => served.resource.kind == "Namespace",
+        "eviction" | "exec" | "log" => served.resource == Resource::pods(),
+        _ => false,
+    });
+    if misplaced || !known {
         return Err(Refusal::no_such_path());
     }
     let query = Query::read(parts.uri.query().unwrap_or_default());

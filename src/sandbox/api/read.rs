@@ -5,21 +5,28 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
+use super::present::{self, Form};
 use super::select::Selector;
 use crate::sandbox::control::node::as_read;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Key, Store, StoreError};
 
 /// One object.
-pub(super) fn get(state: &RegionState, call: &Call) -> Answer {
+pub(super) fn get(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     let key = call.key();
     let object = state.read(|store| store.get(&key).cloned());
     let object = object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
-    Ok(json_response(200, &*as_seen(state, object)))
+    let object = as_seen(state, object);
+    Ok(match Form::of(&parts.headers) {
+        Form::Whole => json_response(200, &*object),
+        Form::Metadata => json_response(200, &present::metadata(&object)),
+        Form::Table => json_response(200, &present::table(state, call, &[object], &json!({}))),
+    })
 }
 
 /// What a reader sees: heartbeats of healthy nodes are worked out when somebody asks for them.
@@ -31,15 +38,24 @@ fn as_seen(state: &RegionState, mut object: Arc<Value>) -> Arc<Value> {
 }
 
 /// The objects of a kind that the selectors mean, a page at a time if asked.
-pub(super) fn list(state: &RegionState, call: &Call) -> Answer {
-    let selector = Selector::read(&call.query)?;
+pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
+    let selector = Selector::of(call)?;
     let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (version, items, more) = state.read(|store| page(store, call, &selector, limit))?;
     let items: Vec<Arc<Value>> = items.into_iter().map(|item| as_seen(state, item)).collect();
     let mut metadata = json!({"resourceVersion": version.to_string()});
-    if let Some(last) = more {
+    if let Some((last, left)) = more {
         metadata["continue"] = token(version, &last).into();
+        // What a selector would find is not counted.
+        if selector.is_empty() {
+            metadata["remainingItemCount"] = left.into();
+        }
+    }
+    match Form::of(&parts.headers) {
+        Form::Whole => {}
+        Form::Metadata => return Ok(json_response(200, &present::metadata_list(&items, &metadata))),
+        Form::Table => return Ok(json_response(200, &present::table(state, call, &items, &metadata))),
     }
     let resource = &call.served.resource;
     // Objects go out as they stand in the store, without a copy into a tree.
@@ -60,8 +76,8 @@ pub(super) fn list(state: &RegionState, call: &Call) -> Answer {
     Ok(json_response(200, &list))
 }
 
-/// A page, its version, and its last key where there is more.
-type Page = (u64, Vec<Arc<Value>>, Option<Key>);
+/// A page, its version, and where there is more its last key and how many are left.
+type Page = (u64, Vec<Arc<Value>>, Option<(Key, usize)>);
 
 fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result<Page, Refusal> {
     let first = Key { namespace: call.namespace.clone(), name: String::new(), ..call.key() };
@@ -75,18 +91,16 @@ fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result
             (version, Key { namespace: call.namespace.clone().or(namespace), name, ..first })
         }
     };
-    let mut found = store
-        .list_after(after, call.namespace.is_some())
-        .filter(|(_, object)| selector.matches(object))
-        .take(limit.saturating_add(1));
+    let mut found =
+        store.list_after(after, call.namespace.is_some()).filter(|(_, object)| selector.matches(object));
     let mut items = Vec::new();
     let mut last = None;
     for (key, object) in found.by_ref().take(limit) {
         items.push(object.clone());
         last = Some(key);
     }
-    let more = if found.next().is_some() { last.cloned() } else { None };
-    Ok((version, items, more))
+    let left = if items.len() < limit { 0 } else { found.count() };
+    Ok((version, items, last.cloned().filter(|_| left > 0).map(|last| (last, left))))
 }
 
 /// Names hold no slash, so that a slash parts them.

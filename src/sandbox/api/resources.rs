@@ -1,7 +1,10 @@
 //! What a region serves: a line per built-in kind, and whatever a CustomResourceDefinition in its store declares.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::shape::Shape;
 use crate::model::effect::Resource;
 use crate::sandbox::store::{Key, Store};
 
@@ -18,6 +21,36 @@ pub(super) struct Served {
     /// Whether its lists have merge keys, which a custom resource's do not.
     pub built_in: bool,
     pub short: Vec<String>,
+    /// Of a custom resource: its definition, and which of the definition's versions this is.
+    pub definition: Option<(Arc<Value>, usize)>,
+}
+
+impl Served {
+    /// What a definition says about this version.
+    pub fn declared(&self, path: &str) -> Option<&Value> {
+        let (definition, version) = self.definition.as_ref()?;
+        definition["spec"]["versions"][*version].pointer(path)
+    }
+
+    /// The schema of a custom resource.
+    pub fn schema(&self) -> Option<&Value> {
+        self.declared("/schema/openAPIV3Schema")
+    }
+
+    /// The name of one object of the kind.
+    pub fn singular(&self) -> String {
+        let declared =
+            self.definition.as_ref().and_then(|(one, _)| one["spec"]["names"]["singular"].as_str());
+        declared.map_or_else(|| self.resource.kind.to_lowercase(), str::to_owned)
+    }
+
+    /// What the objects are made of.
+    pub fn shape(&self) -> Shape<'_> {
+        match self.built_in {
+            true => Shape::BuiltIn { resource: &self.resource, field: "" },
+            false => Shape::Declared { resource: &self.resource, schema: self.schema(), root: true },
+        }
+    }
 }
 
 /// Group, version, plural, kind, short names, and the letters of: `n`amespaced, `s`tatus, s`c`ale, `r`eview.
@@ -73,6 +106,7 @@ fn of_line((group, version, plural, kind, short, letters): &Line) -> Served {
         review: letters.contains('r'),
         built_in: *group != "externaldns.k8s.io",
         short: short.iter().map(|&text| text.to_owned()).collect(),
+        definition: None,
     }
 }
 
@@ -116,21 +150,22 @@ fn definitions() -> Resource {
 }
 
 /// The versions that a definition serves.
-fn declared(definition: &Value) -> impl Iterator<Item = Served> {
+fn declared(definition: &Arc<Value>) -> impl Iterator<Item = Served> {
     let spec = &definition["spec"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, plural) = (text(&spec["group"]), text(&spec["names"]["plural"]));
     let kind = text(&spec["names"]["kind"]);
     let short: Vec<String> = spec["names"]["shortNames"].as_array().into_iter().flatten().map(text).collect();
     let namespaced = spec["scope"] != "Cluster";
-    let versions = spec["versions"].as_array().into_iter().flatten();
-    versions.filter(|version| version["served"] == true).map(move |version| Served {
+    let versions = spec["versions"].as_array().into_iter().flatten().enumerate();
+    versions.filter(|(_, version)| version["served"] == true).map(move |(index, version)| Served {
         resource: Resource::new(&group, version["name"].as_str().unwrap_or_default(), &plural, &kind),
         namespaced,
         status: version["subresources"].get("status").is_some(),
-        scale: false,
+        scale: version["subresources"].get("scale").is_some(),
         review: false,
         built_in: false,
         short: short.clone(),
+        definition: Some((definition.clone(), index)),
     })
 }

@@ -13,6 +13,12 @@ pub(super) fn answer(call: &Call, method: &Method, body: &[u8]) -> Answer {
     }
     let asked: Value =
         serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?;
+    let attributes = ["resourceAttributes", "nonResourceAttributes"];
+    if attributes.iter().filter(|field| asked["spec"].get(**field).is_some()).count() != 1 {
+        let why = "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or \
+                   resourceAttributes must be specified";
+        return Err(Refusal::invalid(&call.served.resource, "", why));
+    }
     let answer = json!({
         "apiVersion": call.served.resource.api_version(), "kind": call.served.resource.kind,
         "metadata": {}, "spec": asked["spec"],

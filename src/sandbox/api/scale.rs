@@ -1,4 +1,6 @@
 //! The scale subresource: a workload's replicas as an `autoscaling/v1` Scale.
+//!
+//! A built-in workload has them in `spec.replicas`; a custom resource's definition says where.
 
 use http::Method;
 use http::request::Parts;
@@ -7,19 +9,19 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, json_response};
 use super::patch::Patch;
 use super::path::Call;
-use super::write;
+use super::write::{self, Signed};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Store, StoreError};
 
 /// The scale of a workload.
 pub(super) fn get(state: &RegionState, call: &Call) -> Answer {
     let object = state.read(|store| current(store, call))?;
-    Ok(json_response(200, &scale_of(&object)))
+    Ok(json_response(200, &scale_of(call, &object)))
 }
 
 /// Sets a workload's replicas.
 pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
-    let dry = call.query.dry_run()?;
+    let dry = call.query.dry_run("UpdateOptions")?;
     let patch = (parts.method == Method::PATCH).then(|| Patch::read(call, parts, body)).transpose()?;
     let stored = state.write(|store| {
         let mut object = current(store, call)?;
@@ -27,8 +29,8 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
             None => serde_json::from_slice(body)
                 .map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?,
             Some(patch) => {
-                let mut scale = scale_of(&object);
-                patch.apply(call, &mut scale)?;
+                let mut scale = scale_of(call, &object);
+                patch.change(&mut scale)?;
                 scale
             }
         };
@@ -37,39 +39,60 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
             let why = "spec.replicas: Invalid value: must be greater than or equal to 0";
             Refusal::invalid(&call.served.resource, name, why)
         })?;
-        set_at(&mut object, "spec", "replicas", replicas.into());
+        if let Some((around, field)) = place(call, "specReplicasPath", "/spec/replicas").rsplit_once('/') {
+            set_at(&mut object, around, field, replicas.into());
+        }
         let version = scale["metadata"]["resourceVersion"].clone();
-        set_at(&mut object, "metadata", "resourceVersion", version);
-        write::store_update(call, store, object, "Update", dry)
+        set_at(&mut object, "/metadata", "resourceVersion", version);
+        write::store_update(call, store, object, &Signed::Update, dry)
     })?;
-    Ok(json_response(200, &scale_of(&stored)))
+    Ok(json_response(200, &scale_of(call, &stored)))
 }
 
 fn current(store: &Store, call: &Call) -> Result<Value, Refusal> {
-    if !call.served.scale {
-        return Err(Refusal::no_such_path());
-    }
     let key = call.key();
     let object = store.get(&key).map(|object| (**object).clone());
     object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))
 }
 
-fn set_at(object: &mut Value, part: &str, field: &str, value: Value) {
-    if let Some(part) = object.get_mut(part).and_then(Value::as_object_mut) {
-        part.insert(field.to_owned(), value);
+fn set_at(object: &mut Value, around: &str, field: &str, value: Value) {
+    if let Some(around) = object.pointer_mut(around).and_then(Value::as_object_mut) {
+        around.insert(field.to_owned(), value);
     }
 }
 
-fn scale_of(object: &Value) -> Value {
-    let metadata = &object["metadata"];
+/// Where a part of the scale stands, as a JSON pointer; a definition writes `.spec.replicas`.
+fn place(call: &Call, part: &str, built_in: &str) -> String {
+    if call.served.built_in {
+        return built_in.to_owned();
+    }
+    let declared = call.served.declared(&format!("/subresources/scale/{part}")).and_then(Value::as_str);
+    declared.unwrap_or_default().replace('.', "/")
+}
+
+/// The words of a workload's label selector.
+fn selector(call: &Call, object: &Value) -> String {
+    if !call.served.built_in {
+        let place = place(call, "labelSelectorPath", "");
+        let found = object.pointer(&place).and_then(Value::as_str);
+        return found.unwrap_or_default().to_owned();
+    }
     let labels = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
-    let selector: Vec<String> =
+    let words: Vec<String> =
         labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    words.join(",")
+}
+
+fn scale_of(call: &Call, object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let count =
+        |part: &str, built_in: &str| object.pointer(&place(call, part, built_in)).and_then(Value::as_u64);
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
-        "spec": {"replicas": object["spec"]["replicas"]},
-        "status": {"replicas": object["status"]["replicas"].as_u64().unwrap_or(0), "selector": selector.join(",")},
+        "spec": {"replicas": count("specReplicasPath", "/spec/replicas").unwrap_or(0)},
+        "status": {"replicas": count("statusReplicasPath", "/status/replicas").unwrap_or(0),
+            "selector": selector(call, object)},
     })
 }

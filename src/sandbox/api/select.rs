@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::path::Query;
+use super::path::{Call, Query};
 
 /// The most requirements that a selector may have.
 const MOST: usize = 256;
@@ -30,9 +30,80 @@ enum Test {
     Missing,
 }
 
+/// The fields that a kind can be selected by besides its name and namespace: group, plural, fields. The others have none, and say so
+/// in other words than those.
+const FIELDS: &[(&str, &str, &[&str])] = &[
+    (
+        "",
+        "events",
+        &[
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+    ),
+    ("", "namespaces", &["name", "status.phase"]),
+    ("", "nodes", &["spec.unschedulable"]),
+    (
+        "",
+        "pods",
+        &[
+            "spec.hostNetwork",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.nominatedNodeName",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+        ],
+    ),
+    ("", "secrets", &["type"]),
+    ("", "services", &["spec.clusterIP", "spec.type"]),
+    ("apps", "replicasets", &["status.replicas"]),
+    ("batch", "jobs", &["status.successful"]),
+];
+
 impl Selector {
-    /// The selectors of a request.
-    pub fn read(query: &Query) -> Result<Self, Refusal> {
+    /// The selectors of a request, by fields that its kind can be selected by.
+    pub fn of(call: &Call) -> Result<Self, Refusal> {
+        let selector = Self::read(&call.query)?;
+        let (group, plural) = (call.served.resource.group.as_str(), call.served.resource.plural.as_str());
+        let known =
+            FIELDS.iter().find(|(of, name, _)| (*of, *name) == (group, plural)).map(|(_, _, fields)| *fields);
+        for (path, _, _) in &selector.fields {
+            let own = matches!(path.as_str(), "metadata.name" | "metadata.namespace");
+            if own || known.is_some_and(|known| known.contains(&path.as_str())) {
+                continue;
+            }
+            return Err(Refusal::bad_request(match known {
+                Some(_) => format!("field label not supported: {path}"),
+                None => {
+                    format!(
+                        "\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    )
+                }
+            }));
+        }
+        Ok(selector)
+    }
+
+    /// Whether every object is meant.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Reads the selectors of a query.
+    fn read(query: &Query) -> Result<Self, Refusal> {
         Ok(Self {
             labels: read_labels(query.get("labelSelector").unwrap_or_default())?,
             fields: read_fields(query.get("fieldSelector").unwrap_or_default())?,
@@ -114,7 +185,12 @@ fn read_label(part: &str) -> Result<Requirement, Refusal> {
         (part, Test::Exists)
     };
     let key = key.trim();
-    if key.is_empty() || key.contains(char::is_whitespace) {
+    let spaced = |text: &str| text.contains(char::is_whitespace);
+    let values = match &test {
+        Test::In(values) | Test::NotIn(values) => values.as_slice(),
+        Test::Exists | Test::Missing => &[],
+    };
+    if key.is_empty() || spaced(key) || values.iter().any(|value| spaced(value)) {
         return Err(unable(part));
     }
     Ok(requirement(key, test))
@@ -152,6 +228,8 @@ fn field(object: &Value, path: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(flag)) => flag.to_string(),
         Some(Value::Number(number)) => number.to_string(),
+        // A switch that is not there is off.
+        None if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => "false".into(),
         Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => String::new(),
     }
 }

@@ -298,6 +298,12 @@ async fn an_eviction_over_the_budget_is_refused_with_429_and_one_within_it_takes
     let (code, reason, message) = refused(evict().await);
     assert_eq!((code, reason.as_str()), (429, "TooManyRequests"));
     assert_eq!(message, "Cannot evict pod as it would violate the pod's disruption budget.");
+    // Allowed, but counted before the budget's spec changed.
+    let stale =
+        json!({"disruptionsAllowed": 1, "observedGeneration": 0, "currentHealthy": 1, "desiredHealthy": 1});
+    let writes = [Write::Status { key: key(Resource::disruption_budgets(), "b"), status: stale }];
+    assert!(state.write(|store| store.apply(&writes)).is_empty());
+    assert_eq!(refused(evict().await).0, 429);
     state.write(|store| store.apply(&[allow(1)]));
     evict().await.unwrap();
     let budget = state.read(|store| store.get(&key(Resource::disruption_budgets(), "b")).cloned()).unwrap();

@@ -11,14 +11,15 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
+use http::request::Parts;
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Answer, Refusal, response};
 use super::path::Call;
+use super::present::{self, Form};
 use super::select::Selector;
-use crate::model::effect::Resource;
 use crate::sandbox::state::{Availability, RegionState};
 use crate::sandbox::store::{Change, ChangeKind};
 
@@ -31,9 +32,9 @@ const LONGEST: u64 = 24 * 3600;
 
 struct Watch {
     state: Arc<RegionState>,
-    resource: Resource,
-    namespace: Option<String>,
+    call: Box<Call>,
     selector: Selector,
+    form: Form,
     /// The version up to which everything has been told.
     told: u64,
     changed: Receiver<u64>,
@@ -46,15 +47,14 @@ struct Watch {
 }
 
 /// Opens a watch.
-pub(super) fn watch(state: &Arc<RegionState>, call: &Call) -> Answer {
+pub(super) fn watch(state: &Arc<RegionState>, call: Box<Call>, parts: &Parts) -> Answer {
     let lasts = call.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let lasts = lasts.map_or(LASTS, |seconds| Duration::from_secs(seconds.min(LONGEST)));
     let from = call.query.number("resourceVersion")?.filter(|version| *version > 0);
     let now = Instant::now();
     let mut watch = Watch {
-        resource: call.served.resource.clone(),
-        namespace: call.namespace.clone(),
-        selector: Selector::read(&call.query)?,
+        selector: Selector::of(&call)?,
+        form: Form::of(&parts.headers),
         told: from.unwrap_or_default(),
         changed: state.changed(),
         availability: state.availability_changes(),
@@ -63,8 +63,9 @@ pub(super) fn watch(state: &Arc<RegionState>, call: &Call) -> Answer {
         ended: false,
         bookmark: call.query.flag("allowWatchBookmarks").then(|| now + BOOKMARK_EVERY),
         state: state.clone(),
+        call,
     };
-    let initial = call.query.flag("sendInitialEvents");
+    let initial = watch.call.query.flag("sendInitialEvents");
     if from.is_none() || initial {
         watch.begin(initial);
     }
@@ -80,9 +81,11 @@ impl Watch {
     fn begin(&mut self, mark: bool) {
         let state = self.state.clone();
         self.told = state.read(|store| {
-            let objects = store.list(&self.resource.group, &self.resource.plural, self.namespace.as_deref());
+            let resource = &self.call.served.resource;
+            let objects = store.list(&resource.group, &resource.plural, self.call.namespace.as_deref());
             let wanted = objects.filter(|(_, object)| self.selector.matches(object));
-            self.waiting.extend(wanted.map(|(_, object)| event("ADDED", object)));
+            let events: Vec<Bytes> = wanted.map(|(_, object)| self.shown("ADDED", object)).collect();
+            self.waiting.extend(events);
             store.version()
         });
         if mark {
@@ -128,7 +131,7 @@ impl Watch {
                 self.told = self.told.max(store.version());
             }
             Err(gone) => {
-                let status = Refusal::store(gone, &self.resource).status();
+                let status = Refusal::store(gone, &self.call.served.resource).status();
                 self.waiting.push_back(event("ERROR", &status));
                 self.ended = true;
             }
@@ -137,17 +140,29 @@ impl Watch {
 
     /// An object that begins to match is added to this watch, one that ceases to is deleted from it.
     fn told_as(&self, change: &Change) -> Option<Bytes> {
-        let here = self.namespace.is_none() || change.key.namespace == self.namespace;
-        if !here || !change.key.is(&self.resource) {
+        let here = self.call.namespace.is_none() || change.key.namespace == self.call.namespace;
+        if !here || !change.key.is(&self.call.served.resource) {
             return None;
         }
         let was = change.before.as_ref().is_some_and(|before| self.selector.matches(before));
         let is = change.kind != ChangeKind::Deleted && self.selector.matches(&change.object);
         match (was, is) {
-            (false, true) => Some(event("ADDED", &change.object)),
-            (true, true) => Some(event("MODIFIED", &change.object)),
-            (true, false) => Some(event("DELETED", &change.object)),
+            (false, true) => Some(self.shown("ADDED", &change.object)),
+            (true, true) => Some(self.shown("MODIFIED", &change.object)),
+            (true, false) => Some(self.shown("DELETED", &change.object)),
             (false, false) => None,
+        }
+    }
+
+    /// An event in the form that the watcher reads.
+    fn shown(&self, kind: &str, object: &Arc<Value>) -> Bytes {
+        match self.form {
+            Form::Whole => event(kind, object),
+            Form::Metadata => event(kind, &present::metadata(object)),
+            Form::Table => {
+                let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                event(kind, &present::table(&self.state, &self.call, std::slice::from_ref(object), &version))
+            }
         }
     }
 
@@ -174,7 +189,8 @@ impl Watch {
         if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
             metadata["annotations"] = annotations;
         }
-        let (kind, api_version) = (&self.resource.kind, self.resource.api_version());
+        let resource = &self.call.served.resource;
+        let (kind, api_version) = (&resource.kind, resource.api_version());
         event("BOOKMARK", &json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}))
     }
 }

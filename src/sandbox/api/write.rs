@@ -1,39 +1,66 @@
 //! Creating, updating and deleting. A dry run is a draft that nobody commits.
 
+use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Refusal, json_response, success};
+use super::answer::{Answer, Refusal, about, json_response, success};
 use super::path::Call;
 use super::select::Selector;
+use super::{checks, decode, fixed, managed};
+use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
 
+/// How a write is noted in `managedFields`.
+pub(super) enum Signed {
+    /// As an update by the call's manager.
+    Update,
+    /// As this.
+    As(Value),
+}
+
 /// Makes an object.
-pub(super) fn create(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let mut object = read_object(call, body)?;
+pub(super) fn create(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     if call.served.namespaced && call.namespace.is_none() {
         return Err(Refusal::method_not_allowed());
     }
-    if call.served.status && call.served.resource.kind != "Node" {
+    let (object, unknown) = decode::object(call, parts, body)?;
+    let dry = call.query.dry_run("CreateOptions")?;
+    let created = state.write(|store| store_create(call, store, object, &Signed::Update, dry))?;
+    Ok(decode::warned(call, json_response(201, &created), &unknown))
+}
+
+/// Checks, signs and stores a new object.
+pub(super) fn store_create(
+    call: &Call,
+    store: &mut Store,
+    mut object: Value,
+    signed: &Signed,
+    dry: bool,
+) -> Result<Value, Refusal> {
+    let resource = &call.served.resource;
+    if call.served.status && resource.kind != "Node" {
         object.as_object_mut().map(|fields| fields.remove("status"));
     }
-    let dry = call.query.dry_run()?;
-    let created = state.write(|store| {
-        let refuse = |error| Refusal::store(error, &call.served.resource);
-        let mut draft = store.draft_create(&call.served.resource, object).map_err(refuse)?;
-        check(call, draft.object())?;
-        sign(call, store, &mut draft, "Update");
-        Ok::<_, Refusal>(finish(store, draft, dry))
-    });
-    Ok(json_response(201, &created?))
+    let mut draft = store.draft_create(resource, object).map_err(|error| Refusal::store(error, resource))?;
+    check(call, draft.object())?;
+    if let Some(name) = &call.namespace {
+        let namespace = store.get(&Key::new(&Resource::namespaces(), None, name));
+        if namespace.is_some_and(|namespace| namespace["metadata"].get("deletionTimestamp").is_some()) {
+            let own = draft.object()["metadata"]["name"].as_str().unwrap_or_default();
+            return Err(Refusal::namespace_ends(resource, own, name));
+        }
+    }
+    sign(call, store, &mut draft, &Value::Null, signed);
+    Ok(finish(store, draft, dry))
 }
 
 /// Replaces an object, or its status.
-pub(super) fn update(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let object = read_object(call, body)?;
-    let dry = call.query.dry_run()?;
-    let updated = state.write(|store| store_update(call, store, object, "Update", dry));
-    Ok(json_response(200, &updated?))
+pub(super) fn update(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
+    let (object, unknown) = decode::object(call, parts, body)?;
+    let dry = call.query.dry_run("UpdateOptions")?;
+    let updated = state.write(|store| store_update(call, store, object, &Signed::Update, dry))?;
+    Ok(decode::warned(call, json_response(200, &updated), &unknown))
 }
 
 /// Checks, signs and stores an object that replaces the one that the call names.
@@ -41,7 +68,7 @@ pub(super) fn store_update(
     call: &Call,
     store: &mut Store,
     object: Value,
-    operation: &str,
+    signed: &Signed,
     dry: bool,
 ) -> Result<Value, Refusal> {
     let part = match call.sub.as_deref() {
@@ -50,40 +77,52 @@ pub(super) fn store_update(
         _ if call.served.status => Part::AllButStatus,
         _ => Part::Whole,
     };
-    let refuse = |error| Refusal::store(error, &call.served.resource);
-    let mut draft = store.draft_update(&call.key(), object, part).map_err(refuse)?;
+    let (key, resource) = (call.key(), &call.served.resource);
+    let mut draft =
+        store.draft_update(&key, object, part).map_err(|error| Refusal::store(error, resource))?;
     check(call, draft.object())?;
-    unchanged_selector(call, store, draft.object())?;
-    sign(call, store, &mut draft, operation);
+    let before = store.get(&key).cloned().unwrap_or_default();
+    if call.served.built_in
+        && let Some(why) = fixed::wrong(resource, &before, draft.object())
+    {
+        return Err(Refusal::invalid(resource, &key.name, &why));
+    }
+    sign(call, store, &mut draft, &before, signed);
     Ok(finish(store, draft, dry))
 }
 
 /// Deletes an object: answers with it while it lingers, else with a `Status`.
-pub(super) fn delete(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let deletion = read_deletion(call, body)?;
-    let dry = call.query.dry_run()? || dry_in_body(body);
+pub(super) fn delete(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
+    let options = decode::value(parts, body)?;
+    let deletion = deletion(call, &options)?;
+    let dry = dry_deletion(call, &options)?;
     let key = call.key();
     let refuse = |error| Refusal::store(error, &call.served.resource);
     let (object, lingers) = state
         .write(|store| {
             let draft = store.draft_delete(&key, &deletion)?;
             let lingers = !draft.removes();
-            Ok((finish(store, draft, dry), lingers))
+            Ok((finish_deletion(store, draft, dry), lingers))
         })
         .map_err(refuse)?;
     if lingers {
         return Ok(json_response(200, &object));
     }
     let resource = &call.served.resource;
-    let uid = &object["metadata"]["uid"];
-    Ok(success(200, json!({"name": key.name, "group": resource.group, "kind": resource.plural, "uid": uid})))
+    let mut details = about(&key.name, &resource.group, &resource.plural);
+    details["uid"] = object["metadata"]["uid"].clone();
+    Ok(success(200, details))
 }
 
 /// Deletes everything that the selectors mean.
-pub(super) fn delete_collection(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let selector = Selector::read(&call.query)?;
-    let deletion = read_deletion(call, body)?;
-    let dry = call.query.dry_run()? || dry_in_body(body);
+pub(super) fn delete_collection(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
+    if call.served.resource.kind == "Namespace" || (call.served.namespaced && call.namespace.is_none()) {
+        return Err(Refusal::method_not_allowed());
+    }
+    let selector = Selector::of(call)?;
+    let options = decode::value(parts, body)?;
+    let deletion = deletion(call, &options)?;
+    let dry = dry_deletion(call, &options)?;
     let resource = &call.served.resource;
     state.write(|store| {
         let all = store.list(&resource.group, &resource.plural, call.namespace.as_deref());
@@ -92,7 +131,7 @@ pub(super) fn delete_collection(state: &RegionState, call: &Call, body: &[u8]) -
         for key in meant {
             let draft =
                 store.draft_delete(&key, &deletion).map_err(|error| Refusal::store(error, resource))?;
-            finish(store, draft, dry);
+            finish_deletion(store, draft, dry);
         }
         Ok::<_, Refusal>(())
     })?;
@@ -104,121 +143,54 @@ pub(super) fn finish(store: &mut Store, draft: Draft, dry: bool) -> Value {
     if dry { draft.object().clone() } else { (*store.commit(draft)).clone() }
 }
 
-fn sign(call: &Call, store: &Store, draft: &mut Draft, operation: &str) {
-    let time = store.clock().time(store.clock().now());
-    draft.managed_by(&call.manager, operation, &time);
-}
-
-/// The object of a body; it must be what the path says.
-fn read_object(call: &Call, body: &[u8]) -> Result<Value, Refusal> {
-    let mut object: Value =
-        serde_json::from_slice(body).map_err(|_| Refusal::unsupported("a body that is not JSON"))?;
-    place(call, &mut object)?;
-    Ok(object)
-}
-
-/// Makes an object say the kind, the namespace and the name of its path, and refuses one that says others.
-pub(super) fn place(call: &Call, object: &mut Value) -> Result<(), Refusal> {
-    let resource = &call.served.resource;
-    let says = |found: &Value, expected: &str, what: &str| match found.as_str() {
-        Some(found) if !found.is_empty() && found != expected => {
-            let found: String = found.chars().take(80).collect();
-            let message = format!(
-                "the {what} of the provided object ({found}) does not match the request ({expected})"
-            );
-            Err(Refusal::bad_request(message))
+/// Does a deletion, unless the run is dry. The objects of a definition go before it.
+fn finish_deletion(store: &mut Store, draft: Draft, dry: bool) -> Value {
+    let object = draft.object();
+    if !dry && draft.removes() && object["kind"] == "CustomResourceDefinition" {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (group, plural) = (text(&object["spec"]["group"]), text(&object["spec"]["names"]["plural"]));
+        let own: Vec<Key> = store.list(&group, &plural, None).map(|(key, _)| key.clone()).collect();
+        for key in own {
+            // Nobody else writes under the lock, so that each is there.
+            let _ = store.delete(&key, &Deletion::default());
         }
-        _ => Ok(()),
-    };
-    says(&object["apiVersion"], &resource.api_version(), "API version")?;
-    says(&object["kind"], &resource.kind, "kind")?;
-    let metadata = &object["metadata"];
-    if let Some(name) = &call.name {
-        says(&metadata["name"], name, "name")?;
     }
-    says(&metadata["namespace"], call.namespace.as_deref().unwrap_or_default(), "namespace")?;
-    let Some(fields) = object.as_object_mut() else {
-        return Err(Refusal::bad_request("the body is not an object"));
-    };
-    let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
-    let Some(metadata) = metadata.as_object_mut() else {
-        return Err(Refusal::bad_request("metadata is not an object"));
-    };
-    if let Some(namespace) = &call.namespace {
-        metadata.insert("namespace".into(), namespace.as_str().into());
-    }
-    if let Some(name) = &call.name {
-        metadata.insert("name".into(), name.as_str().into());
-    }
-    Ok(())
+    finish(store, draft, dry)
 }
 
-/// What the kinds that controllers act on must hold.
+fn sign(call: &Call, store: &Store, draft: &mut Draft, before: &Value, signed: &Signed) {
+    let time = store.clock().time(store.clock().now()).into();
+    let fields = match signed {
+        Signed::Update => managed::updated(call, before, draft.object(), &time),
+        Signed::As(fields) => fields.clone(),
+    };
+    draft.set_managed_fields(fields);
+}
+
 fn check(call: &Call, object: &Value) -> Result<(), Refusal> {
-    let resource = &call.served.resource;
+    let wrong = checks::wrong(call, object);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let invalid = |why: &str| Err(Refusal::invalid(resource, name, why));
-    let spec = &object["spec"];
-    if call.served.scale && spec["replicas"].as_i64().is_none_or(|replicas| replicas < 0) {
-        return invalid("spec.replicas: Invalid value: must be greater than or equal to 0");
-    }
-    if call.served.built_in && resource.group == "apps" {
-        let selector = &spec["selector"];
-        if !selector.is_object() {
-            return invalid("spec.selector: Required value");
-        }
-        if !super::select::label_selector_matches(selector, &spec["template"]["metadata"]["labels"]) {
-            return invalid(
-                "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`",
-            );
-        }
-    }
-    let pod = match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "pods") => spec,
-        ("apps", _) => &spec["template"]["spec"],
-        _ => return Ok(()),
-    };
-    if pod["containers"].as_array().is_none_or(Vec::is_empty) {
-        return invalid("spec.containers: Required value");
-    }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { Err(Refusal::many_invalid(&call.served.resource, name, &wrong)) }
 }
 
-/// The selector of a workload cannot change: its pods would be nobody's.
-fn unchanged_selector(call: &Call, store: &Store, next: &Value) -> Result<(), Refusal> {
-    let before = store.get(&call.key());
-    let changed = before.is_some_and(|before| before["spec"]["selector"] != next["spec"]["selector"]);
-    if changed && call.served.resource.group == "apps" {
-        let name = call.name.as_deref().unwrap_or_default();
-        return Err(Refusal::invalid(
-            &call.served.resource,
-            name,
-            "spec.selector: Invalid value: field is immutable",
-        ));
-    }
-    Ok(())
-}
-
-/// Delete options stand in the body or in the query.
-fn read_deletion(call: &Call, body: &[u8]) -> Result<Deletion, Refusal> {
-    let options = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(body).map_err(|_| Refusal::unsupported("a body that is not JSON"))?
-    };
-    deletion(call, &options)
-}
-
-/// The store's word for a `DeleteOptions` object.
+/// The store's word for a `DeleteOptions` object; some options may stand in the query instead.
 pub(super) fn deletion(call: &Call, options: &Value) -> Result<Deletion, Refusal> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let policy = text(&options["propagationPolicy"])
         .or_else(|| call.query.get("propagationPolicy").map(str::to_owned));
     let propagation = match policy.as_deref() {
+        // As it was before there was a garbage collector.
+        None if call.served.resource.kind == "Job" => Propagation::Orphan,
         None | Some("Background") => Propagation::Background,
         Some("Foreground") => Propagation::Foreground,
         Some("Orphan") => Propagation::Orphan,
-        Some(_) => return Err(Refusal::bad_request("propagationPolicy: Background, Foreground or Orphan")),
+        Some(other) => {
+            let why = format!(
+                "propagationPolicy: Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \
+                 \"Orphan\", \"nil\""
+            );
+            return Err(Refusal::invalid_options("DeleteOptions", &why));
+        }
     };
     let grace = options["gracePeriodSeconds"].as_u64();
     Ok(Deletion {
@@ -229,7 +201,8 @@ pub(super) fn deletion(call: &Call, options: &Value) -> Result<Deletion, Refusal
     })
 }
 
-fn dry_in_body(body: &[u8]) -> bool {
-    let options: Value = serde_json::from_slice(body).unwrap_or_default();
-    options["dryRun"].as_array().is_some_and(|list| list.iter().any(|each| each == "All"))
+/// Whether a deletion is to be done at all.
+pub(super) fn dry_deletion(call: &Call, options: &Value) -> Result<bool, Refusal> {
+    let said = options["dryRun"].as_array().is_some_and(|list| list.iter().any(|each| each == "All"));
+    Ok(call.query.dry_run("DeleteOptions")? || said)
 }

@@ -72,20 +72,19 @@ impl Draft {
         matches!(self.next, Next::Remove(_))
     }
 
-    /// Notes in `managedFields` who wrote, unless nothing changes. Which fields they own is not kept.
-    pub fn managed_by(&mut self, manager: &str, operation: &str, time: &str) {
-        let Next::Store(object) = &mut self.next else { return };
-        let api_version = object["apiVersion"].clone();
-        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-        let mut managers = match metadata.remove("managedFields") {
-            Some(Value::Array(managers)) => managers,
-            _ => Vec::new(),
-        };
-        managers.retain(|entry| entry["manager"] != manager || entry["operation"] != operation);
-        managers.push(
-            json!({"manager": manager, "operation": operation, "apiVersion": api_version, "time": time}),
-        );
-        metadata.insert("managedFields".into(), managers.into());
+    /// Says in `managedFields` who owns what (`null`: nobody owns anything); a draft that changes nothing else becomes one that changes this.
+    pub fn set_managed_fields(&mut self, fields: Value) {
+        if self.removes() || self.object()["metadata"]["managedFields"] == fields {
+            return;
+        }
+        let mut object = self.object().clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+            if !fields.is_null() {
+                metadata.insert("managedFields".into(), fields);
+            }
+        }
+        self.next = Next::Store(object);
     }
 }
 
@@ -135,8 +134,13 @@ impl Store {
     pub fn draft_update(&self, key: &Key, object: Value, part: Part) -> Result<Draft, StoreError> {
         let current = self.objects.get(key).ok_or_else(|| StoreError::NotFound(key.clone()))?;
         let given = &object["metadata"];
-        expect(key, current, "resourceVersion", given["resourceVersion"].as_str())?;
-        expect(key, current, "uid", given["uid"].as_str())?;
+        expect(key, current, "uid", given["uid"].as_str(), |given, stored| {
+            format!("Precondition failed: UID in precondition: {given}, UID in object meta: {stored}")
+        })?;
+        expect(key, current, "resourceVersion", given["resourceVersion"].as_str(), |_, _| {
+            "the object has been modified; please apply your changes to the latest version and try again"
+                .into()
+        })?;
         let mut next = match part {
             Part::Status => (**current).clone(),
             Part::AllButStatus | Part::Whole => object.clone(),
@@ -157,7 +161,7 @@ impl Store {
         if next == **current {
             return Ok(Draft { key: key.clone(), next: Next::Same(current.clone()) });
         }
-        if next["spec"] != current["spec"] {
+        if changes_what_counts(&next, current, part) {
             count_generation(&mut next);
         }
         let released = next["metadata"].get("deletionTimestamp").is_some()
@@ -173,8 +177,18 @@ impl Store {
     /// Where it is not there, or a precondition does not hold.
     pub fn draft_delete(&self, key: &Key, deletion: &Deletion) -> Result<Draft, StoreError> {
         let current = self.objects.get(key).ok_or_else(|| StoreError::NotFound(key.clone()))?;
-        expect(key, current, "uid", deletion.uid.as_deref())?;
-        expect(key, current, "resourceVersion", deletion.resource_version.as_deref())?;
+        expect(key, current, "uid", deletion.uid.as_deref(), |given, stored| {
+            format!(
+                "the UID in the precondition ({given}) does not match the UID in record ({stored}). The object might have \
+                 been deleted and then recreated"
+            )
+        })?;
+        expect(key, current, "resourceVersion", deletion.resource_version.as_deref(), |given, stored| {
+            format!(
+                "the ResourceVersion in the precondition ({given}) does not match the ResourceVersion in record \
+                 ({stored}). The object might have been modified"
+            )
+        })?;
         let mut next = (**current).clone();
         match deletion.propagation {
             Propagation::Background => {}
@@ -332,13 +346,18 @@ fn check_name(key: &Key) -> Result<(), StoreError> {
 }
 
 /// Optimistic concurrency: what the caller names must be what is stored.
-fn expect(key: &Key, current: &Value, field: &str, given: Option<&str>) -> Result<(), StoreError> {
+fn expect(
+    key: &Key,
+    current: &Value,
+    field: &str,
+    given: Option<&str>,
+    why: impl Fn(&str, &str) -> String,
+) -> Result<(), StoreError> {
     let stored = current["metadata"][field].as_str().unwrap_or_default();
     match given {
-        Some(given) if !given.is_empty() && given != stored => Err(StoreError::Conflict(
-            key.clone(),
-            format!("the object has been modified ({field} is {stored}, not {given})"),
-        )),
+        Some(given) if !given.is_empty() && given != stored => {
+            Err(StoreError::Conflict(key.clone(), why(given, stored)))
+        }
         _ => Ok(()),
     }
 }
@@ -403,6 +422,22 @@ fn count_generation(object: &mut Value) {
     if let Some(generation) = metadata.get("generation").and_then(Value::as_u64) {
         metadata.insert("generation".into(), (generation + 1).into());
     }
+}
+
+/// Whether a write moves the generation: one of anything but metadata, and but a status that is a subresource.
+fn changes_what_counts(next: &Value, current: &Value, part: Part) -> bool {
+    let counts = |field: &str| match field {
+        "metadata" => false,
+        "status" => part == Part::Whole,
+        _ => true,
+    };
+    let fields = |object: &Value| {
+        object.as_object().into_iter().flatten().map(|(field, _)| field.clone()).collect::<Vec<_>>()
+    };
+    fields(next)
+        .iter()
+        .chain(&fields(current))
+        .any(|field| counts(field) && next.get(field) != current.get(field))
 }
 
 /// Sets a field of an object; nothing where it is no object.

@@ -1,0 +1,182 @@
+//! What an object must hold, in the words of Kubernetes' validation: all that is wrong, a line each.
+//!
+//! Checked is what a cluster refuses and people get wrong in a drill: names and labels, containers, ports, selectors, strategies. Left
+//! out: quantities, and whatever no controller here acts on.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::path::Call;
+use super::schema;
+use super::select::label_selector_matches;
+
+/// What is wrong with an object: `spec.replicas: Invalid value: ...`.
+pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
+    let mut found = metadata(&object["metadata"]);
+    let (group, plural) = (call.served.resource.group.as_str(), call.served.resource.plural.as_str());
+    let spec = &object["spec"];
+    if !call.served.built_in {
+        found.extend(schema::wrong(call.served.shape(), object));
+        return found;
+    }
+    if call.served.scale && spec["replicas"].as_i64().is_none_or(|replicas| replicas < 0) {
+        found.push("spec.replicas: Invalid value: must be greater than or equal to 0".into());
+    }
+    match (group, plural) {
+        ("", "configmaps" | "secrets") => found.extend(data(object)),
+        ("", "pods") => found.extend(pod(spec, "spec")),
+        ("", "services") => found.extend(service(spec)),
+        ("apps", _) => {
+            found.extend(workload(spec));
+            found.extend(pod(&spec["template"]["spec"], "spec.template.spec"));
+        }
+        ("batch", "jobs") => found.extend(pod(&spec["template"]["spec"], "spec.template.spec")),
+        ("policy", _) if spec.get("minAvailable").is_some() && spec.get("maxUnavailable").is_some() => {
+            found.push("spec: Invalid value: minAvailable and maxUnavailable cannot be both set".into());
+        }
+        ("apiextensions.k8s.io", _) => found.extend(definition(object)),
+        _ => {}
+    }
+    found
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Letters and digits at both ends, and a few signs between.
+fn is_word(word: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = |c: char| c.is_ascii_alphanumeric();
+    word.len() <= 63 && word.starts_with(end) && word.ends_with(end) && word.chars().all(inner)
+}
+
+/// `name` or `prefix.example/name`.
+fn is_qualified(key: &str) -> bool {
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    match key.split_once('/') {
+        Some((prefix, name)) => {
+            (1..=253).contains(&prefix.len()) && prefix.chars().all(lower) && is_word(name)
+        }
+        None => is_word(key),
+    }
+}
+
+fn metadata(metadata: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
+        let (value, why) = (text(value), "must consist of alphanumeric characters, '-', '_' or '.'");
+        if !is_qualified(key) {
+            found.push(format!("metadata.labels: Invalid value: {key:?}: name part {why}"));
+        }
+        if !value.is_empty() && !is_word(value) {
+            found.push(format!("metadata.labels: Invalid value: {value:?}: a valid label {why}"));
+        }
+    }
+    for (key, _) in metadata["annotations"].as_object().into_iter().flatten() {
+        if !is_qualified(&key.to_lowercase()) {
+            found.push(format!(
+                "metadata.annotations: Invalid value: {key:?}: name part is no qualified name"
+            ));
+        }
+    }
+    let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+    if owners.filter(|owner| owner["controller"] == true).count() > 1 {
+        let why = "Only one reference can have Controller set to true";
+        found
+            .push(format!("metadata.ownerReferences: Invalid value: {}: {why}", metadata["ownerReferences"]));
+    }
+    found
+}
+
+/// Each key of a ConfigMap or a Secret may become a file.
+fn data(object: &Value) -> Vec<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_file = |key: &str| {
+        (1..=253).contains(&key.len()) && key.chars().all(allowed) && key != "." && !key.starts_with("..")
+    };
+    let keys = |field: &'static str| {
+        let keys = object[field].as_object().into_iter().flatten().map(|(key, _)| key);
+        keys.filter(|key| !is_file(key)).map(move |key| {
+            let why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
+            format!("{field}[{key}]: Invalid value: {key:?}: {why}")
+        })
+    };
+    keys("data").chain(keys("binaryData")).collect()
+}
+
+fn pod(spec: &Value, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if spec["containers"].as_array().is_none_or(Vec::is_empty) {
+        found.push(format!("{path}.containers: Required value"));
+    }
+    let mut names = BTreeSet::new();
+    for list in ["initContainers", "containers"] {
+        for (index, container) in spec[list].as_array().into_iter().flatten().enumerate() {
+            let (here, name) = (format!("{path}.{list}[{index}]"), text(&container["name"]));
+            if name.is_empty() {
+                found.push(format!("{here}.name: Required value"));
+            } else if !names.insert(name) {
+                found.push(format!("{here}.name: Duplicate value: {name:?}"));
+            }
+            if text(&container["image"]).is_empty() {
+                found.push(format!("{here}.image: Required value"));
+            }
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                let handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
+                let given = container.get(probe).filter(|probe| !probe.is_null());
+                if given.is_some_and(|probe| handlers.iter().all(|handler| probe.get(handler).is_none())) {
+                    found.push(format!("{here}.{probe}: Required value: must specify a handler type"));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn workload(spec: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let selector = &spec["selector"];
+    if selector.as_object().is_none_or(serde_json::Map::is_empty) {
+        found.push("spec.selector: Required value".into());
+    } else if !label_selector_matches(selector, &spec["template"]["metadata"]["labels"]) {
+        let why = "`selector` does not match template `labels`";
+        found.push(format!("spec.template.metadata.labels: Invalid value: {why}"));
+    }
+    if spec["strategy"]["type"] == "Recreate" && spec["strategy"].get("rollingUpdate").is_some() {
+        let why = "may not be specified when strategy `type` is 'Recreate'";
+        found.push(format!("spec.strategy.rollingUpdate: Forbidden: {why}"));
+    }
+    found
+}
+
+fn service(spec: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if ports.is_empty() && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
+        found.push("spec.ports: Required value".into());
+    }
+    let mut seen = BTreeSet::new();
+    for (index, port) in ports.iter().enumerate() {
+        let here = format!("spec.ports[{index}]");
+        if ports.len() > 1 && text(&port["name"]).is_empty() {
+            found.push(format!("{here}.name: Required value"));
+        }
+        if !port["port"].as_u64().is_some_and(|number| (1..=65_535).contains(&number)) {
+            let why = "must be between 1 and 65535, inclusive";
+            found.push(format!("{here}.port: Invalid value: {}: {why}", port["port"]));
+        }
+        if !seen.insert((port["port"].to_string(), text(&port["protocol"]))) {
+            found.push(format!("{here}: Duplicate value: {port}"));
+        }
+    }
+    found
+}
+
+fn definition(object: &Value) -> Option<String> {
+    let (name, spec) = (text(&object["metadata"]["name"]), &object["spec"]);
+    let expected = format!("{}.{}", text(&spec["names"]["plural"]), text(&spec["group"]));
+    let why = r#"must be spec.names.plural+"."+spec.group"#;
+    (name != expected).then(|| format!("metadata.name: Invalid value: {name:?}: {why}"))
+}

@@ -1,0 +1,131 @@
+//! What an update may not change, kind by kind, in the words of Kubernetes' validation.
+
+use serde_json::{Value, json};
+
+use crate::model::effect::Resource;
+
+/// Fields that stay as they are: group, plural, field.
+const IMMUTABLE: &[(&str, &str, &str)] = &[
+    ("apps", "daemonsets", "spec.selector"),
+    ("apps", "deployments", "spec.selector"),
+    ("apps", "replicasets", "spec.selector"),
+    ("batch", "jobs", "spec.completionMode"),
+    ("batch", "jobs", "spec.selector"),
+    ("", "secrets", "type"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", "roleRef"),
+    ("rbac.authorization.k8s.io", "rolebindings", "roleRef"),
+    ("storage.k8s.io", "storageclasses", "provisioner"),
+];
+
+/// What is wrong with a change, if anything: `spec.selector: Invalid value: field is immutable`.
+pub(super) fn wrong(resource: &Resource, before: &Value, next: &Value) -> Option<String> {
+    let kind = (resource.group.as_str(), resource.plural.as_str());
+    let mut fields = IMMUTABLE.iter().filter(|(group, plural, _)| (*group, *plural) == kind);
+    let changed = fields.find(|(_, _, field)| at(before, field) != at(next, field));
+    if let Some((_, _, field)) = changed {
+        return Some(format!("{field}: Invalid value: {}: field is immutable", at(next, field)));
+    }
+    finalizers(before, next).or_else(|| match kind {
+        ("", "pods") => pod(&before["spec"], &next["spec"]),
+        ("", "services") => service(&before["spec"], &next["spec"]),
+        ("", "configmaps" | "secrets") => frozen(before, next),
+        ("", "persistentvolumeclaims") => claim(&before["spec"], &next["spec"]),
+        ("apps", "statefulsets") => stateful_set(&before["spec"], &next["spec"]),
+        _ => None,
+    })
+}
+
+fn at<'a>(object: &'a Value, field: &str) -> &'a Value {
+    field.split('.').fold(object, |object, field| &object[field])
+}
+
+/// An object without some of its fields.
+fn without(object: &Value, fields: &[&str]) -> Value {
+    let mut object = object.clone();
+    if let Some(inner) = object.as_object_mut() {
+        inner.retain(|field, _| !fields.contains(&field.as_str()));
+    }
+    object
+}
+
+/// What is being deleted waits for nobody new.
+fn finalizers(before: &Value, next: &Value) -> Option<String> {
+    before["metadata"].get("deletionTimestamp")?;
+    let list = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let known = list(before);
+    let new: Vec<String> =
+        list(next).iter().filter(|each| !known.contains(each)).map(Value::to_string).collect();
+    let why = "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted";
+    (!new.is_empty()).then(|| format!("{why}, found new finalizers []string{{{}}}", new.join(", ")))
+}
+
+/// A pod may get other images, more tolerations, and a deadline.
+fn pod(before: &Value, next: &Value) -> Option<String> {
+    let list = |spec: &Value| spec["tolerations"].as_array().cloned().unwrap_or_default();
+    let lasting = |toleration: &Value| without(toleration, &["tolerationSeconds"]);
+    let after: Vec<Value> = list(next).iter().map(lasting).collect();
+    if !list(before).iter().all(|known| after.contains(&lasting(known))) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        return Some(format!("spec.tolerations: Forbidden: {why}"));
+    }
+    let fixed = |spec: &Value| {
+        let mut spec = without(spec, &["tolerations", "activeDeadlineSeconds"]);
+        for list in ["containers", "initContainers"] {
+            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                *container = without(container, &["image"]);
+            }
+        }
+        spec
+    };
+    (fixed(before) != fixed(next)).then(|| {
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`, \
+         `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing \
+         tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+            .to_owned()
+    })
+}
+
+/// A Service keeps its address while it has one.
+fn service(before: &Value, next: &Value) -> Option<String> {
+    let named = |spec: &Value| spec["type"] == "ExternalName";
+    let (was, is) = (&before["clusterIP"], &next["clusterIP"]);
+    let changed = was.is_string() && was != is && !named(before) && !named(next);
+    changed.then(|| format!("spec.clusterIPs[0]: Invalid value: {}: may not change once set", json!([is])))
+}
+
+/// Configuration that says it is immutable.
+fn frozen(before: &Value, next: &Value) -> Option<String> {
+    if before["immutable"] != true {
+        return None;
+    }
+    let mut fields = ["immutable", "data", "binaryData"].into_iter();
+    let changed = fields.find(|field| before[*field] != next[*field])?;
+    Some(format!("{changed}: Forbidden: field is immutable when `immutable` is set"))
+}
+
+fn claim(before: &Value, next: &Value) -> Option<String> {
+    const FREE: &[&str] = &["resources", "volumeAttributesClassName", "volumeName", "storageClassName"];
+    (without(before, FREE) != without(next, FREE)).then(|| {
+        "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for \
+         bound claims"
+            .to_owned()
+    })
+}
+
+fn stateful_set(before: &Value, next: &Value) -> Option<String> {
+    const FREE: &[&str] = &[
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ];
+    (without(before, FREE) != without(next, FREE)).then(|| {
+        "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+         'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are \
+         forbidden"
+            .to_owned()
+    })
+}

@@ -1,0 +1,140 @@
+//! What the API server refuses: everything that is wrong with an object, field by field.
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::rest::{MERGE, config, deployment, homeless};
+
+behaviours!(
+    every_wrong_field_is_named_at_once,
+    a_label_that_is_no_label_is_invalid,
+    an_annotation_whose_key_is_no_name_is_invalid,
+    an_object_has_one_controller_at_most,
+    a_key_that_could_be_no_file_is_invalid,
+    containers_have_names_of_their_own_and_images,
+    a_probe_asks_somehow,
+    a_service_has_ports_and_names_for_several,
+    a_recreated_deployment_has_no_rolling_update,
+    a_budget_has_one_limit,
+    a_workload_selects_something,
+    a_broken_update_is_refused_like_a_creation,
+);
+
+async fn every_wrong_field_is_named_at_once(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["metadata"]["labels"]["a"] = "no label".into();
+    pod["spec"]["containers"][0].as_object_mut().unwrap().remove("image");
+    let status = cluster.post("pods", pod).await.refused(422, "Invalid");
+    let causes = status["details"]["causes"].as_array().unwrap();
+    for field in ["metadata.labels", "spec.containers[0].image"] {
+        assert!(causes.iter().any(|cause| cause["field"] == field), "{status}");
+    }
+    assert!(status["message"].as_str().unwrap().starts_with(r#"Pod "a" is invalid: ["#), "{status}");
+}
+
+async fn a_label_that_is_no_label_is_invalid(cluster: &Cluster) {
+    for (key, value) in [
+        ("fine", "no label"),
+        ("fine", "-a"),
+        ("fine", &*"x".repeat(64)),
+        ("no key", "a"),
+        ("/a", "a"),
+        ("a/b/c", "a"),
+    ] {
+        let mut object = config("a", "x");
+        object["metadata"]["labels"] = json!({key: value});
+        cluster.post("configmaps", object).await.invalid("FieldValueInvalid", "metadata.labels");
+    }
+    let mut object = config("a", "x");
+    object["metadata"]["labels"] = json!({"drillmaster.dev/Run_7": "", "b": "A.b_C-1"});
+    cluster.post("configmaps", object).await.ok();
+}
+
+async fn an_annotation_whose_key_is_no_name_is_invalid(cluster: &Cluster) {
+    let mut object = config("a", "x");
+    object["metadata"]["annotations"] = json!({"no key": "any text, of course"});
+    let answer = cluster.post("configmaps", object).await;
+    answer.invalid("FieldValueInvalid", "metadata.annotations");
+}
+
+async fn an_object_has_one_controller_at_most(cluster: &Cluster) {
+    let owner = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": name, "controller": true});
+    let mut object = config("a", "x");
+    object["metadata"]["ownerReferences"] = json!([owner("b"), owner("c")]);
+    let answer = cluster.post("configmaps", object).await;
+    answer.invalid("FieldValueInvalid", "metadata.ownerReferences");
+}
+
+async fn a_key_that_could_be_no_file_is_invalid(cluster: &Cluster) {
+    for (plural, key) in [("configmaps", "a/b"), ("configmaps", ".."), ("secrets", "no key")] {
+        let object = json!({"metadata": {"name": "a"}, "data": {key: "dmFsdWU="}});
+        let field = format!("data[{key}]");
+        cluster.post(plural, object).await.invalid("FieldValueInvalid", &field);
+    }
+}
+
+async fn containers_have_names_of_their_own_and_images(cluster: &Cluster) {
+    let mut twice = homeless(cluster, "a");
+    let one = twice["spec"]["containers"][0].clone();
+    twice["spec"]["containers"].as_array_mut().unwrap().push(one);
+    cluster.post("pods", twice).await.invalid("FieldValueDuplicate", "spec.containers[1].name");
+    let mut nameless = homeless(cluster, "a");
+    nameless["spec"]["containers"][0].as_object_mut().unwrap().remove("name");
+    cluster.post("pods", nameless).await.invalid("FieldValueRequired", "spec.containers[0].name");
+    let mut imageless = deployment(cluster, "a", 0);
+    imageless["spec"]["template"]["spec"]["containers"][0]["image"] = "".into();
+    let field = "spec.template.spec.containers[0].image";
+    cluster.post("deployments", imageless).await.invalid("FieldValueRequired", field);
+}
+
+async fn a_probe_asks_somehow(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["containers"][0]["readinessProbe"] = json!({"periodSeconds": 1});
+    let field = "spec.containers[0].readinessProbe";
+    cluster.post("pods", pod).await.invalid("FieldValueRequired", field);
+}
+
+async fn a_service_has_ports_and_names_for_several(cluster: &Cluster) {
+    for (ports, reason, field) in [
+        (json!([]), "FieldValueRequired", "spec.ports"),
+        (json!([{"port": 80}, {"port": 81, "name": "b"}]), "FieldValueRequired", "spec.ports[0].name"),
+        (json!([{"port": 0}]), "FieldValueInvalid", "spec.ports[0].port"),
+        (
+            json!([{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]),
+            "FieldValueDuplicate",
+            "spec.ports[1]",
+        ),
+    ] {
+        let service = json!({"metadata": {"name": "s"}, "spec": {"ports": ports}});
+        cluster.post("services", service).await.invalid(reason, field);
+    }
+}
+
+async fn a_recreated_deployment_has_no_rolling_update(cluster: &Cluster) {
+    cluster.post("deployments", deployment(cluster, "a", 0)).await.ok();
+    let kept = json!({"spec": {"strategy": {"type": "Recreate"}}});
+    let answer = cluster.patch(MERGE, "deployments/a", kept).await;
+    answer.invalid("FieldValueForbidden", "spec.strategy.rollingUpdate");
+    let dropped = json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}});
+    let patched = cluster.patch(MERGE, "deployments/a", dropped).await.ok();
+    assert_eq!(patched["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
+async fn a_budget_has_one_limit(cluster: &Cluster) {
+    let spec = json!({"minAvailable": 1, "maxUnavailable": 1, "selector": {}});
+    let budget = json!({"metadata": {"name": "a"}, "spec": spec});
+    cluster.post("poddisruptionbudgets", budget).await.invalid("FieldValueInvalid", "spec");
+}
+
+async fn a_workload_selects_something(cluster: &Cluster) {
+    let mut object = deployment(cluster, "a", 0);
+    object["spec"]["selector"] = Value::Null;
+    cluster.post("deployments", object).await.invalid("FieldValueRequired", "spec.selector");
+}
+
+async fn a_broken_update_is_refused_like_a_creation(cluster: &Cluster) {
+    cluster.post("configmaps", config("a", "x")).await.ok();
+    let patch = json!({"metadata": {"labels": {"a": "no label"}}});
+    cluster.patch(MERGE, "configmaps/a", patch).await.invalid("FieldValueInvalid", "metadata.labels");
+    assert_eq!(cluster.get("configmaps/a").await.ok()["metadata"]["labels"], json!({"part": "x"}));
+}

@@ -11,10 +11,11 @@
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
-//! the same in every run. Left out: ControllerRevision, proportional scaling, resources, preemption, CronJob.
+//! the same in every run. Left out: resources, preemption, CronJob, events.
 //!
 //! How to add one: a file with a type that implements [`Controller`], and its line in [`all`].
 
+pub mod adoption;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;

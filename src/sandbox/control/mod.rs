@@ -29,6 +29,7 @@ pub mod node;
 pub mod placement;
 pub mod read;
 pub mod replica_set;
+pub mod revisions;
 pub mod rollout;
 pub mod scheduler;
 pub mod service;

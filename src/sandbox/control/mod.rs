@@ -67,7 +67,7 @@ pub trait Processes: Send + Sync {
     /// The exit code of the container's latest incarnation, once it ended by itself.
     fn exited(&self, pod_uid: &str, container: &str) -> Option<i32>;
 
-    /// Whether the node runs and reaches its API server.
+    /// Whether the node has a machine that runs and reaches its API server.
     fn heartbeat(&self, node: &str) -> bool;
 }
 
@@ -117,6 +117,8 @@ pub struct Addresses {
     pub pods: Pool,
     /// Services of type LoadBalancer.
     pub load_balancers: Pool,
+    /// The machines of the nodes; the first address is somebody else's.
+    pub machines: Pool,
 }
 
 /// Every controller there is, in the order in which they hear of a change.
@@ -124,7 +126,7 @@ pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(namespace::Namespaces),
         Box::new(garbage::Garbage),
-        Box::new(node::Nodes { pods: addresses.pods }),
+        Box::new(node::Nodes { pods: addresses.pods, machines: addresses.machines }),
         Box::new(taints::Taints),
         Box::new(deployment::Deployments),
         Box::new(replica_set::ReplicaSets),

@@ -125,7 +125,7 @@ pub struct Addresses {
 pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(namespace::Namespaces),
-        Box::new(garbage::Garbage),
+        Box::new(garbage::Garbage::default()),
         Box::new(node::Nodes { pods: addresses.pods, machines: addresses.machines }),
         Box::new(taints::Taints),
         Box::new(deployment::Deployments),

@@ -7,7 +7,7 @@
 //!
 //! deployment ─► replica_set ─┐                 ┌─► kubelet ─► endpoints
 //! stateful_set, daemon_set ──┼─► pod ─► scheduler    ▲   └─► disruption (budgets)
-//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service
+//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service, claims
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
@@ -16,6 +16,7 @@
 //! How to add one: a file with a type that implements [`Controller`], and its line in [`all`].
 
 pub mod adoption;
+pub mod claims;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
@@ -133,6 +134,7 @@ pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
         Box::new(stateful_set::StatefulSets),
         Box::new(daemon_set::DaemonSets),
         Box::new(job::Jobs),
+        Box::new(claims::Claims),
         Box::new(scheduler::Scheduler),
         Box::new(kubelet::Kubelet::default()),
         Box::new(endpoints::Endpoints),

@@ -1,0 +1,42 @@
+//! What drills touch of Kubernetes, said once: each behaviour is a sentence, and its body is generic over "a cluster".
+//!
+//! ```text
+//! behaviours (a file per group) ──► Cluster (client, namespace, image) ◄── the sandbox in virtual time
+//! ```
+//! A behaviour is what the Kubernetes documentation or API server says, not what the sandbox happens to do; one that differs is a
+//! defect of the sandbox. Bodies wait with [`cluster::Cluster::eventually`] and never ask which cluster they are on.
+//!
+//! How to add one: an `async fn` with the sentence as its name in the group's file, and its name in the list at the file's top. A
+//! behaviour that is not in its list is dead code, and does not compile.
+
+mod cluster;
+mod hollow;
+mod workloads;
+
+/// The behaviours of a group, and a test of each on every cluster that there is.
+macro_rules! behaviours {
+    ($($name:ident),* $(,)?) => {
+        mod sandbox {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::cluster::in_sandbox(|cluster| Box::pin(super::$name(cluster)));
+                }
+            )*
+        }
+    };
+}
+
+mod budgets;
+mod creating;
+mod daemon_sets;
+mod deployments;
+mod garbage;
+mod jobs;
+mod nodes;
+mod pods;
+mod replica_sets;
+mod scheduling;
+mod services;
+mod stateful_sets;
+mod volumes;

@@ -272,6 +272,9 @@ fn tainted(store: &Store, key: &Key, node: &Value, ready: Option<&str>, now: At)
         return None;
     }
     let mut object = node.clone();
-    object["spec"]["taints"] = json!(taints);
+    match object.get_mut("spec").and_then(Value::as_object_mut) {
+        Some(spec) if taints.is_empty() => spec.remove("taints"),
+        spec => spec.and_then(|spec| spec.insert("taints".into(), json!(taints))),
+    };
     Some(Write::Update { key: key.clone(), object })
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::DeleteParams;
+use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -23,6 +24,7 @@ behaviours!(
     a_taint_that_executes_sends_away_at_once_who_does_not_tolerate_it,
     pods_of_a_deleted_node_are_removed,
     a_node_has_an_address_of_its_own,
+    a_node_renews_its_lease,
 );
 
 /// Waits until somebody deletes a pod.
@@ -209,4 +211,17 @@ async fn a_node_has_an_address_of_its_own(cluster: &Cluster) {
     let internal = addresses.find(|address| address["type"] == "InternalIP").unwrap();
     assert_eq!(web["status"]["hostIP"], internal["address"]);
     assert_ne!(web["status"]["podIP"], internal["address"]);
+}
+
+async fn a_node_renews_its_lease(cluster: &Cluster) {
+    made::<Pod>(cluster, pod("web", web(cluster))).await;
+    let node = cluster
+        .eventually("it has a node", async || {
+            seen::<Pod>(cluster, "web").await["spec"]["nodeName"].as_str().map(str::to_owned)
+        })
+        .await;
+    let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-node-lease");
+    let renewed = async || leases.get(&node).await.unwrap().spec.unwrap().renew_time.unwrap();
+    let before = renewed().await;
+    cluster.eventually("a later renewal", async || (renewed().await > before).then_some(())).await;
 }

@@ -20,6 +20,7 @@ behaviours!(
     a_replica_set_counts_its_pods,
     pods_that_are_not_ready_go_first,
     pods_that_are_cheap_to_delete_go_first,
+    of_two_ready_pods_the_younger_goes_first,
 );
 
 /// Waits until the set has so many pods that nobody deletes.
@@ -119,4 +120,19 @@ async fn pods_that_are_cheap_to_delete_go_first(cluster: &Cluster) {
     assert_eq!(names(&pods(cluster, 2).await), [name(&all[0]), name(&all[2])]);
     change::<ReplicaSet>(cluster, "web", json!({"spec": {"replicas": 1}})).await;
     assert_eq!(names(&pods(cluster, 1).await), [name(&all[2])]);
+}
+
+async fn of_two_ready_pods_the_younger_goes_first(cluster: &Cluster) {
+    made::<ReplicaSet>(cluster, workload("web", 1, staged(cluster))).await;
+    all_ready(cluster, "web", 1).await;
+    let old = pods(cluster, 1).await.remove(0);
+    cluster
+        .throughout(Duration::from_secs(20), "it grows old", async || {
+            !seen::<Pod>(cluster, name(&old)).await.is_null()
+        })
+        .await;
+    change::<ReplicaSet>(cluster, "web", json!({"spec": {"replicas": 3}})).await;
+    all_ready(cluster, "web", 3).await;
+    change::<ReplicaSet>(cluster, "web", json!({"spec": {"replicas": 1}})).await;
+    assert_eq!(names(&pods(cluster, 1).await), [name(&old)]);
 }

@@ -22,6 +22,8 @@ behaviours!(
     a_pod_follows_its_company,
     pods_spread_evenly_over_zones_where_they_must,
     a_node_without_the_label_of_the_spread_takes_no_pod,
+    a_pod_waits_for_room_on_a_node,
+    a_pod_waits_for_a_port_of_a_node,
 );
 
 /// Waits until a pod has a node, and gives its name.
@@ -268,4 +270,34 @@ async fn a_node_without_the_label_of_the_spread_takes_no_pod(cluster: &Cluster) 
         .await;
     one.remove(cluster).await;
     two.remove(cluster).await;
+}
+
+async fn a_pod_waits_for_room_on_a_node(cluster: &Cluster) {
+    let node = Hollow::new(cluster, "one", "z").await;
+    let mut spec = for_hollow(cluster);
+    spec["containers"][0]["resources"] = json!({"requests": {"cpu": "4500m", "memory": "1Gi"}});
+    made::<Pod>(cluster, pod("first", spec.clone())).await;
+    placed(cluster, "first").await;
+    made::<Pod>(cluster, pod("second", spec.clone())).await;
+    let why = unplaced(cluster, "second").await;
+    assert!(why.contains("1 Insufficient cpu"), "{why}");
+    spec["containers"][0]["resources"] = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
+    made::<Pod>(cluster, pod("small", spec)).await;
+    placed(cluster, "small").await;
+    let force = kube::api::DeleteParams::default().grace_period(0);
+    cluster.api::<Pod>().delete("first", &force).await.unwrap();
+    placed(cluster, "second").await;
+    node.remove(cluster).await;
+}
+
+async fn a_pod_waits_for_a_port_of_a_node(cluster: &Cluster) {
+    let node = Hollow::new(cluster, "one", "z").await;
+    let mut spec = for_hollow(cluster);
+    spec["containers"][0]["ports"] = json!([{"containerPort": 8080, "hostPort": 8080}]);
+    made::<Pod>(cluster, pod("first", spec.clone())).await;
+    placed(cluster, "first").await;
+    made::<Pod>(cluster, pod("second", spec)).await;
+    let why = unplaced(cluster, "second").await;
+    assert!(why.contains("node(s) didn't have free ports for the requested pod ports"), "{why}");
+    node.remove(cluster).await;
 }

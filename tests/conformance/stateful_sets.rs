@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::workloads::{
-    all, all_ready, change, controller, counts, delete, hold, made, name, names, play, play_ready, release,
-    revision, seen, staged, terminating, uid, workload,
+    all, all_ready, change, controller, counts, delete, hold, holds, made, name, names, play, play_ready,
+    release, revision, seen, staged, terminating, uid, web, workload,
 };
 
 behaviours!(
     pods_start_one_after_the_other_each_when_the_one_before_is_ready,
+    the_next_pod_waits_until_the_one_before_is_available,
     pods_that_start_in_parallel_wait_for_nobody,
     a_pod_comes_back_under_its_name,
     a_pod_that_failed_is_made_again,
@@ -91,6 +92,19 @@ async fn pods_start_one_after_the_other_each_when_the_one_before_is_ready(cluste
     stays(cluster, &[("db-0", "one"), ("db-1", "one")]).await;
     play_ready(cluster, "db-1", true).await;
     pods(cluster, &["db-0", "db-1", "db-2"]).await;
+}
+
+async fn the_next_pod_waits_until_the_one_before_is_available(cluster: &Cluster) {
+    let mut set = workload("db", 2, web(cluster));
+    set["spec"]["minReadySeconds"] = json!(10);
+    made::<StatefulSet>(cluster, set).await;
+    cluster
+        .eventually("the first is ready", async || {
+            holds(&seen::<Pod>(cluster, "db-0").await, "Ready").then_some(())
+        })
+        .await;
+    stays(cluster, &[("db-0", "one")]).await;
+    pods(cluster, &["db-0", "db-1"]).await;
 }
 
 async fn pods_that_start_in_parallel_wait_for_nobody(cluster: &Cluster) {

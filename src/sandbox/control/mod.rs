@@ -11,7 +11,7 @@
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
-//! the same in every run. Left out: resources, preemption, CronJob, events.
+//! the same in every run. Left out: preemption, CronJob, events.
 //!
 //! How to add one: a file with a type that implements [`Controller`], and its line in [`all`].
 
@@ -32,6 +32,7 @@ pub mod read;
 pub mod replica_set;
 pub mod revisions;
 pub mod rollout;
+pub mod room;
 pub mod scheduler;
 pub mod service;
 pub mod stateful_set;

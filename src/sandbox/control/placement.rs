@@ -1,14 +1,15 @@
 //! Where a pod may run and where it runs best: the scheduler's filters and its one score, over plain objects.
 //!
 //! Filters: cordon, taints, node selector, required node affinity, required pod affinity and (of both sides) anti-affinity, topology
-//! spread that must hold, and the zone of a volume. Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
-//! the name, so that the same cluster always gives the same placement. Left out: resources, preferred affinities, preemption.
+//! spread that must hold, the zone of a volume, and room (`room`). Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
+//! the name, so that the same cluster always gives the same placement. Left out: preferred affinities, preemption.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::read;
+use super::room::{Taken, lacks};
 
 /// The label that says in which zone a node stands.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
@@ -20,6 +21,8 @@ pub struct Board<'a> {
     held: BTreeMap<&'a str, usize>,
     /// How many pods of an owner each node holds.
     owned: BTreeMap<(String, &'a str), usize>,
+    /// What pods take of each node.
+    taken: BTreeMap<&'a str, Taken>,
     /// Pods with their nodes, for rules that look at labels.
     placed: Vec<(&'a Value, &'a str)>,
 }
@@ -29,11 +32,12 @@ impl<'a> Board<'a> {
     /// company until it is gone, and no longer counts in the score.
     pub fn new(mut nodes: Vec<&'a Value>, pods: impl Iterator<Item = &'a Value>) -> Self {
         nodes.sort_by_key(|node| read::name(node));
-        let mut board = Self { nodes, held: BTreeMap::new(), owned: BTreeMap::new(), placed: vec![] };
+        let (held, owned, taken) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut board = Self { nodes, held, owned, taken, placed: vec![] };
         for pod in pods.filter(|pod| !read::ended(pod)) {
             match read::text(pod, "/spec/nodeName") {
                 "" => {}
-                node if read::terminating(pod) => board.placed.push((pod, node)),
+                node if read::terminating(pod) => board.seat(pod, node),
                 node => board.put(pod, node),
             }
         }
@@ -44,6 +48,12 @@ impl<'a> Board<'a> {
     fn put(&mut self, pod: &'a Value, node: &'a str) {
         *self.held.entry(node).or_default() += 1;
         *self.owned.entry((group(pod), node)).or_default() += 1;
+        self.seat(pod, node);
+    }
+
+    /// Gives a pod its place and what it takes there.
+    fn seat(&mut self, pod: &'a Value, node: &'a str) {
+        self.taken.entry(node).or_default().put(pod);
         self.placed.push((pod, node));
     }
 
@@ -52,10 +62,13 @@ impl<'a> Board<'a> {
     /// # Errors
     /// Where no node will do: why, in the words of Kubernetes.
     pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
-        let mut refused: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut refused: BTreeMap<String, usize> = BTreeMap::new();
         let mut open = vec![];
         for &node in &self.nodes {
-            match self.refusal(pod, node, zones) {
+            let none = Taken::default();
+            let taken = self.taken.get(read::name(node)).unwrap_or(&none);
+            let refusal = self.refusal(pod, node, zones).map(str::to_owned);
+            match refusal.or_else(|| lacks(node, taken, pod)) {
                 Some(why) => *refused.entry(why).or_default() += 1,
                 None => open.push(node),
             }

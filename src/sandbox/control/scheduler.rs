@@ -28,6 +28,7 @@ impl Controller for Scheduler {
             && (waits(&change.object)
                 || gated(&change.object)
                 || change.kind == ChangeKind::Deleted
+                || read::ended(&change.object)
                 || change.before.as_deref().map(place).unwrap_or_default() != place(&change.object)
                 || read::terminating(&change.object));
         let node = change.key.is(&Resource::nodes())
@@ -91,8 +92,8 @@ fn place(pod: &Value) -> &str {
 }
 
 /// What of a node decides about who may run there.
-fn offer(node: &Value) -> (Option<&Value>, &Value) {
-    (node.get("spec"), read::labels(node))
+fn offer(node: &Value) -> (Option<&Value>, &Value, Option<&Value>) {
+    (node.get("spec"), read::labels(node), node.pointer("/status/allocatable"))
 }
 
 /// Whether a pod waits for its scheduling gates to open.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! behaviours (a file per group) ──► Cluster (client, namespace, image) ◄── the sandbox in virtual time
+//!                                                                      ◄── the sandbox served over TLS, in real time
 //! ```
 //! A behaviour is what the Kubernetes documentation or API server says, not what the sandbox happens to do; one that differs is a
 //! defect of the sandbox. Bodies wait with [`cluster::Cluster::eventually`] and never ask which cluster they are on.
@@ -12,7 +13,9 @@
 #![expect(clippy::unwrap_used, reason = "what a behaviour sets up must work")]
 
 mod cluster;
+mod hollow;
 mod rest;
+mod workloads;
 
 /// The behaviours of a group, and a test of each on every cluster that there is.
 macro_rules! behaviours {
@@ -25,17 +28,38 @@ macro_rules! behaviours {
                 }
             )*
         }
+        mod served {
+            $(
+                #[test]
+                #[ignore = "needs minutes of real time; tests/run runs all of them at once"]
+                fn $name() {
+                    $crate::cluster::served(|cluster| Box::pin(super::$name(cluster)));
+                }
+            )*
+        }
     };
 }
 
 mod applying;
+mod budgets;
 mod creating;
 mod custom;
+mod daemon_sets;
 mod deleting;
+mod deployments;
+mod garbage;
+mod jobs;
+mod nodes;
 mod patching;
+mod pods;
 mod reading;
+mod replica_sets;
+mod scheduling;
 mod server;
+mod services;
+mod stateful_sets;
 mod subresources;
 mod validating;
+mod volumes;
 mod watching;
 mod writing;

@@ -40,6 +40,8 @@ pub struct Pods {
     clock: Clock,
     network: Arc<Network>,
     storages: Storages,
+    /// The nodes that have a machine; others exist in the API only.
+    machines: BTreeSet<String>,
     /// Carries the keys of pods and nodes whose health changed to the controllers.
     wakes: UnboundedSender<Key>,
     state: Mutex<State>,
@@ -96,9 +98,10 @@ impl Pods {
         clock: Clock,
         network: Arc<Network>,
         storages: Storages,
+        machines: BTreeSet<String>,
         wakes: UnboundedSender<Key>,
     ) -> Arc<Pods> {
-        Arc::new(Pods { region, clock, network, storages, wakes, state: Mutex::default() })
+        Arc::new(Pods { region, clock, network, storages, machines, wakes, state: Mutex::default() })
     }
 
     pub(super) fn network(&self) -> &Arc<Network> {
@@ -332,7 +335,7 @@ impl Processes for Pods {
     }
 
     fn heartbeat(&self, node: &str) -> bool {
-        !self.lock().dark.contains(node)
+        self.machines.contains(node) && !self.lock().dark.contains(node)
     }
 }
 

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 pub use measured::*;
 
-use crate::model::event::{Outcome, What};
+use crate::model::event::{Event, Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
 use crate::model::plan::{Ledger, Plan};
@@ -143,7 +143,14 @@ fn losses(
             _ => None,
         })
         .collect();
-    for event in &evidence.events {
+    // In the order in which they began: several may have been under way at once.
+    let read = |event: &&Event| matches!(event.what, What::ReadBack { .. });
+    let mut readings: Vec<&Event> = evidence.events.iter().filter(read).collect();
+    readings.sort_by_key(|event| match &event.what {
+        What::ReadBack { began, .. } => *began,
+        _ => event.at,
+    });
+    for event in readings {
         let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else {
             continue;
         };

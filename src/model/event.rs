@@ -242,6 +242,44 @@ pub enum What {
     Unknown(Value),
 }
 
+impl What {
+    /// Whether it tells that something was done to the world, by drillmaster or by a person: data may be lost by it.
+    pub fn acts(&self) -> bool {
+        match self {
+            What::EffectIntended { .. }
+            | What::EffectEnded { .. }
+            | What::UndoStarted { .. }
+            | What::UndoEnded { .. }
+            | What::Said { said: Said::Done, .. }
+            | What::Decided { decision: Decision::Done, .. } => true,
+            What::RunStarted { .. }
+            | What::Guarded { .. }
+            | What::Calibrated { .. }
+            | What::Steady { .. }
+            | What::StepStarted { .. }
+            | What::StepEnded { .. }
+            | What::TimedOut { .. }
+            | What::Held { .. }
+            | What::Decided { .. }
+            | What::Proof { .. }
+            | What::Alerted { .. }
+            | What::Asked { .. }
+            | What::Said { .. }
+            | What::Notified { .. }
+            | What::Observed { .. }
+            | What::Rows { .. }
+            | What::ReadBack { .. }
+            | What::WritesRemoved { .. }
+            | What::ClockStepped { .. }
+            | What::AbortRequested { .. }
+            | What::HealStarted { .. }
+            | What::HealEnded { .. }
+            | What::RunEnded { .. }
+            | What::Unknown(_) => false,
+        }
+    }
+}
+
 /// A path that names a file of rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowFilePath(pub RowFile);

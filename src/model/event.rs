@@ -170,6 +170,8 @@ pub enum What {
     Asked {
         step: StepId,
         role: Role,
+        #[serde(default)]
+        about: Subject,
         text: String,
     },
     /// A person said something: declared, done, acknowledged, a note.
@@ -311,6 +313,21 @@ pub enum Decision {
     Done,
     /// Fail back now.
     Return,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Subject {
+    /// To acknowledge a page.
+    #[default]
+    Page,
+    /// To declare a disaster.
+    Declaration,
+    /// To do something.
+    Task,
+    /// To decide about a held step.
+    Decision,
 }
 
 /// What a person said.

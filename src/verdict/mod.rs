@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Actual, Finding, Interrupted, Loss, Measured, Moment, Records, ServiceMeasured};
-use crate::model::event::{Ended, What};
+use crate::model::event::{Ended, Outcome, What};
 use crate::model::evidence::Evidence;
-use crate::model::plan::{Plan, Stage};
+use crate::model::name::StepId;
+use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::target::{Objective, ObjectiveKind, Origin, Overall, Verdict};
-use crate::model::time::Duration;
+use crate::model::time::{Duration, Span};
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub fn judge(evidence: &Evidence, measured: &Measured) -> Judged {
         plan: header.plan,
         measured,
         people_acted: evidence.events.iter().any(|event| matches!(event.what, What::Asked { .. })),
-        incomplete: incomplete(evidence, measured),
+        incomplete: incomplete(evidence, measured).or_else(|| unchecked(header.plan, measured)),
         invalid: invalid(measured),
     };
     let objectives: Vec<Judgement> = court.plan.objectives.iter().map(|one| court.judgement(one)).collect();
@@ -105,6 +106,19 @@ fn incomplete(evidence: &Evidence, measured: &Measured) -> Option<String> {
     }
 }
 
+/// A check of the stage `verify` that did not end well, or was never made: what it should have shown was not shown.
+fn unchecked(plan: &Plan, measured: &Measured) -> Option<String> {
+    let went_well = |id: &StepId| {
+        measured
+            .steps
+            .iter()
+            .any(|step| step.step == *id && step.outcome.as_ref().is_some_and(Outcome::is_ok))
+    };
+    let is_check = |step: &&Step| step.stage == Stage::Verify && matches!(step.action, Action::Check(_));
+    let failed = plan.all_steps().filter(is_check).find(|step| !went_well(&step.id))?;
+    Some(format!("the check {} did not show what it should", failed.id))
+}
+
 /// What an objective is judged with.
 struct Court<'a> {
     plan: &'a Plan,
@@ -143,7 +157,7 @@ impl Court<'_> {
                 interrupted(objective, service, true, self.failback(objective, service))
             }
             (ObjectiveKind::Mtpd, Some(service)) => {
-                interrupted(objective, service, false, timed(objective.target, &service.mtpd))
+                interrupted(objective, service, false, mtpd(objective, service))
             }
             (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
         };
@@ -196,6 +210,7 @@ impl Court<'_> {
         self.measured
             .losses
             .iter()
+            .filter(|loss| !loss.is_moot)
             .filter(move |loss| store.as_ref().map_or(loss.service == service, |store| loss.store == *store))
     }
 
@@ -335,6 +350,15 @@ fn rta(objective: &Objective, service: &ServiceMeasured) -> Opinion {
         | Actual::NotApplicable { .. }
         | Actual::NotExercised { .. }
         | Actual::Unseen { .. } => timed(objective.target, actual),
+    }
+}
+
+/// Until the data was verified; a recovery that alone took too long is too long in a drill that verifies nothing as well.
+fn mtpd(objective: &Objective, service: &ServiceMeasured) -> Opinion {
+    let recovery = service.rta.impact.span().map(|span| Actual::Took(Span::at_least(span.least)));
+    match (&service.mtpd, recovery.map(|actual| timed(objective.target, &actual))) {
+        (Actual::NotExercised { .. }, Some(opinion)) if opinion.verdict == Verdict::Missed => opinion,
+        (mtpd, _) => timed(objective.target, mtpd),
     }
 }
 

@@ -35,6 +35,8 @@ struct State {
 /// The writes to a store.
 struct Writes {
     newest: u64,
+    /// When the newest was due.
+    scheduled: At,
     /// Since when they have been acknowledged or not.
     track: Track,
     /// When the last that was not acknowledged was sent.
@@ -79,10 +81,11 @@ impl Live {
             let mut state = self.state();
             let acknowledged = matches!(write.seen, WriteSeen::Ok { .. });
             let fresh = |since| if acknowledged { Track::Up { since } } else { Track::Down { since } };
-            let first = Writes { newest: write.number, track: fresh(write.sent), unacknowledged: None };
+            let (newest, scheduled) = (write.number, write.scheduled);
+            let first = Writes { newest, scheduled, track: fresh(write.sent), unacknowledged: None };
             let writes = state.writes.entry(store.clone()).or_insert(first);
             if write.number >= writes.newest {
-                writes.newest = write.number;
+                (writes.newest, writes.scheduled) = (newest, scheduled);
                 if acknowledged != matches!(writes.track, Track::Up { .. }) {
                     writes.track = fresh(write.sent);
                 }
@@ -94,9 +97,13 @@ impl Live {
         self.changed.notify_waiters();
     }
 
-    /// The highest number that a ledger's client has written.
-    pub(super) fn highest_write(&self, store: &Name) -> u64 {
-        self.state().writes.get(store).map_or(0, |writes| writes.newest)
+    /// The number of the last write to a store that was due at an instant, one each period; any number where none has ended yet.
+    pub(super) fn due(&self, store: &Name, period: Duration, now: At) -> u64 {
+        let due = |writes: &Writes| {
+            let since = now.since(writes.scheduled).as_nanos() / period.as_nanos().max(1);
+            writes.newest.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        };
+        self.state().writes.get(store).map_or(u64::MAX, due)
     }
 
     /// When the last write to a store that was not acknowledged was sent.
@@ -198,7 +205,9 @@ mod tests {
         write(6, WriteSeen::Ok { epoch: 2 });
         assert!(live.written_for(&store, Duration::from_nanos(4), At(9)));
         assert!(!live.written_for(&store, Duration::from_nanos(5), At(9)));
-        assert_eq!((live.highest_write(&store), live.unacknowledged(&store)), (6, Some(At(3))));
+        assert_eq!(live.unacknowledged(&store), Some(At(3)));
+        let due = |store: &str, now: i64| live.due(&store.into(), Duration::from_nanos(2), At(now));
+        assert_eq!((due("orders", 6), due("orders", 11), due("payments", 11)), (6, 8, u64::MAX));
     }
 
     #[test]

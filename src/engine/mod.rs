@@ -96,7 +96,7 @@ const STEADY_TRIES: u32 = 5;
 /// a longer recovery gets as long.
 const RESTORED_WITHIN: Duration = Duration::from_secs(900);
 
-/// How long a ledger may take to be read back until stable.
+/// How long a ledger may take to be read back until stable. What was read to its end once by then is read once more, however long that takes.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 
 struct Engine {
@@ -444,11 +444,10 @@ impl Engine {
                 readings.begun += 1;
                 readings.begun
             };
-            // An answer may be here that is not written down yet: what can be under way counts as written too.
-            let seconds = ledger.timeout.std().as_secs() + 2;
-            let under_way = seconds * u64::from(ledger.writes_per_second);
-            let up_to = self.live.highest_write(&ledger.store) + under_way;
-            let deadline = began.plus(READ_WITHIN);
+            // An answer may be here that is not written down yet: all that was due is looked for.
+            let up_to = self.live.due(&ledger.store, ledger.period(), began);
+            // One try that hangs must not be the only one.
+            let deadline = began.plus(READ_WITHIN.max(ledger.timeout.plus(ledger.timeout)));
             let clock = self.world.clock.as_ref();
             let read =
                 ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
@@ -462,7 +461,10 @@ impl Engine {
                     let region = self.world.region_of(read.answered_by);
                     let answered_by =
                         region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
-                    (answered_by, read.stable, Outcome::Ok)
+                    let once = read.once.map(|failure| {
+                        Outcome::failed(format!("read to its end only once in time: {failure}"))
+                    });
+                    (answered_by, read.stable, once.unwrap_or(Outcome::Ok))
                 }
                 Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),
             };
@@ -487,6 +489,7 @@ impl Engine {
 
     /// What follows the script, however it ended: the abort is written down, and all is healed.
     async fn aftermath(&self, how: &Result<Ended, Stop>) -> Result<(), SinkError> {
+        self.recorder.heal_whatever_happens();
         if let Err(stop) = how {
             let why = match stop {
                 Stop::Abort(why) | Stop::Crash(why) => Some(why.clone()),
@@ -498,7 +501,6 @@ impl Engine {
                 self.recorder.append(What::AbortRequested { why, by: "engine".into() })?;
             }
         }
-        self.recorder.heal_whatever_happens();
         self.owed.borrow_mut().clear();
         let left = self.healed("engine").await;
         self.left.replace(left);

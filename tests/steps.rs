@@ -315,6 +315,22 @@ fn parallel_steps_overlap_and_a_held_one_keeps_nobody_waiting() {
 }
 
 #[test]
+fn what_stops_the_run_stops_its_whole_group_at_once() {
+    let switch = "      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}\n";
+    let group = "      - id: together
+        parallel:
+          - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}, timeout: 90s, onTimeout: abort}
+          - {id: watch, wait: {duration: 4m}}
+";
+    let course =
+        run(&FAILOVER.replace(switch, group).replace("1h", "3h"), |_, world| refuses_records(world, 9));
+    assert_eq!(course.aborted(), "step traffic-west: it took longer than 1m30s");
+    let aborted =
+        course.events().iter().find(|event| matches!(event.what, What::AbortRequested { .. })).unwrap();
+    assert_eq!(aborted.at.since(course.step("traffic-west").unwrap().0).as_secs(), 90);
+}
+
+#[test]
 fn a_procedures_steps_run_one_after_the_other_under_its_step() {
     let procedure = "---
 apiVersion: drillmaster.dev/v1alpha1
@@ -492,8 +508,9 @@ fn a_store_is_read_again_where_anything_may_have_lost_data_since_it_was_read() {
     let read = |more: &str| {
         let text =
             checked().replace("    failback:\n", &format!("{more}    failback:\n")).replace("1h", "3h");
-        readings(&run(&text.replace("  stages:\n", "  allowIrreversible: [copy]\n  stages:\n"), unchanged))
-            .len()
+        let allowed =
+            if more.contains("copy") { "  allowIrreversible: [copy]\n  stages:\n" } else { "  stages:\n" };
+        readings(&run(&text.replace("  stages:\n", allowed), unchanged)).len()
     };
     let copy = "{id: copy, recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}}";
     assert_eq!(read(&format!("      - {copy}\n")), 2, "a later step of verify");

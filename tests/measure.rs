@@ -310,6 +310,28 @@ fn each_question_is_its_roles_own_and_one_that_nobody_answers_counts_once_it_is_
 }
 
 #[test]
+fn nobody_is_left_without_news_for_longer_than_was_promised_while_the_service_is_down() {
+    let news = |told: &[f64], down: f64| {
+        let told = told
+            .iter()
+            .map(|at| (*at, json!({"notified": {"step": "tell", "audience": "customers", "outcome": "ok"}})));
+        let planned: fn(&mut Value) = |plan| {
+            let tell = json!({"notify": {"audience": "customers", "text": "", "within": null}});
+            plan["steps"].as_array_mut().unwrap().insert(3, step("tell", "verify", tell));
+            plan["severity"]["update"] = json!("25s");
+        };
+        let (more, objectives) = (told.collect(), vec![objective("response", None, None)]);
+        let down = vec![("outside", 60.0, down), ("west", 60.0, 90.0)];
+        Drill { more, planned, objectives, down, ..Drill::default() }.verdict().1
+    };
+    assert_eq!(news(&[80.0, 100.0, 120.0], 130.0), Verdict::Met);
+    assert_eq!(news(&[], 100.0), Verdict::Missed);
+    assert_eq!(news(&[80.0], 100.0), Verdict::Met);
+    assert_eq!(news(&[110.0], 100.0), Verdict::Missed, "late");
+    assert_eq!(news(&[80.0], 600.0), Verdict::Missed, "it never came back");
+}
+
+#[test]
 fn whoever_says_that_a_task_is_done_began_to_work_on_it_at_some_time_before() {
     let task = |done: Option<f64>, promised: fn(&mut Value)| {
         let asked = json!({"asked": {"step": "look", "role": "owner", "about": "task", "text": ""}});

@@ -451,7 +451,7 @@ impl Engine {
             let clock = self.world.clock.as_ref();
             let read =
                 ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
-            let (answered_by, stable, outcome) = match read {
+            let (answered_by, pod, stable, outcome) = match read {
                 Ok(read) => {
                     let file = RowFile::Read(ledger.store.clone(), pass);
                     for found in &read.found {
@@ -464,15 +464,16 @@ impl Engine {
                     let once = read.once.map(|failure| {
                         Outcome::failed(format!("read to its end only once in time: {failure}"))
                     });
-                    (answered_by, read.stable, once.unwrap_or(Outcome::Ok))
+                    (answered_by, read.pod, read.stable, once.unwrap_or(Outcome::Ok))
                 }
-                Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),
+                Err(error) => ("nobody".to_owned(), None, false, Outcome::failed(error)),
             };
             self.recorder.append(What::ReadBack {
                 store: ledger.store.clone(),
                 pass,
                 began,
                 answered_by: answered_by.into(),
+                pod: pod.map(Name::from),
                 stable,
                 outcome: outcome.clone(),
             })?;

@@ -42,6 +42,8 @@ pub struct ReadBack {
     pub found: Vec<Found>,
     /// Who answered last.
     pub answered_by: IpAddr,
+    /// The pod that answered last, if it told.
+    pub pod: Option<String>,
     /// Whether two passes in a row read the same.
     pub stable: bool,
     /// Why no second pass came to its end, where none did.
@@ -197,7 +199,10 @@ async fn pass(
         match page.next {
             Some(next) if next > after => after = next,
             Some(_) => return Err(Unread::Failed(Failure::Body)),
-            None => return Ok(ReadBack { found, answered_by: answer.address, stable: false, once: None }),
+            None => {
+                let (answered_by, pod) = (answer.address, page.pod);
+                return Ok(ReadBack { found, answered_by, pod, stable: false, once: None });
+            }
         }
     }
 }

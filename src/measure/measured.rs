@@ -395,7 +395,7 @@ pub struct StepMeasured {
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     pub step: StepId,
-    /// `acknowledge`, `declare`, `engage`, `notify`.
+    /// `acknowledge`, `declare`, `engage`, `notify`, `update`.
     pub kind: Name,
     pub role: Option<Role>,
     pub who: Option<Name>,

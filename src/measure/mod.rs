@@ -80,7 +80,9 @@ pub fn measure(evidence: &Evidence) -> Measured {
         }
     }
     let impacted = impacts.values().filter_map(|impact| impact.impacted.as_ref()).map(|(at, _)| *at);
-    let responses = story.responses(impacted.min_by_key(|at| at.latest));
+    let impact = impacted.min_by_key(|at| at.latest);
+    let all_restored = impacts.values().all(|impact| !impact.is_never());
+    let responses = story.responses(impact, restored.filter(|_| all_restored));
     Measured {
         steady: steady(since, &views, windows),
         findings: findings(evidence, &views, windows, plan),
@@ -143,7 +145,6 @@ fn losses(
 ) -> Vec<Read> {
     let mut losses: Vec<Read> = Vec::new();
     let mut whole: BTreeMap<(&Name, bool), At> = BTreeMap::new();
-    let promotions: Vec<Interval> = moves::moves(story).into_iter().map(|one| one.took).collect();
     let removed: BTreeMap<&Name, &Outcome> = evidence
         .events
         .iter()
@@ -160,7 +161,7 @@ fn losses(
         _ => event.at,
     });
     for event in readings {
-        let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else {
+        let What::ReadBack { store, pass, began, answered_by, stable, outcome, .. } = &event.what else {
             continue;
         };
         let Some(ledger) = story.plan.ledgers.iter().find(|ledger| ledger.store == *store) else { continue };
@@ -171,7 +172,7 @@ fn losses(
         };
         let way_back = *began >= failback;
         let earlier = stands_before(&losses, store).filter(|_| way_back);
-        let mut loss = loss(evidence, ledger, (*pass, *began), &promotions, earlier);
+        let mut loss = loss(evidence, ledger, (*pass, *began), &moves::promotions(story, store), earlier);
         loss.way_back = way_back;
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();

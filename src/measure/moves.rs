@@ -59,6 +59,17 @@ pub(super) fn moves(story: &Story<'_>) -> Vec<Move> {
     found
 }
 
+/// The moves of the write authority over a store: those of the pods that were read for it, and all where none told its name.
+pub(super) fn promotions(story: &Story<'_>, of: &Name) -> Vec<Interval> {
+    let pods = story.events.iter().filter_map(|event| match &event.what {
+        What::ReadBack { store, pod: Some(pod), .. } if store == of => Some(pod),
+        _ => None,
+    });
+    let pods: BTreeSet<&Name> = pods.collect();
+    let concerns = |one: &Move| pods.is_empty() || pods.contains(&one.pod.1);
+    moves(story).into_iter().filter(concerns).map(|one| one.took).collect()
+}
+
 /// When every workload whose authority moved had a second side again: one that follows it from the beginning, as a side that stepped down
 /// before the promotion, or that was resynchronised after it. `Err` where one has none, `Ok(None)` where nothing moved or nobody was left.
 pub(super) fn second_sides(story: &Story<'_>) -> Result<Option<At>, Pod> {

@@ -45,6 +45,11 @@ impl Impact {
         }
     }
 
+    /// Whether it was impacted and not seen restored.
+    pub fn is_never(&self) -> bool {
+        self.impacted.is_some() && self.restored_at().is_none()
+    }
+
     /// How long from an origin until it was restored.
     fn since(&self, origin: Option<Interval>) -> Actual {
         if let Some(why) = self.blind.first() {

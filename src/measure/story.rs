@@ -235,8 +235,8 @@ impl<'a> Story<'a> {
 
     /// What people and audiences were asked and told, and how long it took; notices count from the impact. Each question is its role's
     /// own, about one thing: one that nobody answered counts until its step ended, and not at all where it ended before the answer was
-    /// due. A declaration counts from the step's first page.
-    pub fn responses(&self, impact: Option<Interval>) -> Vec<Response> {
+    /// due. A declaration counts from the step's first page, and updates until all is restored.
+    pub fn responses(&self, impact: Option<Interval>, restored: Option<Interval>) -> Vec<Response> {
         let mut found = Vec::new();
         let mut open: Vec<Question> = Vec::new();
         let mut paged: BTreeMap<&StepId, At> = BTreeMap::new();
@@ -279,7 +279,40 @@ impl<'a> Story<'a> {
             }
         }
         found.extend(open.iter().map(|question| self.unanswered(question, self.end)));
+        found.extend(impact.and_then(|impact| self.updates(impact, restored)));
         found
+    }
+
+    /// The longest time without news between the impact and the restoration, in a drill that tells anybody anything.
+    fn updates(&self, impact: Interval, restored: Option<Interval>) -> Option<Response> {
+        let target = self.plan.severity.as_ref()?.update?;
+        let is_notice = |step: &&Step| matches!(step.action, Action::Notify { .. });
+        let last = &self.plan.all_steps().filter(is_notice).last()?.id;
+        let told = self.events.iter().filter_map(|event| match &event.what {
+            What::Notified { step, outcome: Outcome::Ok, .. } => Some((Interval::exactly(event.at), step)),
+            _ => None,
+        });
+        let (over, until) = (restored.map_or(self.end, |at| at.earliest), restored.map(|at| (at, last)));
+        let told = told.filter(|(at, _)| impact.earliest <= at.latest && at.latest < over).chain(until);
+        let (mut from, mut longest) = (impact, (Span::ZERO, last));
+        for (at, step) in told {
+            longest = std::cmp::max_by_key(longest, (from.until(&at), step), |(gap, _)| gap.least);
+            from = at;
+        }
+        if restored.is_none() {
+            let since = (Span::at_least(self.end.since(from.latest)), last);
+            longest = std::cmp::max_by_key(longest, since, |(gap, _)| gap.least);
+        }
+        let (took, step) = (Actual::Took(longest.0), longest.1.clone());
+        Some(Response {
+            step,
+            kind: "update".into(),
+            role: None,
+            who: None,
+            simulated: false,
+            took,
+            target: Some(target),
+        })
     }
 
     fn notice(

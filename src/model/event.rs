@@ -210,6 +210,9 @@ pub enum What {
         pass: u32,
         began: At,
         answered_by: Name,
+        /// The pod that answered, if it told: whose promotions concern this store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<Name>,
         stable: bool,
         outcome: Outcome,
     },

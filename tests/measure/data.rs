@@ -40,6 +40,11 @@ fn a_promotion_moves_something_unless_its_side_was_primary_before_any_try_of_it(
     };
     assert_eq!(tried(&unknown, true), 119, "it had landed");
     assert_eq!(tried(&failed, false), 119, "retried");
+    let mut elsewhere = read(1, 130, true);
+    elsewhere["readBack"]["pod"] = json!("payments-0");
+    let mut another = once(false);
+    another.push((131.0, elsewhere));
+    assert_eq!(damaged(another), 0, "another workload's");
     let never_again = vec![(33.0, promote(6, "west", "ledger-0", false)), (34.0, ended(6, unknown.clone()))];
     assert_eq!(damaged(never_again), 0, "nobody knows");
 }

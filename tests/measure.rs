@@ -333,21 +333,22 @@ fn nobody_is_left_without_news_for_longer_than_was_promised_while_the_service_is
 
 #[test]
 fn whoever_says_that_a_task_is_done_began_to_work_on_it_at_some_time_before() {
-    let task = |done: Option<f64>, promised: fn(&mut Value)| {
+    fn look(plan: &mut Value, engage: &str) {
+        let task = json!({"task": {"role": "owner", "text": ""}});
+        plan["steps"].as_array_mut().unwrap().insert(1, step("look", "detect", task));
+        plan["severity"]["engage"] = json!(engage);
+    }
+    let task = |done: Option<f64>, planned: fn(&mut Value)| {
         let asked = json!({"asked": {"step": "look", "role": "owner", "about": "task", "text": ""}});
         let said = json!({"said": {"step": "look", "role": "owner", "who": "ada", "simulated": true, "said": "done", "text": ""}});
         let mut more = vec![(61.0, asked), (75.0, json!({"stepEnded": {"step": "look", "outcome": "ok"}}))];
         more.extend(done.map(|at| (at, said)));
         let objectives = vec![objective("response", None, None)];
-        Drill { declared: None, more, objectives, planned: promised, ..Drill::default() }.verdict().1
+        Drill { declared: None, more, objectives, planned, ..Drill::default() }.verdict().1
     };
-    assert_eq!(task(Some(71.0), |plan| plan["severity"]["engage"] = json!("10s")), Verdict::Met);
-    assert_eq!(task(Some(71.0), |plan| plan["severity"]["engage"] = json!("9s")), Verdict::Indeterminate);
-    assert_eq!(
-        task(None, |plan| plan["severity"]["engage"] = json!("9s")),
-        Verdict::Inconclusive,
-        "nobody said"
-    );
+    assert_eq!(task(Some(71.0), |plan| look(plan, "10s")), Verdict::Met);
+    assert_eq!(task(Some(71.0), |plan| look(plan, "9s")), Verdict::Indeterminate);
+    assert_eq!(task(None, |plan| look(plan, "9s")), Verdict::Inconclusive, "nobody said");
 }
 
 #[test]

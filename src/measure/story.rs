@@ -350,11 +350,14 @@ impl<'a> Story<'a> {
 
     fn response(&self, question: &Question<'_>, took: Span) -> Response {
         let severity = self.plan.severity.as_ref();
+        // A recovery may be a person's as well: it has the step's own time.
+        let action = self.plan.step(question.step).map(|step| &step.action);
+        let is_task = matches!(action, Some(Action::Task { .. }));
         let (kind, target) = match question.about {
             Subject::Page => ("acknowledge", severity.and_then(|times| times.acknowledge)),
             Subject::Declaration => ("declare", severity.and_then(|times| times.declare)),
-            Subject::Task => ("engage", severity.and_then(|times| times.engage)),
-            Subject::Decision => ("answer", None),
+            Subject::Task if is_task => ("engage", severity.and_then(|times| times.engage)),
+            Subject::Task | Subject::Decision => ("answer", None),
         };
         Response {
             step: question.step.clone(),

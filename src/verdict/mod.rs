@@ -210,8 +210,12 @@ impl Court<'_> {
         self.measured
             .losses
             .iter()
-            .filter(|loss| !loss.is_moot)
             .filter(move |loss| store.as_ref().map_or(loss.service == service, |store| loss.store == *store))
+    }
+
+    /// The reading that stands for the recovery: the last before the way back that is not moot.
+    fn recovered(&self, objective: &Objective) -> Option<&Loss> {
+        self.losses(objective).filter(|loss| !loss.way_back && !loss.is_moot).last()
     }
 
     fn rpa(&self, objective: &Objective) -> Opinion {
@@ -219,8 +223,7 @@ impl Court<'_> {
             return Opinion::new(Verdict::Inconclusive, "no ledger writes to a store of this service");
         }
         // Who went back before anything was read has the loss of both ways in the first reading after it.
-        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last();
-        let Some(loss) = recovered.or_else(|| self.losses(objective).next()) else {
+        let Some(loss) = self.recovered(objective).or_else(|| self.losses(objective).next()) else {
             return Opinion::new(Verdict::Inconclusive, "the store was not read back");
         };
         let Records { exactly, at_most } = loss.records;
@@ -240,13 +243,14 @@ impl Court<'_> {
         // Each write counts once, however often it was read; what was repaired before the last reading of the recovery is none.
         let (mut damaged, mut read) = (BTreeSet::new(), 0_u64);
         let mut unseen = None;
-        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last().map(|loss| loss.pass);
-        for loss in self.losses(objective).filter(|loss| loss.way_back || Some(loss.pass) == recovered) {
+        let recovered = self.recovered(objective).map(|loss| loss.pass);
+        let counts = |loss: &&Loss| loss.way_back || loss.is_moot || Some(loss.pass) == recovered;
+        for loss in self.losses(objective).filter(counts) {
             let Loss { store, found, .. } = loss;
             let numbers = found.corrupt.iter().chain(&found.dual_accepted).chain(&found.resurrected);
             damaged.extend(numbers.map(|number| (store, *number)));
             read += loss.acknowledged;
-            if let (Actual::Unseen { why }, false) = (&loss.rpa, loss.is_read_whole) {
+            if let (Actual::Unseen { why }, false, false) = (&loss.rpa, loss.is_read_whole, loss.is_moot) {
                 unseen = Some(why.clone());
             }
         }
@@ -326,7 +330,7 @@ impl Court<'_> {
     fn lost_on_the_way_back(&self, objective: &Objective, lost: u64) -> Opinion {
         let told = format!("{lost} acknowledged writes were lost on the way back");
         let allowed = objective.rpo.filter(|rpo| *rpo > Duration::ZERO);
-        let loss = self.losses(objective).filter(|loss| loss.way_back).last();
+        let loss = self.losses(objective).filter(|loss| loss.way_back && !loss.is_moot).last();
         let (Some(allowed), Some(loss)) = (allowed, loss) else { return Opinion::new(Verdict::Missed, told) };
         let opinion = timed(Some(allowed), &loss.rpa);
         Opinion { why: format!("{told}: {}", opinion.why), ..opinion }

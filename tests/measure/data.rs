@@ -114,6 +114,11 @@ fn a_reading_that_failed_stands_for_the_whole_one_before_it_only_where_something
         Drill { objectives, more, ..Drill::default() }.verdict().1
     };
     assert_eq!(verdict(vec![(201.0, read(3, 200, false))]), Verdict::Met);
+    let objectives = vec![objective("integrity", None, Some("orders"))];
+    let half = |more| {
+        Drill { objectives: objectives.clone(), corrupt: vec![10], more, ..Drill::default() }.verdict().1
+    };
+    assert_eq!(half(vec![(201.0, read(3, 200, false))]), Verdict::Missed, "damage counts whoever saw it");
     let acted = effect(8, "hold", json!({"recovery": {"movesAuthority": false}}));
     assert_eq!(verdict(vec![(150.0, acted), (201.0, read(3, 200, false))]), Verdict::Inconclusive);
 }

@@ -583,6 +583,7 @@ fn a_recovery_that_took_too_long_is_too_long_though_nothing_is_verified() {
     let mtpd = |target: &str| Drill {
         objectives: vec![objective("mtpd", Some(target), None)],
         stable: false,
+        with_ledger: false,
         ..Drill::default()
     };
     assert_eq!(mtpd("30s").verdict().1, Verdict::Missed);

@@ -245,3 +245,20 @@ fn what_an_api_server_says_is_told_in_its_own_words() {
         );
     });
 }
+
+#[test]
+fn a_side_that_was_primary_before_the_run_was_not_promoted_by_it() {
+    let text = FAILOVER.split("    failback:").next().unwrap();
+    let text = text.replace("lost: east, takesOver: west", "lost: west, takesOver: east");
+    let text = text
+        .replace("      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}\n", "");
+    let inputs = drill(&text.replace("checkout.east", "checkout.west"));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let before = stores(&rehearsal);
+        let (finished, events) = run(&rehearsal, rehearsal.sandbox.world(), Pen::new(Death::Never)).await;
+        assert!(did(&events, "promote-west"), "{events:#?}");
+        assert_eq!((finished.how.clone(), finished.outstanding.clone()), (Ended::Completed, vec![]));
+        assert_put_back(&rehearsal, &before, &finished, "nothing moved").await;
+    });
+}

@@ -23,8 +23,8 @@ use drillmaster::undo::outstanding;
 use drillmaster::verdict::judge;
 use drillmaster::world::{About, Clock, World};
 use laboratory::{
-    Fate, Gate, Pen, Scripted, assert_put_back, drill, heal, in_virtual_time, never_interrupted,
-    nobody_watches, seconds, stores, write,
+    Fate, Gate, Pen, Scripted, assert_put_back, at_the_database, drill, heal, in_virtual_time,
+    never_interrupted, nobody_watches, seconds, stores, write,
 };
 
 const FAILOVER: &str = include_str!("laboratory/failover.yaml");
@@ -315,6 +315,22 @@ fn parallel_steps_overlap_and_a_held_one_keeps_nobody_waiting() {
 }
 
 #[test]
+fn what_stops_the_run_stops_its_whole_group_at_once() {
+    let switch = "      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}\n";
+    let group = "      - id: together
+        parallel:
+          - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}, timeout: 90s, onTimeout: abort}
+          - {id: watch, wait: {duration: 4m}}
+";
+    let course =
+        run(&FAILOVER.replace(switch, group).replace("1h", "3h"), |_, world| refuses_records(world, 9));
+    assert_eq!(course.aborted(), "step traffic-west: it took longer than 1m30s");
+    let aborted =
+        course.events().iter().find(|event| matches!(event.what, What::AbortRequested { .. })).unwrap();
+    assert_eq!(aborted.at.since(course.step("traffic-west").unwrap().0).as_secs(), 90);
+}
+
+#[test]
 fn a_procedures_steps_run_one_after_the_other_under_its_step() {
     let procedure = "---
 apiVersion: drillmaster.dev/v1alpha1
@@ -475,6 +491,55 @@ fn a_store_that_never_reads_the_same_twice_passes_no_check() {
     });
     let unstable = Outcome::failed("it still changed when time was up");
     assert_eq!(course.outcome("nothing-lost"), Some(unstable));
+}
+
+/// The numbers of the readings, and when each began, before the failback.
+fn readings(course: &Course) -> Vec<(u32, At)> {
+    let failback = course.step("fence-east").map_or(At(i64::MAX), |(at, _)| at);
+    let read = course.events().iter().filter_map(|event| match &event.what {
+        What::ReadBack { pass, began, .. } if *began < failback => Some((*pass, *began)),
+        _ => None,
+    });
+    read.collect()
+}
+
+#[test]
+fn a_store_is_read_again_where_anything_may_have_lost_data_since_it_was_read() {
+    let read = |more: &str| {
+        let text =
+            checked().replace("    failback:\n", &format!("{more}    failback:\n")).replace("1h", "3h");
+        let allowed =
+            if more.contains("copy") { "  allowIrreversible: [copy]\n  stages:\n" } else { "  stages:\n" };
+        readings(&run(&text.replace("  stages:\n", allowed), unchanged)).len()
+    };
+    let copy = "{id: copy, recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}}";
+    assert_eq!(read(&format!("      - {copy}\n")), 2, "a later step of verify");
+    assert_eq!(read(&format!("    operate:\n      - {copy}\n")), 2);
+    assert_eq!(read("    operate:\n      - {id: life, wait: {duration: 2m}}\n"), 1, "nothing happened");
+    let life = "    operate:\n      - {id: life, wait: {duration: 4m}}\n    failback:\n";
+    let died = run(&checked().replace("    failback:\n", life).replace("1h", "3h"), |rehearsal, _| {
+        let (_, west) = rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == "west").unwrap();
+        let west = west.clone();
+        tokio::spawn(async move {
+            seconds(240).await;
+            for verb in ["fence", "promote"] {
+                at_the_database(&west, "ledger-0", verb).await;
+                seconds(3).await;
+            }
+        });
+    });
+    assert_eq!(readings(&died).len(), 2, "a write was not acknowledged in between");
+}
+
+#[test]
+fn readings_at_the_same_time_have_numbers_of_their_own() {
+    let both = "    verify:\n      - id: both\n        parallel:\n          - {id: a, check: {ledger: {}}}\n          - {id: b, check: {ledger: {}}}\n";
+    let course = run(&FAILOVER.replace("    failback:\n", &format!("{both}    failback:\n")), unchanged);
+    let passes: Vec<u32> = readings(&course).iter().map(|(pass, _)| *pass).collect();
+    assert_eq!(passes, [1, 2]);
+    let evidence = course.memory.evidence();
+    let twice: usize = measure(&evidence).losses.iter().map(|loss| loss.found.duplicate.len()).sum();
+    assert_eq!(twice, 0);
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Engine {
         if !promotion.started {
             return Holder::Home;
         }
+        let promoted_by_us = promotion.possible && !promotion.was_so;
         // A promotion whose answer was lost may still land: until it must have ended, nothing it shows is final.
         if let Some(intended) = promotion.in_flight {
             let lands_by = intended.plus(EXEC_ENDS_WITHIN);
@@ -86,10 +87,10 @@ impl Engine {
         }
         let promoted = &authority.promoted;
         let Ok(takeover) = self.prints(&authority.takeover, None, &promoted.argv).await else {
-            return if promotion.possible { Holder::Perhaps } else { Holder::Home };
+            return if promoted_by_us { Holder::Perhaps } else { Holder::Home };
         };
         if promoted.shown_by(&takeover) {
-            return Holder::Away;
+            return if promotion.was_so { Holder::Home } else { Holder::Away };
         }
         let mut unread = false;
         for other in &authority.others {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Engine;
 use super::api::{self, Body, Reply};
 use crate::model::effect::{Act, Effect, Exec, Of, RUN_LABEL, Ref, Request, Status, Success, Touch, Undo};
-use crate::model::event::{Outcome, SinkError, What};
+use crate::model::event::{Outcome, SinkError, Subject, What};
 use crate::model::name::{Name, Region, Role, StepId, Uid, Vantage};
 use crate::model::time::{At, Duration};
 use crate::undo::touched;
@@ -406,7 +406,14 @@ impl Engine {
         text: String,
         about: About,
     ) -> Result<crate::world::Reply, SinkError> {
-        let asked = What::Asked { step: step.clone(), role: role.clone(), text: text.clone() };
+        let subject = match about {
+            About::Acknowledge => Subject::Page,
+            About::Declare => Subject::Declaration,
+            About::Task => Subject::Task,
+            About::Hold { .. } => Subject::Decision,
+        };
+        let asked =
+            What::Asked { step: step.clone(), role: role.clone(), about: subject, text: text.clone() };
         self.recorder.append(asked)?;
         let question = Question { step: step.clone(), role: role.clone(), text, about };
         Ok(self.world.people.ask(question).await)

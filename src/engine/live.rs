@@ -29,8 +29,18 @@ struct State {
     tracks: BTreeMap<ProbeId, BTreeMap<Vantage, Track>>,
     /// The sending of the newest sample of each, since samples may complete out of order.
     newest: BTreeMap<(ProbeId, Vantage), At>,
-    /// The newest write of each store, and since when writes have been acknowledged or not.
-    writes: BTreeMap<Name, (u64, Track)>,
+    writes: BTreeMap<Name, Writes>,
+}
+
+/// The writes to a store.
+struct Writes {
+    newest: u64,
+    /// When the newest was due.
+    scheduled: At,
+    /// Since when they have been acknowledged or not.
+    track: Track,
+    /// When the last that was not acknowledged was sent.
+    unacknowledged: Option<At>,
 }
 
 impl Live {
@@ -71,27 +81,40 @@ impl Live {
             let mut state = self.state();
             let acknowledged = matches!(write.seen, WriteSeen::Ok { .. });
             let fresh = |since| if acknowledged { Track::Up { since } } else { Track::Down { since } };
-            let (newest, track) =
-                state.writes.entry(store.clone()).or_insert((write.number, fresh(write.sent)));
-            if write.number >= *newest {
-                *newest = write.number;
-                if acknowledged != matches!(track, Track::Up { .. }) {
-                    *track = fresh(write.sent);
+            let (newest, scheduled) = (write.number, write.scheduled);
+            let first = Writes { newest, scheduled, track: fresh(write.sent), unacknowledged: None };
+            let writes = state.writes.entry(store.clone()).or_insert(first);
+            if write.number >= writes.newest {
+                (writes.newest, writes.scheduled) = (newest, scheduled);
+                if acknowledged != matches!(writes.track, Track::Up { .. }) {
+                    writes.track = fresh(write.sent);
                 }
+            }
+            if !acknowledged {
+                writes.unacknowledged = writes.unacknowledged.max(Some(write.sent));
             }
         }
         self.changed.notify_waiters();
     }
 
-    /// The highest number that a ledger's client has written.
-    pub(super) fn highest_write(&self, store: &Name) -> u64 {
-        self.state().writes.get(store).map_or(0, |(number, _)| *number)
+    /// The number of the last write to a store that was due at an instant, one each period; any number where none has ended yet.
+    pub(super) fn due(&self, store: &Name, period: Duration, now: At) -> u64 {
+        let due = |writes: &Writes| {
+            let since = now.since(writes.scheduled).as_nanos() / period.as_nanos().max(1);
+            writes.newest.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        };
+        self.state().writes.get(store).map_or(u64::MAX, due)
+    }
+
+    /// When the last write to a store that was not acknowledged was sent.
+    pub(super) fn unacknowledged(&self, store: &Name) -> Option<At> {
+        self.state().writes.get(store)?.unacknowledged
     }
 
     /// Whether the writes to a store have been acknowledged for a time.
     pub(super) fn written_for(&self, store: &Name, lasting: Duration, now: At) -> bool {
         let up = |track: &Track| matches!(track, Track::Up { since } if now.since(*since) >= lasting);
-        self.state().writes.get(store).is_some_and(|(_, track)| up(track))
+        self.state().writes.get(store).is_some_and(|writes| up(&writes.track))
     }
 
     /// Whether a probe has been answering at all of `vantages` for a time.
@@ -182,7 +205,9 @@ mod tests {
         write(6, WriteSeen::Ok { epoch: 2 });
         assert!(live.written_for(&store, Duration::from_nanos(4), At(9)));
         assert!(!live.written_for(&store, Duration::from_nanos(5), At(9)));
-        assert_eq!(live.highest_write(&store), 6);
+        assert_eq!(live.unacknowledged(&store), Some(At(3)));
+        let due = |store: &str, now: i64| live.due(&store.into(), Duration::from_nanos(2), At(now));
+        assert_eq!((due("orders", 6), due("orders", 11), due("payments", 11)), (6, 8, u64::MAX));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::time::Duration as StdDuration;
 
 use futures::FutureExt;
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::{LocalBoxFuture, try_join_all};
 
 use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Stop};
 use crate::fault::FaultKind;
 use crate::model::effect::Of;
-use crate::model::event::{Decision, Outcome, Said, What};
+use crate::model::event::{Decision, Event, Outcome, Said, What};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId};
 use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -179,8 +179,8 @@ impl Engine {
             }
             Action::Check(check) => self.check(&step.id, check).await,
             Action::Parallel { steps } => {
-                let ended = join_all(steps.iter().map(|step| self.step(step))).await;
-                ended.into_iter().collect::<Result<Vec<()>, Stop>>()?;
+                // The first that stops the run stops the others too: the end of what they had under way is found out by healing.
+                try_join_all(steps.iter().map(|step| self.step(step))).await?;
                 Ok(Outcome::Ok)
             }
             Action::Procedure { steps, .. } => {
@@ -439,7 +439,14 @@ impl Engine {
         match wait {
             Wait::Alert(alert) => {
                 let asked = self.world.clock.now();
-                match self.world.alerts.arrives(alert).await {
+                // One that fired before the first fault tells of something else.
+                let fault = self.recorder.with_events(|events| {
+                    let of_a_fault = |event: &&Event| {
+                        matches!(&event.what, What::EffectIntended { effect, .. } if effect.of == Of::Fault)
+                    };
+                    events.iter().find(of_a_fault).map(|event| event.at)
+                });
+                match self.world.alerts.arrives(alert, fault.unwrap_or(At(i64::MIN))).await {
                     Ok(arrived) => {
                         let arrived = Interval::between(arrived, self.world.clock.now().max(asked));
                         self.recorder.append(What::Alerted {

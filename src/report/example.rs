@@ -353,6 +353,7 @@ pub fn measured() -> Measured {
             pass: 1,
             answered_by: "west".into(),
             is_read_whole: true,
+            is_moot: false,
             acknowledged: 2089,
             refused: 0,
             unknown: 1210,

@@ -68,6 +68,8 @@ pub struct Promotion {
     pub took: bool,
     /// The last intent whose end nobody saw.
     pub in_flight: Option<At>,
+    /// The side was primary before the run: the first effect found it so, before anybody was asked to help. To promote it moved nothing.
+    pub was_so: bool,
 }
 
 /// What a journal knows of the promotion of an authority's new side.
@@ -93,6 +95,12 @@ pub fn promotion(events: &[Event], authority: &Authority) -> Promotion {
         matches!(what, What::StepEnded { step, outcome: Outcome::Ok }
             | What::Decided { step, decision: Decision::Done, .. } if steps.contains(step))
     };
+    let of_it = |event: &&Event| match &event.what {
+        What::EffectIntended { step, .. } | What::Held { step, .. } => steps.contains(step),
+        _ => false,
+    };
+    let first = events.iter().find(of_it).map(|event| &event.what);
+    found.was_so = matches!(first, Some(What::EffectIntended { undo: Undo::Nothing { .. }, .. }));
     found.started = events.iter().any(|event| started(&event.what));
     found.possible |= events.iter().any(|event| said_done(&event.what));
     found

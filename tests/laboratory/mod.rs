@@ -18,6 +18,7 @@ use drillmaster::model::event::{Decision, Event, Sink, SinkError, What};
 use drillmaster::model::name::{Name, Vantage};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
+use drillmaster::sandbox::state::RegionState;
 use drillmaster::sandbox::truth::LedgerTruth;
 use drillmaster::world::{People, Question, Reply, World};
 use futures::future::BoxFuture;
@@ -347,8 +348,13 @@ pub async fn ledger_status(rehearsal: &Rehearsal, region: &str) -> Value {
 
 /// What a person at a database does by hand, past every gate, and what it says.
 pub async fn by_hand(rehearsal: &Rehearsal, region: &str, pod: &str, verb: &str) -> Value {
-    let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let (_, state) = rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == region).unwrap();
+    at_the_database(state, pod, verb).await
+}
+
+/// The same in one region.
+pub async fn at_the_database(state: &RegionState, pod: &str, verb: &str) -> Value {
+    let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let pod = state.read(|store| {
         store.all().find(|(key, _)| key.plural == "pods" && key.name == pod).unwrap().1.clone()
     });

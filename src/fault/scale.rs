@@ -57,4 +57,8 @@ impl Fault for Scale {
     fn cuts_off(&self, pod: &Ref) -> bool {
         self.replicas == 0 && self.workload.first_pod(&pod.region, &self.namespace) == *pod
     }
+
+    fn takes_away(&self, pod: &Ref) -> bool {
+        self.cuts_off(pod)
+    }
 }

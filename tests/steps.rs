@@ -516,12 +516,9 @@ fn the_guard_of_the_scope_looks_at_what_a_fence_touches_and_at_the_clusters_own_
     assert!(cluster_wide.why().is_some_and(|why| why.contains("touches clusterroles")), "{cluster_wide:?}");
     let fenced = scope(&|plan| plan.namespaces.clear());
     assert!(fenced.why().is_some_and(|why| why.contains("in shop")), "{fenced:?}");
-    for side in ["takeover", "others"] {
+    for side in [0, 1] {
         let elsewhere = scope(&|plan| {
-            let authority = &mut plan.authorities[0];
-            let at =
-                if side == "takeover" { &mut authority.takeover } else { &mut authority.others[0].exec.at };
-            at.namespace = Some("elsewhere".into());
+            plan.authorities[0].sides[side].fence.at.namespace = Some("elsewhere".into());
         });
         assert!(elsewhere.why().is_some_and(|why| why.contains("in elsewhere")), "{side}: {elsewhere:?}");
     }

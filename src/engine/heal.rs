@@ -48,7 +48,7 @@ impl Engine {
     /// Nothing was promoted: all of it is put back.
     async fn go_home(&self, open: &[Open], by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
-        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
+        for open in faults(open) {
             left.extend(self.undo(open, by).await?);
         }
         // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
@@ -89,17 +89,21 @@ impl Engine {
         by: &Name,
     ) -> Result<Vec<Outstanding>, SinkError> {
         let unfenced = self.fence_others(moved, by).await?;
+        let stays = |open: &Open| {
+            let region = open.effect.act.at().map(|at| &at.region);
+            unfenced.iter().any(|unfenced| region.is_none_or(|region| *region == unfenced.region))
+        };
         let mut left = Vec::new();
-        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
-            match unfenced.is_empty() {
-                true => left.extend(self.undo(open, by).await?),
-                false => left.push(left_open(
+        for open in faults(open) {
+            match stays(open) {
+                false => left.extend(self.undo(open, by).await?),
+                true => left.push(left_open(
                     open,
                     "it stays until the other side is fenced: run `drillmaster heal` again",
                 )),
             }
         }
-        left.extend(unfenced);
+        left.extend(unfenced.into_iter().map(|unfenced| unfenced.left));
         let kept = self.recorder.with_events(outstanding);
         let kept: Vec<&Open> = kept.iter().filter(|open| open.effect.of != Of::Fault).collect();
         left.extend(kept.iter().map(|open| left_open(open, way_on(open, moved))));
@@ -107,10 +111,7 @@ impl Engine {
         let by_hand = moved.iter().filter(|moved| !kept.iter().any(|open| moved.is_by(&open.step)));
         left.extend(by_hand.map(|moved| Outstanding {
             effect: None,
-            what: format!(
-                "{} was given to {}, or perhaps",
-                moved.authority.workload, moved.authority.takeover.region
-            ),
+            what: moved.what(),
             advice: moved.way_on().to_owned(),
         }));
         Ok(left)
@@ -390,6 +391,19 @@ impl Engine {
         }
         None
     }
+}
+
+/// The effects of faults as they are taken back: the newest step first, and what a step did in the order in which it did it, so that who
+/// reads a thing is restarted after the thing is right again.
+fn faults(open: &[Open]) -> Vec<&Open> {
+    let mut steps: Vec<(&StepId, Vec<&Open>)> = Vec::new();
+    for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
+        match steps.iter_mut().find(|(step, _)| *step == &open.step) {
+            Some((_, effects)) => effects.insert(0, open),
+            None => steps.push((&open.step, vec![open])),
+        }
+    }
+    steps.into_iter().flat_map(|(_, effects)| effects).collect()
 }
 
 pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {

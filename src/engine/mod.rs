@@ -107,6 +107,8 @@ struct Engine {
     live: Arc<Live>,
     /// Faults whose objects must go on showing their effect.
     owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    /// Held by whoever looks at write authority and then moves or frees it, so that no two steps do so at once.
+    authority: tokio::sync::Mutex<()>,
     /// What healing left.
     left: RefCell<Vec<Outstanding>>,
     /// The ledgers' read-backs so far, by store.
@@ -191,6 +193,7 @@ impl Engine {
             recorder,
             live: Arc::new(Live::default()),
             owed: RefCell::default(),
+            authority: tokio::sync::Mutex::default(),
             left: RefCell::default(),
             readings: RefCell::default(),
         }
@@ -280,6 +283,7 @@ impl Engine {
         if let Some(refused) = self.steady().await? {
             return Ok(refused);
         }
+        self.note_who_writes().await?;
         for stage in [Stage::Inject, Stage::Detect, Stage::Declare, Stage::Failover] {
             match self.stage(stage).await {
                 Err(Stop::Return) => return self.turn_back().await,

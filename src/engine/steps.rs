@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
+    pub(super) fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
         Scene { run: &self.run, step, region, regions: &self.plan.regions, namespaces: &self.plan.namespaces }
     }
 
@@ -334,10 +334,18 @@ impl Engine {
             Err(Refusal::NoTarget(why) | Refusal::OutOfScope(why)) => return Ok(Outcome::Failed { why }),
             Err(Refusal::Unread(unread)) => return Ok(Outcome::failed(unread)),
         };
-        if let Some(authority) = behaviour.authority(&scene)
+        // Who may write is looked at and changed by one step at a time.
+        let one = self.authority.lock().await;
+        let regions: Vec<Region> = self.world.regions.keys().cloned().collect();
+        if let Some(authority) = behaviour.authority(&Scene { regions: &regions, ..scene })
             && let Some(why) = self.second_primary(&authority).await
         {
             return Ok(Outcome::Failed { why });
+        }
+        for freed in acts.iter().filter_map(|act| self.frees(act)) {
+            if let Err(why) = self.fence_before_freeing(&freed, &Name::from("engine")).await? {
+                return Ok(Outcome::Failed { why });
+            }
         }
         let of = if behaviour.fences() { Of::Fence } else { Of::Recovery { moves_authority } };
         for act in acts {
@@ -346,6 +354,7 @@ impl Engine {
                 return Ok(outcome);
             }
         }
+        drop(one);
         self.settled(step, recovery, region).await
     }
 
@@ -372,13 +381,16 @@ impl Engine {
     /// Takes a fault back; where authority moved, its side is fenced first, whatever the scenario forgot (I5).
     async fn remove_fault(&self, fault: &StepId) -> Result<Outcome, Stop> {
         let by = Name::from("engine");
-        let moved = self.moved().await;
-        if let Some(first) = self.fence_others(&moved, &by).await?.first() {
-            return Ok(Outcome::failed(&first.what));
+        let _one = self.authority.lock().await;
+        if let Some(Action::Fault { region, .. }) = self.plan.step(fault).map(|step| &step.action)
+            && let Err(why) = self.fence_before_freeing(region, &by).await?
+        {
+            return Ok(Outcome::failed(why));
         }
         self.owed.borrow_mut().retain(|(owed, _, _)| owed != fault);
         let open = self.recorder.with_events(outstanding);
-        for open in open.iter().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
+        // In the order in which they were done.
+        for open in open.iter().rev().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
             if let Some(left) = self.undo(open, &by).await? {
                 return Ok(Outcome::failed(format!("{}: {}", left.what, left.advice)));
             }

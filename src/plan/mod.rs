@@ -75,7 +75,11 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
         runbook: drill.runbook.clone(),
     };
     plan.authorities = authorities(&plan);
-    plan.point_of_no_return = plan.authorities.first().and_then(|authority| authority.steps.first().cloned());
+    plan.point_of_no_return = plan
+        .authorities
+        .first()
+        .and_then(|authority| authority.moves.first())
+        .map(|first| first.step.clone());
     let broken = broken_promises(scenario, &plan);
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
 }
@@ -179,7 +183,7 @@ fn kind(step: &Step) -> Option<Acting<'_>> {
     }
 }
 
-/// Where the authority of each workload goes first; what moves it on from there, as a failback does, is no other authority.
+/// The authority of each workload that a step promotes, with all that move it: there, on, and back.
 fn authorities(plan: &Plan) -> Vec<Authority> {
     let run = unborn();
     let moves = plan.all_steps().filter_map(|step| match kind(step)? {
@@ -191,8 +195,7 @@ fn authorities(plan: &Plan) -> Vec<Authority> {
     let mut found: Vec<Authority> = Vec::new();
     for moved in moves {
         match found.iter_mut().find(|known| known.workload == moved.workload) {
-            Some(known) if known.takeover == moved.takeover => known.steps.extend(moved.steps),
-            Some(_) => {}
+            Some(known) => known.moves.extend(moved.moves),
             None => found.push(moved),
         }
     }

@@ -36,6 +36,11 @@ pub fn drill_of_two_databases(text: &str) -> Inputs {
     drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-two-databases.yaml"])
 }
 
+/// A drill of the same shop with a third region, `south`, which has a database of its own that is primary.
+pub fn drill_of_three_regions(text: &str) -> Inputs {
+    drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-three-regions.yaml"])
+}
+
 fn drill_with(text: &str, more: [&str; 2]) -> Inputs {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("drill.yaml");

@@ -257,7 +257,7 @@ impl Engine {
     }
 
     /// Whether an address is in a region, or nobody knows where it is.
-    fn may_be_in(&self, address: Option<std::net::IpAddr>, region: &Region) -> bool {
+    pub(super) fn may_be_in(&self, address: Option<std::net::IpAddr>, region: &Region) -> bool {
         address.and_then(|address| self.world.region_of(address)).is_none_or(|of| of == region)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first;
-//!                          while a fault is in or that side is not healthy, recoveries stay, and are listed
+//!                          while a fault is in, left a conflict, or that side is not healthy, recoveries stay, and are listed
 //! authority moved away     fence the other sides, proved by a refused write ─► remove faults ─► tell people;
 //!                          recoveries stay, and are listed with the way on
 //! ```
@@ -13,21 +13,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Engine;
 use super::api::{self, Body, Reply};
 use super::authority::Moved;
 use super::effects::EXEC_ENDS_WITHIN;
-use super::{Engine, Shown};
-use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
-use crate::model::event::{Conflict, Event, Outcome, Outstanding, SinkError, What};
-use crate::model::name::{Name, RunId, StepId};
-use crate::model::time::Duration;
+use super::health::HEALTHY_WITHIN;
+use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Resource, Touch, Undo};
+use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
+use crate::model::name::{Name, RunId, StepId, Uid};
 use crate::undo::{Open, inverse, is_restored, later, outstanding};
-
-/// How long the lost side has to become healthy once its faults are gone.
-const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
-
-/// How often the lost side is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a restoring patch is computed anew when somebody else changes the object in between.
 const TRIES: u32 = 5;
@@ -48,8 +42,12 @@ impl Engine {
     /// Nothing was promoted: all of it is put back.
     async fn go_home(&self, open: &[Open], by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
+        let mut amiss = None;
         for open in faults(open) {
-            left.extend(self.undo(open, by).await?);
+            if let Some(undone) = self.undo(open, by).await? {
+                amiss.get_or_insert(format!("what the fault of step {} changed was not put back", open.step));
+                left.push(undone);
+            }
         }
         // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
         let still = self.recorder.with_events(outstanding);
@@ -57,8 +55,8 @@ impl Engine {
             still.iter().partition(|open| open.effect.of == Of::Fault);
         let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =
             recoveries.into_iter().partition(|open| self.is_inside_the_lost_side(open));
-        if let Some(fault) = faults.first() {
-            let why = format!("the fault of step {} is still in", fault.step);
+        let still_in = faults.first().map(|fault| format!("the fault of step {} is still in", fault.step));
+        if let Some(why) = still_in.or(amiss) {
             left.extend(stay(&[inside, elsewhere].concat(), &why));
             return Ok(left);
         }
@@ -70,10 +68,25 @@ impl Engine {
             left.extend(stay(&elsewhere, &why));
             return Ok(left);
         }
-        for open in elsewhere {
+        for open in &elsewhere {
             left.extend(self.undo(open, by).await?);
         }
+        // To reverse a restart, or a rollout, rolls the pods once more.
+        if elsewhere.iter().any(|open| self.rolls_the_lost_side(open))
+            && let Some(what) = self.lost_side_unhealthy().await?
+        {
+            let advice = "look at it: its last rollout is not through".to_owned();
+            left.push(Outstanding { effect: None, what, advice });
+        }
         Ok(left)
+    }
+
+    fn rolls_the_lost_side(&self, open: &Open) -> bool {
+        let rolls = |at: &Ref| {
+            Some(&at.region) == self.plan.lost.as_ref()
+                && [Resource::deployments(), Resource::stateful_sets()].contains(&at.resource)
+        };
+        open.effect.act.at().is_some_and(rolls)
     }
 
     /// Whether it was done inside a workload of the lost side: then it is a part of that side's health, and goes back before it.
@@ -188,10 +201,6 @@ impl Engine {
 
     /// Takes one effect back; returns what is left of it.
     pub(super) async fn undo(&self, open: &Open, by: &Name) -> Result<Option<Outstanding>, SinkError> {
-        if open.undo == Undo::Irreversible && open.ended == Some(Outcome::Ok) {
-            // Done for good, as the scenario allowed by name: nothing is owed.
-            return Ok(None);
-        }
         let effect = open.effect.id;
         self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
         let (outcome, conflicts) = match &open.undo {
@@ -200,7 +209,7 @@ impl Engine {
                 let later = self.recorder.with_events(|events| later(&outstanding(events), &open.effect));
                 self.restore(at, uid.as_str(), touched, &later).await
             }
-            Undo::Remove { at, run } => (self.remove(at, run).await, vec![]),
+            Undo::Remove { at, run, uid } => (self.remove(at, run, uid.as_ref()).await, vec![]),
             Undo::PutBack { at, object } => (self.put_back(at, object).await, vec![]),
             Undo::Reverse { exec, before } => (self.reverse(exec, before, open.effect.of).await, vec![]),
             Undo::Act(act) => (self.act_back(&open.step, act).await?, vec![]),
@@ -230,8 +239,11 @@ impl Engine {
         for _ in 0..TRIES {
             let now = match api::get(client, at).await {
                 Reply::Done(now) => now,
-                // Gone: nothing of ours is left.
-                Reply::Missing => return (Outcome::Ok, vec![]),
+                // Nothing of ours is left, and nothing that could be as before.
+                Reply::Missing => {
+                    let advice = "somebody deleted it: make it again from your manifests".to_owned();
+                    return (Outcome::Ok, vec![Conflict { field: at.to_string(), advice }]);
+                }
                 reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return (reply.outcome(), vec![]),
             };
             let inverse = inverse(&now, uid, touched, later, &at.to_string());
@@ -250,7 +262,7 @@ impl Engine {
         (outcome, vec![])
     }
 
-    async fn remove(&self, at: &Ref, run: &RunId) -> Outcome {
+    async fn remove(&self, at: &Ref, run: &RunId, uid: Option<&Uid>) -> Outcome {
         let client = match self.client(&at.region) {
             Ok(client) => client,
             Err(outcome) => return outcome,
@@ -261,7 +273,11 @@ impl Engine {
                 Reply::Missing => return Outcome::Ok,
                 reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return reply.outcome(),
             };
-            if now["metadata"]["labels"][RUN_LABEL] != json!(run.as_str()) {
+            let is_ours = match uid {
+                Some(uid) => now["metadata"]["uid"] == json!(uid.as_str()),
+                None => now["metadata"]["labels"][RUN_LABEL] == json!(run.as_str()),
+            };
+            if !is_ours {
                 // Ours is gone, and somebody made another.
                 return Outcome::Ok;
             }
@@ -336,60 +352,6 @@ impl Engine {
             | Act::Evict { .. }
             | Act::Exec(_) => Outcome::failed("this act is taken back by its own undo"),
         })
-    }
-
-    /// Waits until every workload of the lost side has its replicas ready again; what is unready when time is up. A run that broke
-    /// nothing waits for nothing.
-    async fn lost_side_unhealthy(&self) -> Result<Option<String>, SinkError> {
-        let broke = |event: &Event| matches!(&event.what, What::EffectIntended { effect, .. } if effect.of == Of::Fault);
-        let Some(lost) = &self.plan.lost else { return Ok(None) };
-        if !self.recorder.with_events(|events| events.iter().any(broke)) {
-            return Ok(None);
-        }
-        let sent = self.world.clock.now();
-        let deadline = sent.plus(HEALTHY_WITHIN);
-        let mut last = None;
-        let outcome = loop {
-            match self.unready(lost).await {
-                None => break Outcome::Ok,
-                Some(unready) if self.world.clock.now() >= deadline => break Outcome::failed(unready),
-                Some(unready) => {
-                    if last.as_ref() != Some(&unready) {
-                        let what = format!("{lost} is healthy again ({unready})");
-                        self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
-                        last = Some(unready);
-                    }
-                    tokio::time::sleep(LOOK_EVERY.std()).await;
-                }
-            }
-        };
-        let unhealthy = outcome.why().map(|why| format!("{lost} is not healthy: {why}"));
-        self.observed(format!("healthy:{lost}"), sent, outcome)?;
-        Ok(unhealthy)
-    }
-
-    async fn unready(&self, region: &crate::model::name::Region) -> Option<String> {
-        use crate::model::effect::Resource;
-        let Ok(client) = self.client(region) else { return Some(format!("there is no region {region}")) };
-        for namespace in &self.plan.namespaces {
-            for resource in [Resource::deployments(), Resource::stateful_sets()] {
-                let list = match api::list(client, &resource, namespace.as_str()).await {
-                    Reply::Done(list) => list,
-                    reply @ (Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_)) => {
-                        return reply.outcome().why().map(str::to_owned);
-                    }
-                };
-                for object in list["items"].as_array().into_iter().flatten() {
-                    let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-                    let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
-                    if ready < wanted {
-                        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                        return Some(format!("{}/{name} has {ready} of {wanted} ready", resource.plural));
-                    }
-                }
-            }
-        }
-        None
     }
 }
 

@@ -12,6 +12,7 @@
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
+//! health      whether the lost side can serve again
 //! heal        putting back, never into a split brain (I4, I5)
 //! tell        those who may decide learn of a fence and of what is left
 //! ```
@@ -22,6 +23,7 @@ mod authority;
 mod calibrate;
 mod effects;
 mod heal;
+mod health;
 mod instrument;
 mod live;
 mod recorder;

@@ -42,6 +42,12 @@ pub struct Plan {
     pub point_of_no_return: Option<StepId>,
     /// Whose authority moves, and how its sides are fenced: one for each workload that a step promotes.
     pub authorities: Vec<Authority>,
+    /// The workloads of the lost side as they were before the run: so they are again before users are sent back to it.
+    #[serde(default)]
+    pub whole: Vec<Whole>,
+    /// Whom to ask when, if somebody does not answer; by the catalogue.
+    #[serde(default)]
+    pub ladder: Vec<Rung>,
     pub longest: LongestPath,
     pub blast_radius: Vec<Touched>,
     /// The runbook's path, as the scenario names it.
@@ -410,6 +416,14 @@ pub struct LongestPath {
     pub budgets: Duration,
     /// From the start to the end, by timeouts.
     pub timeouts: Duration,
+}
+
+/// A workload with the replicas that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whole {
+    pub at: Ref,
+    pub replicas: u64,
 }
 
 /// Objects that a plan touches, counted.

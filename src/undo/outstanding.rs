@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::effect::{Effect, EffectId, Held, Ref, Touch, Undo};
+use crate::model::effect::{Act, Effect, EffectId, Held, Ref, Touch, Undo};
 use crate::model::event::{Event, Outcome, What};
 use crate::model::name::StepId;
 use crate::model::time::At;
@@ -31,11 +31,20 @@ impl Open {
     }
 }
 
-/// Every effect whose end or undo is still owed, newest first. Effects that failed for sure, or that nothing needs to take back,
-/// are not among them.
+/// Every effect whose end or undo is still owed, newest first. Effects that failed for sure, or that nothing needs to take back, are not
+/// among them, nor one that is done for good, as the scenario allowed by name: at once, or by another try of its step.
 pub fn outstanding(events: &[Event]) -> Vec<Open> {
     let mut open: Vec<Open> = all(events);
-    open.retain(|open| !open.never_happened() && !matches!(open.undo, Undo::Nothing { .. }));
+    let done: Vec<(StepId, Act)> = open
+        .iter()
+        .filter(|open| open.undo == Undo::Irreversible && open.ended == Some(Outcome::Ok))
+        .map(|open| (open.step.clone(), open.effect.act.clone()))
+        .collect();
+    open.retain(|open| {
+        let for_good = open.undo == Undo::Irreversible
+            && done.iter().any(|(step, act)| (step, act) == (&open.step, &open.effect.act));
+        !open.never_happened() && !matches!(open.undo, Undo::Nothing { .. }) && !for_good
+    });
     open.reverse();
     open
 }
@@ -190,7 +199,7 @@ mod tests {
 
     use super::super::{inverse, touched};
     use super::*;
-    use crate::model::effect::{Act, Of, Ref, Resource};
+    use crate::model::effect::{Of, Resource};
     use crate::model::name::RunId;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
@@ -210,7 +219,7 @@ mod tests {
                 act: Act::Create { at: at.clone(), object: json!({}) },
                 of: Of::Fault,
             },
-            undo: Undo::Remove { at, run: RunId::from("r") },
+            undo: Undo::Remove { at, run: RunId::from("r"), uid: None },
         }
     }
 
@@ -258,6 +267,26 @@ mod tests {
             vec![3, 5]
         );
         assert_eq!(befores(vec![patch(1, 1, 2), ended(1, Outcome::failed("409")), patch(2, 9, 3)]), vec![9]);
+    }
+
+    #[test]
+    fn what_is_done_for_good_is_not_owed_even_where_nobody_saw_the_end_of_its_first_try() {
+        let tries = |id: u32, step: &str| What::EffectIntended {
+            step: step.into(),
+            effect: Effect {
+                id: EffectId(id),
+                act: Act::Ask { role: "dba".into(), text: "restore it".to_owned() },
+                of: Of::Recovery { moves_authority: false },
+            },
+            undo: Undo::Irreversible,
+        };
+        let owed =
+            |whats| outstanding(&events(whats)).iter().map(|open| open.effect.id.0).collect::<Vec<_>>();
+        let unknown = vec![tries(1, "s"), ended(1, Outcome::unknown("lost"))];
+        assert_eq!(owed(unknown.clone()), vec![1]);
+        let then = |step| [unknown.clone(), vec![tries(2, step), ended(2, Outcome::Ok)]].concat();
+        assert_eq!(owed(then("s")), Vec::<u32>::new());
+        assert_eq!(owed(then("t")), vec![1], "another step's is another");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration as StdDuration;
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, join_all};
+use tokio::sync::Notify;
 
 use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Stop};
@@ -26,6 +27,15 @@ const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
 
 /// Who decides about a held step that names no role, in a drill without owned services.
 pub(super) const OPERATOR: &str = "operator";
+
+/// A step that is held for a person, while somebody else may be asked as well.
+#[derive(Default)]
+struct Hold {
+    /// It is held, once more.
+    held: Notify,
+    /// Whoever else was asked wants it tried again.
+    again: Notify,
+}
 
 impl Engine {
     /// Runs every step of a stage.
@@ -54,7 +64,8 @@ impl Engine {
     }
 
     async fn within_its_time(&self, step: &Step) -> Result<Outcome, Stop> {
-        let mut doing = std::pin::pin!(self.until_decided(step));
+        let hold = Hold::default();
+        let mut doing = std::pin::pin!(self.until_decided(step, &hold));
         if let Ok(done) = tokio::time::timeout(step.timeout.std(), &mut doing).await {
             return done;
         }
@@ -64,7 +75,7 @@ impl Engine {
             OnTimeout::Finding => Ok(Outcome::failed(late)),
             OnTimeout::Abort => Err(Stop::Abort(format!("step {}: {late}", step.id))),
             OnTimeout::Escalate => {
-                let mut escalating = std::pin::pin!(self.escalate(step, &late));
+                let mut escalating = std::pin::pin!(self.escalate(step, &late, &hold));
                 let both = async {
                     tokio::select! {
                         biased;
@@ -80,23 +91,29 @@ impl Engine {
     }
 
     /// Asks whoever may declare, and goes on by what they decide; never returns without a decision.
-    async fn escalate(&self, step: &Step, why: &str) -> Result<Outcome, Stop> {
-        let role = self.next_on_the_ladder(step);
-        let before = 0;
-        match self.decide(step, &role, why, before).await? {
-            Decision::Retry => std::future::pending().await,
-            Decision::Skip { reason } => Ok(Outcome::Failed { why: format!("skipped: {reason}") }),
-            Decision::Done => Ok(Outcome::Ok),
-            Decision::Return => Err(Stop::Return),
+    async fn escalate(&self, step: &Step, why: &str, hold: &Hold) -> Result<Outcome, Stop> {
+        let role = self.last_on_the_ladder(step);
+        let mut before = 0;
+        loop {
+            match self.decide(step, &role, why, before).await? {
+                Decision::Retry => {
+                    let held_again = hold.held.notified();
+                    hold.again.notify_waiters();
+                    held_again.await;
+                    before += 1;
+                }
+                Decision::Skip { reason } => {
+                    return Ok(Outcome::Failed { why: format!("skipped: {reason}") });
+                }
+                Decision::Done => return Ok(Outcome::Ok),
+                Decision::Return => return Err(Stop::Return),
+            }
         }
     }
 
-    fn next_on_the_ladder(&self, step: &Step) -> Role {
-        let ladder = self.plan.all_steps().find_map(|step| match &step.action {
-            Action::Declare { escalation, .. } => escalation.iter().rev().find(|rung| rung.may_declare),
-            _ => None,
-        });
-        ladder.map_or_else(|| self.decider(step), |rung| rung.role.clone())
+    fn last_on_the_ladder(&self, step: &Step) -> Role {
+        let last = self.plan.ladder.iter().rev().find(|rung| rung.may_declare);
+        last.map_or_else(|| self.decider(step), |rung| rung.role.clone())
     }
 
     /// Whom a held step is for: its own role, else the owner of the first service, who knows the system.
@@ -121,7 +138,7 @@ impl Engine {
     }
 
     /// Does what the step says; a recovery that fails is held for a person, while its time counts.
-    async fn until_decided(&self, step: &Step) -> Result<Outcome, Stop> {
+    async fn until_decided(&self, step: &Step, hold: &Hold) -> Result<Outcome, Stop> {
         let mut held = 0;
         loop {
             let outcome = self.act(step).await?;
@@ -129,7 +146,13 @@ impl Engine {
                 return Ok(outcome);
             };
             let role = self.decider(step);
-            match self.decide(step, &role, why, held).await? {
+            hold.held.notify_waiters();
+            let decided = tokio::select! {
+                biased;
+                () = hold.again.notified() => Decision::Retry,
+                decided = self.decide(step, &role, why, held) => decided?,
+            };
+            match decided {
                 Decision::Retry => held += 1,
                 Decision::Skip { reason } => {
                     return Ok(Outcome::Failed { why: format!("skipped: {reason}") });

@@ -329,7 +329,7 @@ fn the_side_promoted_last_has_the_writes_whatever_was_promoted_in_its_place_befo
 
 #[test]
 fn a_short_disturbance_of_the_standby_after_a_whole_failback_fences_nobody() {
-    for lasts in [5, 3600] {
+    for (lasts, fate) in [(5, Fate::Unavailable), (3600, Fate::Refused)] {
         rehearsed(
             FAILOVER,
             |world, pen| {
@@ -341,13 +341,14 @@ fn a_short_disturbance_of_the_standby_after_a_whole_failback_fences_nobody() {
                     healing.is_some_and(|event| clock.now().since(event.at).as_secs() < lasts)
                 };
                 let down = move |region: &str, _: &_| {
-                    if region == "west" && ended() { Fate::Refused } else { Fate::Passes }
+                    if region == "west" && ended() { fate } else { Fate::Passes }
                 };
                 *world = Gate::new(down).before(world.clone());
             },
             async |rehearsal, finished, events| {
                 assert!(did(&events, "promote-east"));
                 assert_eq!(fences(&events), 0, "{finished:?}");
+                assert_eq!(finished.outstanding.is_empty(), fate == Fate::Unavailable, "{finished:?}");
                 assert_eq!(roles(rehearsal, ["east", "west"]).await, ["primary", "replica"]);
             },
         );

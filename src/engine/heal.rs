@@ -17,10 +17,10 @@ use super::Engine;
 use super::api::{self, Body, Reply};
 use super::authority::Moved;
 use super::effects::EXEC_ENDS_WITHIN;
-use super::health::HEALTHY_WITHIN;
+use super::health::{HEALTHY_WITHIN, LOOK_EVERY};
 use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Resource, Touch, Undo};
 use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
-use crate::model::name::{Name, RunId, StepId, Uid};
+use crate::model::name::{Name, Region, RunId, StepId, Uid};
 use crate::undo::{Open, inverse, is_restored, later, outstanding};
 
 /// How often a restoring patch is computed anew when somebody else changes the object in between.
@@ -30,6 +30,7 @@ impl Engine {
     /// Puts back all that may be put back, and returns what is left.
     pub(super) async fn heal(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         self.landed().await;
+        self.answering().await;
         self.close_what_is_restored(by).await?;
         let open = self.recorder.with_events(outstanding);
         if open.is_empty() {
@@ -138,6 +139,22 @@ impl Engine {
         let last = open.iter().filter(unseen).map(|open| open.intended.plus(EXEC_ENDS_WITHIN)).max();
         if let Some(lands_by) = last {
             tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
+        }
+    }
+
+    /// Waits a moment for API servers that do not answer: a short disturbance at the end of a run leaves nothing.
+    async fn answering(&self) {
+        let deadline = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
+        let open = self.recorder.with_events(outstanding);
+        let one_each: BTreeMap<&Region, &Ref> =
+            open.iter().filter_map(|open| open.effect.act.at()).map(|at| (&at.region, at)).collect();
+        for (region, at) in one_each {
+            let Ok(client) = self.client(region) else { continue };
+            while matches!(api::get(client, at).await, Reply::Unknown(_) | Reply::Refused { code: 500.., .. })
+                && self.world.clock.now() < deadline
+            {
+                tokio::time::sleep(LOOK_EVERY.std()).await;
+            }
         }
     }
 

@@ -24,8 +24,8 @@ use crate::undo::outstanding;
 /// How long the lost side has to become healthy once its faults are gone.
 pub(super) const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
 
-/// How often the lost side is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often what heals is looked at meanwhile.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Waits until the lost side is healthy; what is not when time is up. A run that broke nothing waits for nothing.

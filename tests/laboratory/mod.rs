@@ -66,6 +66,8 @@ pub enum Fate {
     AnsweredBadly,
     /// Is answered by a 403, and not carried out.
     Refused,
+    /// Is answered by a 503, and not carried out.
+    Unavailable,
 }
 
 type Judge = Box<dyn FnMut(&str, &Request<Body>) -> Fate + Send>;
@@ -99,6 +101,7 @@ impl Gate {
                             Ok(failure(500, "InternalError", "etcdserver: request timed out"))
                         }
                         Fate::Refused => Ok(failure(403, "Forbidden", "you may not")),
+                        Fate::Unavailable => Ok(failure(503, "ServiceUnavailable", "not now")),
                     }
                 }
             });

@@ -19,7 +19,8 @@ proof: {probe: checkout, failsWithin: 1m}
 
 /// Changes how many replicas a workload has; 0 takes it away.
 ///
-/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`.
+/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`. A database that is promoted elsewhere meanwhile
+/// cannot be fenced without pods: such a drill is refused, and `isolate` is what it wants.
 ///
 /// Effects: sets `spec.replicas`.
 ///

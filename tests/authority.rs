@@ -75,13 +75,19 @@ async fn sends(rehearsal: &Rehearsal, region: &str, method: &str, path: &str, bo
 #[test]
 fn a_promotion_is_held_where_somebody_reverted_the_fault_before_it() {
     const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/drillmaster-lose-east";
+    const LEDGER: &str = "/apis/apps/v1/namespaces/shop/statefulsets/ledger";
     const OPEN: &str = r#"{"spec": {"ingress": [{}], "egress": [{}]}}"#;
     let look = "    detect:\n      - {id: look, wait: {duration: 2m}}\n    failover:\n";
     let isolate = FAILOVER.replace("    failover:\n", look);
+    let scale = isolate.replace(
+        "{isolate: {namespaces: [shop]}}",
+        "{scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    );
     // Where east's API is down, the fault's probe tells that the fault is gone, and nobody that east steps back.
     for (text, (method, path, body), down, because) in [
         (&isolate, ("DELETE", POLICY, ""), false, "takes the writes, and no fault cuts it off"),
         (&isolate, ("PATCH", POLICY, OPEN), false, "takes the writes, and no fault cuts it off"),
+        (&scale, ("PATCH", LEDGER, r#"{"spec": {"replicas": 1}}"#), false, "takes the writes, and no fault"),
         (&isolate, ("DELETE", POLICY, ""), true, "no fault cuts it off, and it cannot be asked"),
     ] {
         let inputs = drill(text);
@@ -211,8 +217,7 @@ fn only_a_side_whose_record_says_so_is_said_to_serve_the_writes() {
 
 #[test]
 fn what_an_api_server_says_is_told_in_its_own_words() {
-    let (scale, _) = FAILOVER.split_once("    failover:\n").unwrap();
-    let scale = scale.replace(
+    let scale = FAILOVER.replace(
         "{isolate: {namespaces: [shop]}}",
         "{scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
     );
@@ -435,6 +440,34 @@ fn a_recovery_that_opens_what_cut_a_side_off_fences_that_side_first() {
         assert_eq!(fences(&events), 1);
         assert_no_two_accepted(&truth.ledgers(), "opened");
     });
+}
+
+#[test]
+fn a_side_that_was_scaled_away_is_not_started_beside_the_one_that_took_over() {
+    let start = "    failback:
+      - id: start-east
+        recover: {scale: {region: east, workload: statefulset/ledger, namespace: shop, replicas: 1}}
+";
+    let text = FAILOVER.replace("    failback:\n", start).replace("maxDuration: 1h", "maxDuration: 2h");
+    let text = text.replace(
+        "{isolate: {namespaces: [shop]}}",
+        "{scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    );
+    rehearsed(
+        &text,
+        |world, _| decides(world, Decision::Skip { reason: "not today".to_owned() }),
+        async |rehearsal, finished, events| {
+            assert!(held_because(&events, "start-east", "could not be fenced"), "{finished:?}");
+            assert!(!did(&events, "start-east"));
+            assert_eq!(ledger_status(rehearsal, "west").await["role"], "primary");
+            let pods = stores(rehearsal).into_keys().filter(|key| key.contains("east pods/ledger-0"));
+            assert_eq!(pods.count(), 0);
+            assert!(
+                finished.outstanding.iter().any(|left| left.advice.contains("where it has no pods")),
+                "{finished:?}"
+            );
+        },
+    );
 }
 
 #[test]

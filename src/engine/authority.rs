@@ -25,6 +25,10 @@ use crate::undo::{outstanding, promotions, wrote_before};
 /// How often a side whose silence would mean that it took over is asked again: a short disturbance must fence nobody.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// What to do about a side that could not be fenced.
+const UNFENCED: &str = "make sure by hand that it takes no writes, before you remove the fault; where it has no pods, let them start where \
+                        nobody reaches them, and run `drillmaster heal`, which fences them";
+
 /// Who may write to a workload now, if it is not who might before the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
@@ -274,8 +278,7 @@ impl Engine {
                     let left = Outstanding {
                         effect: None,
                         what: format!("{} in {} could not be fenced: {why}", authority.workload, side.region),
-                        advice: "make sure by hand that it takes no writes, before you remove the fault"
-                            .to_owned(),
+                        advice: UNFENCED.to_owned(),
                     };
                     unfenced.push(Unfenced { region: side.region.clone(), left });
                 }

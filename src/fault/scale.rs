@@ -19,8 +19,8 @@ proof: {probe: checkout, failsWithin: 1m}
 
 /// Changes how many replicas a workload has; 0 takes it away.
 ///
-/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`. A database that is promoted elsewhere meanwhile
-/// cannot be fenced without pods: such a drill is refused, and `isolate` is what it wants.
+/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`. A database without pods cannot be fenced: once it
+/// is promoted elsewhere it stays away; `isolate` has a way back.
 ///
 /// Effects: sets `spec.replicas`.
 ///

@@ -1,5 +1,5 @@
-//! A side whose pods are gone cannot be fenced, and is primary again the moment they are back (I5): a workload that is promoted elsewhere
-//! must not be scaled away, but cut off.
+//! A side whose pods are gone cannot be fenced, and is primary again the moment they are back (I5): the run leaves such a fault in once the
+//! workload is promoted elsewhere, and lists it. A drill may mean just that: a warning.
 
 use super::sides::Sides;
 use super::steps;
@@ -17,11 +17,11 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                 |side: &crate::model::plan::Side| Some((side.region.clone(), sides.taken_away(side.pod())?));
             for (region, fault) in authority.others(&takeover.region).filter_map(gone) {
                 let message = format!(
-                    "`{}` promotes {} while `{fault}` has scaled {region} away: a side without pods cannot be fenced before they are back, so the fault could never be removed",
+                    "`{}` promotes {} while `{fault}` has scaled {region} away: a side without pods cannot be fenced, so the run will not bring it back",
                     placed.step.id, takeover.region
                 );
-                let error = placed.text.error(&placed.action(), message);
-                found.push(error.help(format!("cut {region} off by `isolate` instead of scaling it away")));
+                let warning = placed.text.warning(&placed.action(), message);
+                found.push(warning.help(format!("cut {region} off by `isolate`, to exercise the way back")));
             }
         }
         sides.take(placed);

@@ -189,6 +189,16 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "fault: {isolate: {namespaces: [shop]}}",
         "fault: {dnsFailure: {record: checkout.shop.example}}",
     ),
+    (
+        "promotion_beside_a_side_that_was_scaled_away",
+        "fault: {isolate: {namespaces: [shop]}}",
+        "fault: {scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    ),
+    (
+        "fence_and_promotion_and_removal_at_once",
+        "      - id: promote-west\n",
+        "      - id: at-once\n        parallel:\n          - id: fence-first\n            recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n          - id: promote-first\n            recover: {promote: {workload: statefulset/ledger, namespace: shop}}\n          - {id: back-first, removeFault: lose-east}\n          - {id: tell, notify: {audience: staff, text: We fail over.}}\n      - id: promote-west\n",
+    ),
     ("region_takes_over_from_itself", "takesOver: west", "takesOver: east"),
     ("irreversible_step_unknown", "  severity: sev1", "  allowIrreversible: [promote-wst]\n  severity: sev1"),
     (

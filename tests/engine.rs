@@ -220,7 +220,7 @@ fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
     let inputs =
         drill(&FAILOVER.replace(&format!("{promotes}\n{switches}"), &format!("{switches}\n{promotes}")));
     in_virtual_time(async {
-        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(12)));
+        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(14)));
         run_until_death(&rehearsal, &pen).await;
         let west = rehearsal.sandbox.world().regions["west"].clone();
         let patch = json!({"spec": {"endpoints": [

@@ -269,6 +269,42 @@ fn an_escalated_step_goes_by_the_decision_of_whoever_is_next() {
 }
 
 #[test]
+fn a_held_step_is_tried_again_when_whoever_it_was_escalated_to_says_so() {
+    let text = FAILOVER.replace(
+        "{id: promote-west, recover:",
+        "{id: promote-west, timeout: 1m, onTimeout: escalate, recover:",
+    );
+    // Whoever owns the service is not there; who may declare last stands on the catalogue's ladder, and this drill declares nothing.
+    let last = |role: &str| role == "crisis-director";
+    for (tries, outcome) in [(1, Some(Outcome::Ok)), (2, Some(Outcome::Ok)), (u32::MAX, None)] {
+        let course = run(&text, |_, world| {
+            let refused = Mutex::new(0);
+            let gate = Gate::new(move |region, request| {
+                let promotes =
+                    region == "west" && request.uri().query().is_some_and(|q| q.contains("command=promote"));
+                let mut refused = refused.lock().unwrap();
+                *refused += u32::from(promotes);
+                if promotes && *refused <= tries { Fate::Refused } else { Fate::Passes }
+            });
+            *world = gate.before(world.clone());
+            world.people = Scripted::people(move |question| match question.about {
+                About::Hold { .. } => last(question.role.as_str()).then_some((5, Some(Decision::Retry))),
+                About::Acknowledge | About::Declare | About::Task => None,
+            });
+        });
+        let decided = |what: &What| matches!(what, What::Decided { role, .. } if last(role.as_str()));
+        assert!(course.count(decided) > 0);
+        assert_eq!(course.outcome("promote-west"), outcome, "{:?}", course.finished.how);
+        if outcome.is_some() {
+            assert_eq!(course.count(decided), tries as usize);
+            assert_eq!(course.finished.how, Ended::Completed);
+        } else {
+            assert_eq!(course.aborted(), "step promote-west: it took longer than 1m, and nobody could help");
+        }
+    }
+}
+
+#[test]
 fn a_limit_on_a_probe_aborts_before_the_promotion_and_after_it() {
     let limit = "limits: {maxDuration: 1h, namespaces: [shop], abortWhen: [{probe: checkout, failsFor: 5s}]}";
     let limited = |text: &str| text.replace("limits: {maxDuration: 1h, namespaces: [shop]}", limit);
@@ -581,12 +617,9 @@ fn the_guard_of_the_scope_looks_at_what_a_fence_touches_and_at_the_clusters_own_
     assert!(cluster_wide.why().is_some_and(|why| why.contains("touches clusterroles")), "{cluster_wide:?}");
     let fenced = scope(&|plan| plan.namespaces.clear());
     assert!(fenced.why().is_some_and(|why| why.contains("in shop")), "{fenced:?}");
-    for side in ["takeover", "others"] {
+    for side in [0, 1] {
         let elsewhere = scope(&|plan| {
-            let authority = &mut plan.authorities[0];
-            let at =
-                if side == "takeover" { &mut authority.takeover } else { &mut authority.others[0].exec.at };
-            at.namespace = Some("elsewhere".into());
+            plan.authorities[0].sides[side].fence.at.namespace = Some("elsewhere".into());
         });
         assert!(elsewhere.why().is_some_and(|why| why.contains("in elsewhere")), "{side}: {elsewhere:?}");
     }

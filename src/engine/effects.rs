@@ -75,18 +75,24 @@ impl Engine {
         };
         let mut object = object;
         object["metadata"]["labels"][RUN_LABEL] = json!(self.run.as_str());
-        let undo = Undo::Remove { at: at.clone(), run: self.run.clone() };
-        let effect = self.intend(step, Act::Create { at: at.clone(), object: object.clone() }, of, undo)?;
-        let mut outcome = api::create(client, &at, &object).await.outcome();
-        if let Outcome::Unknown { .. } = outcome {
-            outcome = match api::get(client, &at).await {
+        let undo = |uid| Undo::Remove { at: at.clone(), run: self.run.clone(), uid };
+        let act = Act::Create { at: at.clone(), object: object.clone() };
+        let effect = self.intend(step, act, of, undo(None))?;
+        let uid = |made: &Value| made["metadata"]["uid"].as_str().map(Uid::from);
+        let reply = api::create(client, &at, &object).await;
+        let (outcome, uid) = match (&reply, reply.outcome()) {
+            (Reply::Done(made), outcome) => (outcome, uid(made)),
+            (_, outcome @ Outcome::Unknown { .. }) => match api::get(client, &at).await {
                 Reply::Done(now) if now["metadata"]["labels"][RUN_LABEL] == json!(self.run.as_str()) => {
-                    Outcome::Ok
+                    (Outcome::Ok, uid(&now))
                 }
-                Reply::Done(_) | Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_) => outcome,
-            };
-        }
-        self.ended(&effect, outcome, None)
+                Reply::Done(_) | Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_) => {
+                    (outcome, None)
+                }
+            },
+            (_, outcome) => (outcome, None),
+        };
+        self.ended(&effect, outcome, uid.map(|uid| undo(Some(uid))))
     }
 
     async fn perform_patch(

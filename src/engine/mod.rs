@@ -12,6 +12,7 @@
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
+//! health      whether the lost side can serve again
 //! heal        putting back, never into a split brain (I4, I5)
 //! tell        those who may decide learn of a fence and of what is left
 //! ```
@@ -22,6 +23,7 @@ mod authority;
 mod calibrate;
 mod effects;
 mod heal;
+mod health;
 mod instrument;
 mod live;
 mod recorder;
@@ -107,6 +109,8 @@ struct Engine {
     live: Arc<Live>,
     /// Faults whose objects must go on showing their effect.
     owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    /// Held by whoever looks at write authority and then moves or frees it, so that no two steps do so at once.
+    authority: tokio::sync::Mutex<()>,
     /// What healing left.
     left: RefCell<Vec<Outstanding>>,
     /// The ledgers' read-backs so far, by store.
@@ -199,6 +203,7 @@ impl Engine {
             recorder,
             live: Arc::new(Live::default()),
             owed: RefCell::default(),
+            authority: tokio::sync::Mutex::default(),
             left: RefCell::default(),
             readings: RefCell::default(),
         }
@@ -288,6 +293,7 @@ impl Engine {
         if let Some(refused) = self.steady().await? {
             return Ok(refused);
         }
+        self.note_who_writes().await?;
         for stage in [Stage::Inject, Stage::Detect, Stage::Declare, Stage::Failover] {
             match self.stage(stage).await {
                 Err(Stop::Return) => return self.turn_back().await,

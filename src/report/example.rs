@@ -133,6 +133,8 @@ fn plan() -> Plan {
         steps: steps().into_iter().map(|(step, _)| step).collect(),
         point_of_no_return: Some("promote-west".into()),
         authorities: Vec::new(),
+        whole: Vec::new(),
+        ladder: Vec::new(),
         longest: plan::LongestPath::default(),
         blast_radius: Vec::new(),
         runbook: Some("runbooks/checkout-failover.md".to_owned()),

@@ -37,6 +37,11 @@ pub fn drill_of_two_databases(text: &str) -> Inputs {
     drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-two-databases.yaml"])
 }
 
+/// A drill of the same shop with a third region, `south`, which has a database of its own that is primary.
+pub fn drill_of_three_regions(text: &str) -> Inputs {
+    drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-three-regions.yaml"])
+}
+
 fn drill_with(text: &str, more: [&str; 2]) -> Inputs {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("drill.yaml");
@@ -62,6 +67,8 @@ pub enum Fate {
     AnsweredBadly,
     /// Is answered by a 403, and not carried out.
     Refused,
+    /// Is answered by a 503, and not carried out.
+    Unavailable,
 }
 
 type Judge = Box<dyn FnMut(&str, &Request<Body>) -> Fate + Send>;
@@ -95,6 +102,7 @@ impl Gate {
                             Ok(failure(500, "InternalError", "etcdserver: request timed out"))
                         }
                         Fate::Refused => Ok(failure(403, "Forbidden", "you may not")),
+                        Fate::Unavailable => Ok(failure(503, "ServiceUnavailable", "not now")),
                     }
                 }
             });

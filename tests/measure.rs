@@ -4,6 +4,8 @@
 
 #[path = "measure/drill.rs"]
 mod drill;
+#[path = "measure/outages.rs"]
+mod outages;
 
 use serde_json::{Value, json};
 

@@ -62,7 +62,9 @@ fn fault(
     let end = removed.unwrap_or(story.end);
     let owed = match proof.until {
         ProofUntil::Once => None,
-        ProofUntil::Recovery => Some(story.first_recovery().map_or(end, |(at, _)| at.min(end))),
+        ProofUntil::Recovery => {
+            Some(story.first_recovery_since(requested).map_or(end, |(at, _)| at.min(end)))
+        }
         ProofUntil::Restored => Some(restored.map_or(end, |at| at.latest.min(end))),
     };
     let unwatched = |from: Interval, until: At| match &proof.by {

@@ -65,7 +65,7 @@ impl Impact {
 /// Which outages belong to the drill's fault, and which to its way back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Windows {
-    /// The first fault's or recovery's intent.
+    /// The first fault's intent; of a drill without one, the first recovery's.
     pub from: At,
     /// A second outage counts as a part of the first one only before this: life on the recovery side.
     pub operate: At,
@@ -78,8 +78,8 @@ pub(super) struct Windows {
 impl Windows {
     /// From the events.
     pub fn of(story: &Story<'_>, steady: Option<At>) -> Self {
-        let intents = story.first_fault().into_iter().chain(story.first_recovery()).map(|(at, _)| at);
-        let from = intents.min().or(story.stage_started(Stage::Inject)).or(steady).unwrap_or(At(0));
+        let intent = story.first_fault().or(story.first_recovery()).map(|(at, _)| at);
+        let from = intent.or(story.stage_started(Stage::Inject)).or(steady).unwrap_or(At(0));
         let failback = story.stage_started(Stage::Failback).unwrap_or(At(i64::MAX));
         let operate = story.stage_started(Stage::Operate).unwrap_or(failback).min(failback);
         let end = story.end;

@@ -287,7 +287,7 @@ impl Engine {
             }
         }
         let mut recovered = self.world.clock.now();
-        self.restored().await?;
+        self.restored(Stage::Failover).await?;
         for stage in [Stage::Verify, Stage::Operate] {
             // What this stage's own steps lose is no loss of the way back, and without one nobody would see it: it is read again after it.
             if stage == Stage::Operate && self.may_lose(stage) {
@@ -324,7 +324,7 @@ impl Engine {
         }
         if self.plan.steps.iter().any(|step| step.stage == Stage::Failback) {
             let returned = self.world.clock.now();
-            self.restored().await?;
+            self.restored(Stage::Failback).await?;
             self.read_back_missing(returned).await?;
         }
         Ok(Ended::Completed)
@@ -361,9 +361,9 @@ impl Engine {
         Ok(refused)
     }
 
-    /// Waits until every service's probes have succeeded, and its writes were acknowledged, for as long as its clause asks, so that the
-    /// rows hold it.
-    async fn restored(&self) -> Result<(), SinkError> {
+    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, and its writes were acknowledged,
+    /// for as long as its clause asks, so that the rows hold it.
+    async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
         let measured = self.plan.probes.iter().filter_map(|probe| {
             let service =
@@ -380,11 +380,20 @@ impl Engine {
         });
         let written: Vec<_> = written.collect();
         let now = || self.world.clock.now();
+        // Where the stage recovers nothing, nobody is moved.
+        let mut steps = self.plan.all_steps().filter(|step| step.stage == stage);
+        let moves = steps.any(|step| matches!(step.action, Action::Recover { .. }));
+        let right = |side: &Region| match &self.plan.takes_over {
+            Some(takes_over) if moves => (side == takes_over) != (stage == Stage::Failback),
+            Some(_) | None => true,
+        };
         // What succeeded before this does not count: the last step may be about to break it.
         let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
             measured.iter().all(|(p, lasting)| {
-                lasted(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+                lasted(*lasting)
+                    && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+                    && live.answered_by(&p.id, right, *lasting, now())
             }) && written
                 .iter()
                 .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))

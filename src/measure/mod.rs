@@ -40,12 +40,15 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let story = Story::of(plan, evidence);
     let since = steady_since(&story);
     let windows = Windows::of(&story, since.0);
-    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows.failback);
+    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows);
     let of = |service: &Name| -> Vec<&View<'_>> {
         views.iter().filter(|view| !view.excluded && view.probe.service.as_ref() == Some(service)).collect()
     };
-    let impacts: BTreeMap<&Name, Impact> =
-        plan.services.iter().map(|one| (&one.name, service::impact(&of(&one.name), windows))).collect();
+    let impacts: BTreeMap<&Name, Impact> = plan
+        .services
+        .iter()
+        .map(|one| (&one.name, service::impact(&of(&one.name), one.restored.lasting, windows)))
+        .collect();
     let restored = impacts.values().filter_map(Impact::restored_at).reduce(|a, b| a.max(&b));
     let faults = proof::faults(&story, &views, restored);
     let effective = faults
@@ -277,6 +280,13 @@ fn findings(evidence: &Evidence, views: &[View<'_>], windows: Windows, plan: &Pl
                 format!("{} failed again at {}, on the recovery side", view.name(), outage.begin.latest);
             found.push(finding(about, what));
         }
+    }
+    for view in views.iter().filter(|view| !view.taken_back && !view.excluded) {
+        let about = view.probe.service.as_ref().map_or("", Name::as_str);
+        found.push(finding(
+            about,
+            format!("{} was not answered to the end by a side that is back", view.name()),
+        ));
     }
     for service in plan.services.iter().filter(|service| service.restored.load.is_some()) {
         found.push(finding(service.name.as_str(), "the load under which it must hold was not measured"));

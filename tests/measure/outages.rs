@@ -39,3 +39,128 @@ fn what_is_made_ready_before_the_fault_recovers_nothing() {
     failed.down.push(("west", 45.0, 50.0));
     assert_eq!(failed.verdict(), (Overall::Invalid, Verdict::Void), "steady state was lost at 45 s");
 }
+
+#[test]
+fn the_side_that_takes_over_must_hold_for_as_long_as_the_clause_asks() {
+    let mut drill =
+        Drill { down: both(60.0, 100.0), sides: vec![(105.0, 300.0, Some("east"))], ..probes_alone() };
+    assert_eq!(verdicts(&drill)[0], Verdict::Missed, "west answered for 5 s, then east to the failback");
+    drill.sides = vec![(111.0, 300.0, Some("east"))];
+    assert_eq!(verdicts(&drill)[0], Verdict::Met);
+    let unharmed = |until: f64| Drill {
+        down: vec![],
+        sides: vec![(0.0, 90.0, Some("east")), (until, 300.0, Some("east"))],
+        ..probes_alone()
+    };
+    assert_eq!(verdicts(&unharmed(95.0))[0], Verdict::Inconclusive, "nothing failed, and nobody took over");
+    assert_eq!(verdicts(&unharmed(101.0))[0], Verdict::Met);
+}
+
+#[test]
+fn the_failback_is_over_only_where_another_side_answers_to_the_end() {
+    assert_eq!(verdicts(&probes_alone())[1], Verdict::Met);
+    let back = |sides| verdicts(&Drill { sides, ..probes_alone() })[1];
+    assert_eq!(back(vec![(400.0, 420.0, None), (420.0, 500.0, Some("west"))]), Verdict::Inconclusive);
+    assert_eq!(back(vec![(410.0, 500.0, Some("west"))]), Verdict::Inconclusive, "ten seconds of east");
+    assert_eq!(back(vec![(400.0, 500.0, None)]), Verdict::Inconclusive);
+    assert_eq!(back(vec![(495.0, 500.0, Some("west"))]), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_failback_that_ends_in_an_outage_is_missed_though_nobody_came_back() {
+    let mut drill = Drill { never_taken_back: true, ..probes_alone() };
+    drill.down.extend(both(350.0, 600.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Missed);
+    drill.down.truncate(2);
+    drill.down.extend(both(350.0, 355.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Inconclusive, "the users have service, but not where they were");
+    drill.down.truncate(2);
+    drill.down.extend(both(350.0, 370.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Missed, "they had none for longer than promised");
+}
+
+#[test]
+fn a_silence_after_the_restoration_passes_nothing() {
+    let objectives = vec![rta("60s", "impact"), objective("failback", Some("10s"), None)];
+    let silent =
+        |from, to| Drill { blind: Some((from, to)), objectives: objectives.clone(), ..probes_alone() };
+    assert_eq!(verdicts(&silent(150.0, 290.0)), [Verdict::Inconclusive; 2]);
+    assert_eq!(verdicts(&silent(150.0, 161.0))[0], Verdict::Inconclusive, "longer than the clause's time");
+    assert_eq!(verdicts(&silent(150.0, 152.0))[0], Verdict::Met);
+}
+
+#[test]
+fn answers_slower_than_promised_are_no_service_from_the_fault_on() {
+    let slow =
+        |from, to| Drill { down: vec![], slow: Some((from, to)), p99: Some("400ms"), ..probes_alone() };
+    assert_eq!(verdicts(&slow(80.0, 500.0))[0], Verdict::Missed);
+    let (measured, judged) = slow(80.0, 110.0).judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!(least <= 30.0 && 30.0 <= most && most - least <= 2.2, "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met);
+    assert_eq!(verdicts(&slow(30.0, 59.0))[0], Verdict::Met, "nothing was promised before the fault");
+}
+
+#[test]
+fn what_fails_again_after_the_clause_was_met_is_an_outage_of_its_own() {
+    let mut drill = probes_alone();
+    drill.down.push(("outside", 120.0, 127.0));
+    drill.down.extend([("west", 350.0, 357.0), ("west", 430.0, 437.0)]);
+    let (measured, judged) = drill.judged();
+    for (judgement, took) in judged.objectives.iter().zip([40.0, 7.0]) {
+        assert_eq!(judgement.verdict, Verdict::Met, "{}", judgement.why);
+        assert!(judgement.why.contains("it failed again for"), "{}", judgement.why);
+        let (least, most) = secs(judgement.actual.clone().unwrap());
+        assert!(least <= took && took <= most && most - least <= 2.2, "{took} in [{least}, {most}]");
+    }
+    assert_eq!(of(&measured).interruptions.len(), 2);
+    // At another vantage, too: it was not there when the first outage ended.
+    drill.down = vec![("outside", 60.0, 100.0), ("west", 120.0, 127.0)];
+    let (measured, _) = drill.judged();
+    assert!(secs(of(&measured).rta.impact.clone()).1 < 43.0);
+    assert_eq!(of(&measured).interruptions.len(), 1);
+    drill.down[1] = ("west", 105.0, 112.0);
+    let (measured, _) = drill.judged();
+    assert!(secs(of(&measured).rta.impact.clone()).0 > 50.0, "nobody was served everywhere for ten seconds");
+}
+
+#[test]
+fn an_answer_that_tells_no_side_excuses_only_what_it_could_change() {
+    let mut drill = probes_alone();
+    drill.down = both(60.0, 70.0);
+    drill.down.extend(both(76.0, 600.0));
+    drill.sides = vec![(70.0, 76.0, None)];
+    assert_eq!(verdicts(&drill)[0], Verdict::Missed, "six seconds are too short, whoever answered");
+    drill.down.truncate(2);
+    drill.sides = vec![(70.0, 300.0, None)];
+    assert_eq!(verdicts(&drill)[0], Verdict::Inconclusive);
+}
+
+#[test]
+fn whom_the_way_back_finds_without_service_has_none_until_it_has() {
+    let mut drill = Drill { down: both(60.0, 450.0), ..probes_alone() };
+    drill.objectives = vec![rta("300s", "impact")];
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!((388.0..=390.0).contains(&least) && most.is_infinite(), "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Missed);
+    // Who was served by another side meanwhile, though not by the one that had to take over, was not without service all the time.
+    drill = Drill { down: both(60.0, 100.0), lost_side_answers: true, ..probes_alone() };
+    drill.down.extend(both(290.0, 450.0));
+    let (measured, _) = drill.judged();
+    assert!((238.0..=240.0).contains(&secs(of(&measured).rta.impact.clone()).0));
+}
+
+#[test]
+fn what_healing_breaks_is_no_outage_of_the_drill() {
+    let aborted = Drill {
+        down: both(250.0, 260.0),
+        lost_side_answers: false,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        more: vec![(200.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
+        ..probes_alone()
+    };
+    let (measured, judged) = aborted.judged();
+    assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
+    assert_eq!(judged.overall, Overall::Inconclusive, "it was aborted");
+}

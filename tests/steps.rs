@@ -493,6 +493,19 @@ fn a_service_counts_as_restored_only_by_what_succeeded_after_the_last_step() {
 }
 
 #[test]
+fn a_run_that_is_never_steady_or_runs_into_a_limit_before_it_is_does_not_start() {
+    let course = run(FAILOVER, |rehearsal, _| {
+        rehearsal.plan.limits.max_duration = Duration::from_secs(3);
+    });
+    assert_refused(&course, "steady-state", "the run took longer than 3s");
+    let course = run(FAILOVER, |rehearsal, _| {
+        rehearsal.plan.ledgers[0].url = "http://nobody.shop.example/ledger".to_owned();
+    });
+    assert_refused(&course, "steady-state", "writes to orders");
+    assert_eq!(course.overall(), Overall::Invalid);
+}
+
+#[test]
 fn the_guard_of_the_scope_looks_at_what_a_fence_touches_and_at_the_clusters_own_objects() {
     let inputs = drill(FAILOVER);
     let plan = in_virtual_time(async { Rehearsal::prepare(&inputs, 7, 0).await.unwrap().plan });

@@ -8,6 +8,7 @@
 //! instrument  probes and ledger clients, their rows into the evidence
 //! live        what they say right now, for the engine's own waits
 //! calibrate   measures a known pause with the same prober (I13)
+//! steady      when a run may begin, and what stops it
 //! steps       what each step does
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
@@ -25,6 +26,7 @@ mod heal;
 mod instrument;
 mod live;
 mod recorder;
+mod steady;
 mod steps;
 mod tell;
 
@@ -88,9 +90,6 @@ impl From<SinkError> for Stop {
         Stop::Sink(error)
     }
 }
-
-/// Longest wait for the steady state, in multiples of its own length, and at least a minute.
-const STEADY_TRIES: u32 = 5;
 
 /// Shortest patience for the services to be restored once the last recovery step is done: DNS caches may take their time. Whoever promises
 /// a longer recovery gets as long.
@@ -255,24 +254,9 @@ impl Engine {
         tokio::select! {
             biased;
             () = until_true(interrupted) => Err(Stop::Interrupt),
-            why = self.limits() => Err(Stop::Abort(why)),
+            why = self.limits() => self.limited(why),
             stop = self.watch_proofs() => Err(stop),
             ended = self.stages() => ended,
-        }
-    }
-
-    /// Waits until a limit of the plan is passed.
-    async fn limits(&self) -> String {
-        let now = || self.world.clock.now();
-        let conditions = &self.plan.limits.abort_when;
-        let failing =
-            self.live.until(|live| conditions.iter().any(|c| live.failed_for(&c.probe, c.fails_for, now())));
-        match tokio::time::timeout(self.plan.limits.max_duration.std(), failing).await {
-            Err(_) => format!("the run took longer than {}", self.plan.limits.max_duration),
-            Ok(()) => {
-                let passed = conditions.iter().find(|c| self.live.failed_for(&c.probe, c.fails_for, now()));
-                passed.map_or_else(String::new, |c| format!("probe {} failed for {}", c.probe, c.fails_for))
-            }
         }
     }
 
@@ -328,37 +312,6 @@ impl Engine {
             self.read_back_missing(returned).await?;
         }
         Ok(Ended::Completed)
-    }
-
-    /// Waits until every probe has succeeded for the plan's time; a run whose services are not healthy does not start.
-    async fn steady(&self) -> Result<Option<Ended>, SinkError> {
-        if self.plan.probes.is_empty() {
-            return Ok(None);
-        }
-        let lasting = self.plan.steady_state;
-        let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
-        let now = || self.world.clock.now();
-        let all = self.live.until(|live| {
-            self.plan.probes.iter().all(|p| live.succeeded_for(&p.id, p.from.len(), lasting, now()))
-        });
-        let outcome = match tokio::time::timeout(patience.std(), all).await {
-            Ok(()) => Outcome::Ok,
-            Err(_) => {
-                let now = self.world.clock.now();
-                let unsteady = self
-                    .plan
-                    .probes
-                    .iter()
-                    .filter(|p| !self.live.succeeded_for(&p.id, p.from.len(), lasting, now));
-                let names: Vec<&str> = unsteady.map(|p| p.id.as_str()).collect();
-                Outcome::failed(format!("not steady within {patience}: {}", names.join(", ")))
-            }
-        };
-        let since = self.world.clock.now().minus(lasting);
-        let refused =
-            outcome.why().map(|why| Ended::Refused { guard: "steady-state".into(), why: why.to_owned() });
-        self.recorder.append(What::Steady { since, outcome })?;
-        Ok(refused)
     }
 
     /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, and its writes were acknowledged,

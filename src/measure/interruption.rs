@@ -98,6 +98,11 @@ fn outages_of(samples: &[Sample], service: &Service) -> Vec<Outage> {
     outages(samples, &RestoredClause { load: None, p99: None, ..service.restored.clone() })
 }
 
+/// The outages of a ledger's writes, with what names them.
+pub(super) fn of_ledger(evidence: &Evidence, service: &Service, ledger: &Ledger) -> (String, Vec<Outage>) {
+    (source(ledger), outages_of(&as_samples(evidence, ledger), service))
+}
+
 fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: Windows) -> Vec<Interruption> {
     let (samples, source) = (as_samples(evidence, ledger), source(ledger));
     let mut found = unseen(&samples, Interrupted::Writes, &source, service, windows);

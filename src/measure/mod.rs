@@ -23,6 +23,7 @@ pub use measured::*;
 use crate::model::event::{Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
+use crate::model::outage::Outage;
 use crate::model::plan::{Ledger, Plan};
 use crate::model::sample::WriteSeen;
 use crate::model::time::{At, Duration, Interval};
@@ -82,7 +83,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let impacted = impacts.values().filter_map(|impact| impact.impacted.as_ref()).map(|(at, _)| *at);
     let responses = story.responses(impacted.min_by_key(|at| at.latest));
     Measured {
-        steady: steady(since, &views, windows),
+        steady: steady(since, &views, &written(plan, evidence, &excluded), windows),
         findings: findings(evidence, &views, windows, plan),
         series: views.iter().map(View::series).collect(),
         stages: story.stages(),
@@ -104,21 +105,40 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
         What::Steady { since, outcome } => Some((*since, outcome)),
         _ => None,
     });
+    let nothing_to_see = story.plan.probes.is_empty() && story.plan.ledgers.is_empty();
     match told {
         Some((_, (since, outcome))) => (Some(since), outcome.why().map(str::to_owned)),
-        None => (None, None),
+        None if nothing_to_see => (None, None),
+        None => (None, Some("it was never reached".to_owned())),
     }
 }
 
-/// Steady state was lost where a service failed after it was reached and surely before the first fault.
-fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], windows: Windows) -> Steady {
+/// The outages of every ledger's writes, of a vantage that could see.
+fn written(plan: &Plan, evidence: &Evidence, excluded: &[Excluded]) -> Vec<(String, Vec<Outage>)> {
+    let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
+    seen.filter_map(|ledger| {
+        let service = plan.services.iter().find(|service| service.name == ledger.service)?;
+        Some(interruption::of_ledger(evidence, service, ledger))
+    })
+    .collect()
+}
+
+/// Steady state was lost where a service failed, or took no writes, after it was reached and surely before the first fault.
+fn steady(
+    (since, why): (Option<At>, Option<String>),
+    views: &[View<'_>],
+    written: &[(String, Vec<Outage>)],
+    windows: Windows,
+) -> Steady {
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
-    let lost = measuring.filter_map(|view| {
-        let outage = view.outages.iter().find(|outage| {
+    let probed = measuring.map(|view| (view.name(), &view.outages));
+    let written = written.iter().map(|(name, outages)| (name.clone(), outages));
+    let lost = probed.chain(written).filter_map(|(name, outages)| {
+        let outage = outages.iter().find(|outage| {
             let over = outage.end.is_some_and(|end| since.is_some_and(|since| end.latest <= since));
             outage.begin.latest < windows.from && !over
         })?;
-        Some(format!("{} failed at {} before the first fault", view.name(), outage.begin.latest))
+        Some(format!("{name} failed at {} before the first fault", outage.begin.latest))
     });
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }

@@ -28,6 +28,15 @@ fn invalid(drill: &Drill) -> String {
 }
 
 #[test]
+fn writes_that_ended_before_the_fault_are_lost_steady_state() {
+    let drill = Drill { refused: Some((50.0, 500.0)), ..Drill::default() };
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
+    assert!(invalid(&drill).contains("writes to orders from outside failed at 50s"), "{}", invalid(&drill));
+    let over = Drill { refused: Some((10.0, 20.0)), steady_since: 22.0, ..Drill::default() };
+    assert_eq!(over.verdict(), (Overall::Met, Verdict::Met), "that was before the steady state");
+}
+
+#[test]
 fn what_is_made_ready_before_the_fault_recovers_nothing() {
     let warmed = Drill { warmed: true, ..Drill::default() };
     assert_eq!(warmed.verdict(), (Overall::Met, Verdict::Met));
@@ -163,4 +172,16 @@ fn what_healing_breaks_is_no_outage_of_the_drill() {
     let (measured, judged) = aborted.judged();
     assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
     assert_eq!(judged.overall, Overall::Inconclusive, "it was aborted");
+}
+
+#[test]
+fn a_run_that_was_never_steady_says_nothing() {
+    let objectives = vec![rta("1s", "impact")];
+    let drill = Drill {
+        steady: false,
+        objectives,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        ..Drill::default()
+    };
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
 }

@@ -505,6 +505,53 @@ fn a_run_that_is_never_steady_or_runs_into_a_limit_before_it_is_does_not_start()
     assert_eq!(course.overall(), Overall::Invalid);
 }
 
+/// The drill whose fault is proved by its objects.
+fn proved_by_objects() -> String {
+    let (before, after) = FAILOVER.split_once("proof: {").unwrap();
+    let (_, after) = after.split_once('}').unwrap();
+    let waits = "    detect:\n      - {id: hold-on, wait: {duration: 1m}}\n    failover:\n";
+    format!("{before}proof: {{objectsWithin: 30s, until: restored}}{after}").replace("    failover:\n", waits)
+}
+
+/// What is written down of the fault's objects: whether they showed it, from when to when, or that they could not be read.
+fn told_of_the_proof(course: &Course) -> Vec<(Option<bool>, u64)> {
+    let told = course.events().iter().filter_map(|event| match &event.what {
+        What::Proof { seen, shown, .. } => Some((Some(*shown), seen.width().as_secs())),
+        What::Observed { what, sent, done, .. } if what == "proof:lose-east" => {
+            Some((None, done.since(*sent).as_secs()))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn objects_that_cannot_be_read_end_no_fault_and_what_changed_did_so_since_the_last_look() {
+    const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/drillmaster-lose-east";
+    let unread = run(&proved_by_objects(), |_, world| {
+        let clock = world.clock.clone();
+        let gate = Gate::new(move |_, request| {
+            let reads =
+                request.method() == http::Method::GET && request.uri().path().contains("networkpolic");
+            let now = clock.now().since(At(0)).as_secs();
+            if reads && (30..45).contains(&now) { Fate::Refused } else { Fate::Passes }
+        });
+        *world = gate.before(world.clone());
+    });
+    assert_eq!(told_of_the_proof(&unread), [(Some(true), 0), (None, 5), (None, 20)]);
+    assert_ne!(unread.overall(), Overall::Invalid);
+    let reverted = run(&proved_by_objects(), |_, world| {
+        let east = world.regions["east"].clone();
+        tokio::spawn(async move {
+            seconds(40).await;
+            let delete = http::Request::delete(POLICY).body(Vec::new()).unwrap();
+            east.request_text(delete).await.unwrap();
+        });
+    });
+    assert_eq!(told_of_the_proof(&reverted), [(Some(true), 0), (Some(false), 5)]);
+    assert_eq!(reverted.overall(), Overall::Invalid);
+}
+
 #[test]
 fn the_guard_of_the_scope_looks_at_what_a_fence_touches_and_at_the_clusters_own_objects() {
     let inputs = drill(FAILOVER);

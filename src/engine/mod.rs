@@ -10,6 +10,7 @@
 //! calibrate   measures a known pause with the same prober (I13)
 //! steady      when a run may begin, and what stops it
 //! steps       what each step does
+//! proof       whether a fault shows its effect
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
@@ -25,6 +26,7 @@ mod effects;
 mod heal;
 mod instrument;
 mod live;
+mod proof;
 mod recorder;
 mod steady;
 mod steps;
@@ -39,10 +41,9 @@ use tokio::sync::watch;
 
 pub use recorder::{SharedSink, Shown, Watcher};
 
-use crate::fault::FaultKind;
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
-use crate::model::name::{Name, Region, RunId, Sha256, StepId};
+use crate::model::name::{Name, Region, RunId, Sha256};
 use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
@@ -50,6 +51,7 @@ use crate::model::time::{At, Duration};
 use crate::world::World;
 use instrument::Instrument;
 use live::Live;
+use proof::Owed;
 use recorder::Recorder;
 
 /// What the first event says of a run, beside its plan.
@@ -105,7 +107,7 @@ struct Engine {
     recorder: Recorder,
     live: Arc<Live>,
     /// Faults whose objects must go on showing their effect.
-    owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    owed: RefCell<Vec<Owed>>,
     /// What healing left.
     left: RefCell<Vec<Outstanding>>,
     /// The ledgers' read-backs so far, by store.

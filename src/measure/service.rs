@@ -258,6 +258,14 @@ pub(super) fn service(
     windows: Windows,
     fault: Option<(Interval, String)>,
 ) -> ServiceMeasured {
+    // Whose users suffer it already has taken effect, whatever its proof sees later.
+    let fault = fault.map(|(effective, source)| match &impact.impacted {
+        Some((impacted, by)) if impacted.latest < effective.latest => {
+            let earliest = impacted.earliest.min(effective.earliest).max(windows.from);
+            (Interval { earliest, latest: impacted.latest }, by.clone())
+        }
+        Some(_) | None => (effective, source),
+    });
     let timeline = timeline(story, impact, fault.clone());
     let at = |moment: Moment| timeline.get(&moment).map(|mark| mark.at);
     let declaration = match (at(Moment::Declared), impact.restored_at()) {

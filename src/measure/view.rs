@@ -6,7 +6,7 @@ use super::measured::{Excluded, Series};
 use super::service::Windows;
 use crate::model::evidence::Evidence;
 use crate::model::name::{Name, Region, Vantage};
-use crate::model::outage::{Outage, Rules, outages, outages_by, strays, sustained};
+use crate::model::outage::{Outage, Rules, failures, outages, outages_by, strays, sustained};
 use crate::model::plan::{Plan, Probe};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
@@ -42,6 +42,11 @@ impl View<'_> {
         let inside = |stray: &&Interval| stray.latest >= within.earliest && stray.earliest <= within.latest;
         let longest = self.strays.iter().filter(inside).map(Interval::width).max().unwrap_or_default();
         longest.max(self.probe.every.plus(self.probe.timeout))
+    }
+
+    /// Every time that it failed, be it once.
+    pub fn failures(&self) -> Vec<Outage> {
+        failures(&self.samples)
     }
 
     /// Whether probes were not sent within a time, or none were at all.

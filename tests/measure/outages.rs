@@ -175,6 +175,83 @@ fn what_healing_breaks_is_no_outage_of_the_drill() {
 }
 
 #[test]
+fn one_failure_of_the_proof_shows_the_fault_and_one_success_its_end() {
+    let once = Drill { fault_shows: Some((61.0, 61.1)), until: "once", ..Drill::default() };
+    assert_eq!(once.verdict(), (Overall::Met, Verdict::Met));
+    for until in ["recovery", "restored"] {
+        let drill = |from| Drill { until, opened: vec![(from, from + 0.1)], ..Drill::default() };
+        assert_eq!(
+            drill(81.0).verdict().0,
+            if until == "recovery" { Overall::Met } else { Overall::Invalid }
+        );
+        assert_eq!(drill(70.0).verdict().0, Overall::Met, "it came and went while it could still come");
+        let opened = Drill { fault_shows: Some((55.0, 400.0)), ..drill(70.0) };
+        assert_eq!(opened.verdict().0, Overall::Met);
+    }
+    // It was opened for longer than the clause asks: that is what restored the service, and no flapping.
+    let mut healed = Drill { opened: vec![(65.0, 78.0)], ..probes_alone() };
+    healed.sides = vec![(64.0, 78.0, Some("west"))];
+    healed.down = both(60.0, 65.0);
+    healed.down.extend(both(78.0, 100.0));
+    assert!(invalid(&healed).contains("was gone at 1m5s"), "{}", invalid(&healed));
+    let reverted = Drill { until: "restored", opened: vec![(85.0, 85.2)], ..Drill::default() };
+    assert!(invalid(&reverted).contains("was gone at 1m25s"), "{}", invalid(&reverted));
+}
+
+/// A fault that is proved by its objects, with these events.
+fn by_objects(until: &'static str, told: &[(f64, Value)]) -> Drill {
+    let more = [proof(true, 60.0, 61.0)].into_iter().chain(told.iter().cloned()).collect();
+    Drill { by_objects: true, until, more, ..Drill::default() }
+}
+
+fn proof(shown: bool, from: f64, to: f64) -> (f64, Value) {
+    let seen = json!({"earliest": nanos(from), "latest": nanos(to)});
+    (to, json!({"proof": {"step": "lose", "shown": shown, "detail": "", "seen": seen}}))
+}
+
+fn unread(from: f64, to: f64) -> [(f64, Value); 2] {
+    let looked = |done: f64, outcome: Value| {
+        let observed =
+            json!({"what": "proof:lose", "sent": nanos(from), "done": nanos(done), "outcome": outcome});
+        (done, json!({"observed": observed}))
+    };
+    [looked(from + 5.0, json!({"unknown": {"why": "503"}})), looked(to, json!("ok"))]
+}
+
+#[test]
+fn a_short_gap_of_its_objects_is_no_end_of_the_fault_and_an_unread_look_is_none() {
+    assert_eq!(by_objects("restored", &[]).verdict().0, Overall::Met);
+    let gap = |again: f64| [proof(false, 71.0, 76.0), proof(true, again - 5.0, again)];
+    assert_eq!(by_objects("restored", &gap(81.0)).verdict().0, Overall::Met);
+    assert_eq!(by_objects("restored", &gap(96.0)).verdict().0, Overall::Invalid, "longer than its 20 s");
+    let at_the_end = [proof(false, 96.0, 101.0), proof(true, 101.0, 106.0)];
+    assert_eq!(
+        by_objects("restored", &at_the_end).verdict().0,
+        Overall::Invalid,
+        "its end restored the service"
+    );
+    assert_eq!(by_objects("restored", &unread(66.0, 80.0)).verdict().0, Overall::Met);
+    let blind = by_objects("restored", &unread(66.0, 90.0));
+    assert!(invalid(&blind).contains("nobody looked at the fault lose"), "{}", invalid(&blind));
+    assert_eq!(
+        by_objects("recovery", &unread(79.0, 120.0)).verdict().0,
+        Overall::Met,
+        "nothing was owed then"
+    );
+}
+
+#[test]
+fn the_fault_has_taken_effect_where_its_users_suffer_it() {
+    let (at, later) = proof(true, 68.0, 69.0);
+    let drill = Drill { by_objects: true, until: "once", more: vec![(at, later)], ..Drill::default() };
+    let effective = |measured: &Measured| of(measured).timeline[&Moment::FaultEffective].at;
+    let (measured, _) = drill.judged();
+    assert!(effective(&measured).earliest >= At(60 * S) && effective(&measured).latest < At(62 * S));
+    let (least, most) = secs(of(&measured).rta.fault.clone());
+    assert!(least <= 40.0 && 40.0 <= most && most - least <= 2.2, "[{least}, {most}]");
+}
+
+#[test]
 fn a_run_that_was_never_steady_says_nothing() {
     let objectives = vec![rta("1s", "impact")];
     let drill = Drill {

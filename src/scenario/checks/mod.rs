@@ -10,6 +10,7 @@ pub mod irreversible;
 pub mod leaves_folder;
 pub mod longest_path;
 pub mod nesting;
+pub mod own_proof;
 pub mod regions;
 pub mod scope;
 pub mod second_primary;
@@ -44,6 +45,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     leaves_folder::check,
     longest_path::check,
     nesting::check,
+    own_proof::check,
     regions::check,
     scope::check,
     second_primary::check,

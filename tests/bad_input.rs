@@ -154,6 +154,16 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n",
         "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n      - id: crowd-west\n        fault: {podKill: {namespace: shop, selector: {app: checkout}}}\n        proof: {probe: east-direct, failsWithin: 20s, until: once}\n",
     ),
+    (
+        "proof_by_the_services_own_probe",
+        "proof: {probe: east-direct, failsWithin: 20s, until: restored}",
+        "proof: {probe: checkout, failsWithin: 20s, until: restored}",
+    ),
+    (
+        "control_slower_than_what_it_vouches_for",
+        "    - id: west-direct               # the recovery side itself must stay healthy\n",
+        "    - id: control\n      control: true\n      every: 1s\n      timeout: 1s\n      http: {url: \"http://control.example/\"}\n    - id: west-direct\n",
+    ),
     ("proof_of_both_sorts", "failsWithin: 20s", "failsWithin: 20s, objectsWithin: 5s"),
     ("budgets_over_the_rto", "        budget: 4m", "        budget: 14m"),
     ("timeouts_over_the_limit", "maxDuration: 2h", "maxDuration: 10m"),

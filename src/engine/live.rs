@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::model::name::{Name, ProbeId, Vantage};
+use crate::model::name::{Name, ProbeId, Region, Vantage};
 use crate::model::sample::{Sample, Seen, Write, WriteSeen};
 use crate::model::time::{At, Duration};
 
@@ -32,6 +32,8 @@ struct State {
     newest: BTreeMap<(ProbeId, Vantage), At>,
     /// The addresses that the newest answers came from, where they were successes.
     answers: BTreeMap<(ProbeId, Vantage), Option<IpAddr>>,
+    /// When each side answered each of them last, where that is told.
+    answered: BTreeMap<(ProbeId, Vantage, Region), At>,
     writes: BTreeMap<Name, Writes>,
 }
 
@@ -65,6 +67,9 @@ impl Live {
                     return None;
                 }
                 *newest = sample.sent;
+            }
+            if let (Seen::Ok, Some(side)) = (&sample.seen, &sample.answered_by) {
+                state.answered.insert((probe.clone(), vantage.clone(), side.clone()), sample.sent);
             }
             let tracks = state.tracks.entry(probe.clone()).or_default();
             let before = tracks.get(vantage).copied();
@@ -158,6 +163,19 @@ impl Live {
             && tracks
                 .values()
                 .all(|track| matches!(track, Track::Up { since } if now.since(*since) >= lasting))
+    }
+
+    /// Whether no answer of a probe came from another side than a right one for a time. (One that does not tell may be of any.)
+    pub(super) fn answered_by(
+        &self,
+        probe: &ProbeId,
+        right: impl Fn(&Region) -> bool,
+        lasting: Duration,
+        now: At,
+    ) -> bool {
+        let state = self.state();
+        let mut wrong = state.answered.iter().filter(|((of, _, side), _)| of == probe && !right(side));
+        wrong.all(|(_, last)| now.since(*last) >= lasting)
     }
 
     /// Whether a probe has been failing at any vantage for a time.
@@ -261,6 +279,20 @@ mod tests {
         assert!(!not_by_east(), "nobody knows who acknowledged it");
         write(4, WriteSeen::Ok { epoch: 2 }, Some(west));
         assert!(not_by_east());
+    }
+
+    #[test]
+    fn a_side_answers_alone_since_the_last_answer_of_another() {
+        let live = Live::default();
+        let (probe, vantage) = (ProbeId::from("p"), Vantage::from("outside"));
+        let alone = |lasting| {
+            live.answered_by(&probe, |side| side.as_str() == "west", Duration::from_nanos(lasting), At(20))
+        };
+        for (at, side) in [(5, Some("west")), (10, Some("east")), (12, Some("west")), (15, None)] {
+            let sample = Sample { answered_by: side.map(Region::from), ..sample(at, Seen::Ok) };
+            live.sample(&probe, &vantage, &sample);
+        }
+        assert!(alone(10) && !alone(11), "one that does not tell may be west");
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //! instrument  probes and ledger clients, their rows into the evidence
 //! live        what they say right now, for the engine's own waits
 //! calibrate   measures a known pause with the same prober (I13)
+//! steady      when a run may begin, and what stops it
 //! steps       what each step does
+//! proof       whether a fault shows its effect
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
@@ -26,7 +28,9 @@ mod heal;
 mod health;
 mod instrument;
 mod live;
+mod proof;
 mod recorder;
+mod steady;
 mod steps;
 mod tell;
 
@@ -39,17 +43,17 @@ use tokio::sync::watch;
 
 pub use recorder::{SharedSink, Shown, Watcher};
 
-use crate::fault::FaultKind;
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
-use crate::model::name::{Name, Region, RunId, Sha256, StepId};
-use crate::model::plan::{Plan, Stage};
+use crate::model::name::{Name, Region, RunId, Sha256};
+use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
 use crate::world::World;
 use instrument::Instrument;
 use live::Live;
+use proof::Owed;
 use recorder::Recorder;
 
 /// What the first event says of a run, beside its plan.
@@ -91,9 +95,6 @@ impl From<SinkError> for Stop {
     }
 }
 
-/// Longest wait for the steady state, in multiples of its own length, and at least a minute.
-const STEADY_TRIES: u32 = 5;
-
 /// Shortest patience for the services to be restored once the last recovery step is done: DNS caches may take their time. Whoever promises
 /// a longer recovery gets as long.
 const RESTORED_WITHIN: Duration = Duration::from_secs(900);
@@ -108,7 +109,7 @@ struct Engine {
     recorder: Recorder,
     live: Arc<Live>,
     /// Faults whose objects must go on showing their effect.
-    owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    owed: RefCell<Vec<Owed>>,
     /// Held by whoever looks at write authority and then moves or frees it, so that no two steps do so at once.
     authority: tokio::sync::Mutex<()>,
     /// What healing left.
@@ -268,24 +269,9 @@ impl Engine {
         tokio::select! {
             biased;
             () = until_true(interrupted) => Err(Stop::Interrupt),
-            why = self.limits() => Err(Stop::Abort(why)),
+            why = self.limits() => self.limited(why),
             stop = self.watch_proofs() => Err(stop),
             ended = self.stages() => ended,
-        }
-    }
-
-    /// Waits until a limit of the plan is passed.
-    async fn limits(&self) -> String {
-        let now = || self.world.clock.now();
-        let conditions = &self.plan.limits.abort_when;
-        let failing =
-            self.live.until(|live| conditions.iter().any(|c| live.failed_for(&c.probe, c.fails_for, now())));
-        match tokio::time::timeout(self.plan.limits.max_duration.std(), failing).await {
-            Err(_) => format!("the run took longer than {}", self.plan.limits.max_duration),
-            Ok(()) => {
-                let passed = conditions.iter().find(|c| self.live.failed_for(&c.probe, c.fails_for, now()));
-                passed.map_or_else(String::new, |c| format!("probe {} failed for {}", c.probe, c.fails_for))
-            }
         }
     }
 
@@ -301,7 +287,7 @@ impl Engine {
             }
         }
         let mut recovered = self.world.clock.now();
-        self.restored().await?;
+        self.restored(Stage::Failover).await?;
         for stage in [Stage::Verify, Stage::Operate] {
             // What the last stage of a drill wrote is read too. (To read back what hours of writing left costs as much as the hours.)
             if stage == Stage::Operate && self.ends_with(stage) {
@@ -336,46 +322,15 @@ impl Engine {
         }
         if self.plan.steps.iter().any(|step| step.stage == Stage::Failback) {
             let returned = self.world.clock.now();
-            self.restored().await?;
+            self.restored(Stage::Failback).await?;
             self.read_back_missing(returned).await?;
         }
         Ok(Ended::Completed)
     }
 
-    /// Waits until every probe has succeeded for the plan's time; a run whose services are not healthy does not start.
-    async fn steady(&self) -> Result<Option<Ended>, SinkError> {
-        if self.plan.probes.is_empty() {
-            return Ok(None);
-        }
-        let lasting = self.plan.steady_state;
-        let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
-        let now = || self.world.clock.now();
-        let all = self.live.until(|live| {
-            self.plan.probes.iter().all(|p| live.succeeded_for(&p.id, p.from.len(), lasting, now()))
-        });
-        let outcome = match tokio::time::timeout(patience.std(), all).await {
-            Ok(()) => Outcome::Ok,
-            Err(_) => {
-                let now = self.world.clock.now();
-                let unsteady = self
-                    .plan
-                    .probes
-                    .iter()
-                    .filter(|p| !self.live.succeeded_for(&p.id, p.from.len(), lasting, now));
-                let names: Vec<&str> = unsteady.map(|p| p.id.as_str()).collect();
-                Outcome::failed(format!("not steady within {patience}: {}", names.join(", ")))
-            }
-        };
-        let since = self.world.clock.now().minus(lasting);
-        let refused =
-            outcome.why().map(|why| Ended::Refused { guard: "steady-state".into(), why: why.to_owned() });
-        self.recorder.append(What::Steady { since, outcome })?;
-        Ok(refused)
-    }
-
-    /// Waits until every service's probes have succeeded, and its writes were acknowledged, for as long as its clause asks, so that the
-    /// rows hold it.
-    async fn restored(&self) -> Result<(), SinkError> {
+    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, and its writes were acknowledged,
+    /// for as long as its clause asks, so that the rows hold it.
+    async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
         let measured = self.plan.probes.iter().filter_map(|probe| {
             let service =
@@ -392,11 +347,20 @@ impl Engine {
         });
         let written: Vec<_> = written.collect();
         let now = || self.world.clock.now();
+        // Where the stage recovers nothing, nobody is moved.
+        let mut steps = self.plan.all_steps().filter(|step| step.stage == stage);
+        let moves = steps.any(|step| matches!(step.action, Action::Recover { .. }));
+        let right = |side: &Region| match &self.plan.takes_over {
+            Some(takes_over) if moves => (side == takes_over) != (stage == Stage::Failback),
+            Some(_) | None => true,
+        };
         // What succeeded before this does not count: the last step may be about to break it.
         let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
             measured.iter().all(|(p, lasting)| {
-                lasted(*lasting) && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+                lasted(*lasting)
+                    && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+                    && live.answered_by(&p.id, right, *lasting, now())
             }) && written
                 .iter()
                 .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))

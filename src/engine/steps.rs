@@ -10,9 +10,9 @@ use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Stop};
 use crate::fault::FaultKind;
 use crate::model::effect::Of;
-use crate::model::event::{Decision, Event, Outcome, Said, What};
+use crate::model::event::{Decision, Event, Outcome, Said, SinkError, What};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId};
-use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};
+use crate::model::plan::{Action, Check, OnTimeout, Proof, Rung, Stage, Step, Wait};
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::time::{At, Interval};
 use crate::recovery::RecoveryKind;
@@ -20,10 +20,7 @@ use crate::undo::outstanding;
 use crate::world::About;
 
 /// How often a success condition is looked at.
-const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
-
-/// How often the objects of a fault are looked at while its effect is owed.
-const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
+pub(super) const LOOK_EVERY: StdDuration = StdDuration::from_secs(1);
 
 /// Who decides about a held step that names no role, in a drill without owned services.
 pub(super) const OPERATOR: &str = "operator";
@@ -245,103 +242,6 @@ impl Engine {
         self.shown(step, fault, region, proof, began).await
     }
 
-    /// Waits until a fault's effect shows; a fault that does nothing ends the run.
-    async fn shown(
-        &self,
-        step: &StepId,
-        fault: &FaultKind,
-        region: &Region,
-        proof: &Proof,
-        began: At,
-    ) -> Result<Outcome, Stop> {
-        let late = || Outcome::failed(format!("its effect did not show within {}", proof.within));
-        match &proof.by {
-            ProofBy::Probe(probe) => {
-                let fails = self.live.until(|live| live.failing_since(probe, began));
-                Ok(tokio::time::timeout(proof.within.std(), fails)
-                    .await
-                    .map_or_else(|_| late(), |()| Outcome::Ok))
-            }
-            ProofBy::Objects => {
-                let deadline = self.world.clock.now().plus(proof.within);
-                loop {
-                    let (seen, progress) = self.objects_show(step, fault, region).await;
-                    match progress {
-                        Ok(Progress::Done) => {
-                            let detail = "the objects show it".to_owned();
-                            self.recorder.append(What::Proof {
-                                step: step.clone(),
-                                seen,
-                                shown: true,
-                                detail,
-                            })?;
-                            if proof.until != ProofUntil::Once {
-                                self.owed.borrow_mut().push((step.clone(), fault.clone(), region.clone()));
-                            }
-                            return Ok(Outcome::Ok);
-                        }
-                        Ok(Progress::Waiting(_)) | Err(_) if self.world.clock.now() < deadline => {
-                            tokio::time::sleep(LOOK_EVERY).await;
-                        }
-                        Ok(Progress::Waiting(detail)) | Err(detail) => {
-                            self.recorder.append(What::Proof {
-                                step: step.clone(),
-                                seen,
-                                shown: false,
-                                detail,
-                            })?;
-                            return Ok(late());
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// What the objects of a fault say of its effect, and when they were read.
-    pub(super) async fn objects_show(
-        &self,
-        step: &StepId,
-        fault: &FaultKind,
-        region: &Region,
-    ) -> (Interval, Result<Progress, String>) {
-        let scene = self.scene(step, region);
-        let sent = self.world.clock.now();
-        let facts = crate::inventory::read(&self.world, &fault.behaviour().watches(&scene)).await;
-        let seen = Interval::between(sent, self.world.clock.now());
-        (seen, fault.behaviour().in_effect(&scene, &facts).map_err(|unread| unread.to_string()))
-    }
-
-    /// Looks at the objects of faults whose effect is owed, and writes down when it is gone or back; for as long as the run lasts.
-    pub(super) async fn watch_proofs(&self) -> Stop {
-        let mut gone: Vec<StepId> = Vec::new();
-        loop {
-            tokio::time::sleep(PROOF_EVERY).await;
-            let owed = self.owed.borrow().clone();
-            for (step, fault, region) in owed {
-                let (seen, progress) = self.objects_show(&step, &fault, &region).await;
-                // Removed by its own step meanwhile: nothing is owed any more.
-                if !self.owed.borrow().iter().any(|(owed, _, _)| *owed == step) {
-                    continue;
-                }
-                let (shown, detail) = match progress {
-                    Ok(Progress::Done) => (true, "the objects show it again".to_owned()),
-                    Ok(Progress::Waiting(detail)) | Err(detail) => (false, detail),
-                };
-                let was_gone = gone.contains(&step);
-                if shown == was_gone {
-                    gone.retain(|gone| *gone != step);
-                    if !shown {
-                        gone.push(step.clone());
-                    }
-                    if let Err(error) = self.recorder.append(What::Proof { step, seen, shown, detail }) {
-                        return error.into();
-                    }
-                }
-            }
-        }
-    }
-
     async fn recover(
         &self,
         step: &StepId,
@@ -410,7 +310,7 @@ impl Engine {
         {
             return Ok(Outcome::failed(why));
         }
-        self.owed.borrow_mut().retain(|(owed, _, _)| owed != fault);
+        self.owed.borrow_mut().retain(|owed| owed.step != *fault);
         let open = self.recorder.with_events(outstanding);
         // In the order in which they were done.
         for open in open.iter().rev().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
@@ -459,7 +359,7 @@ impl Engine {
         role: &Role,
         reply: crate::world::Reply,
         said: Said,
-    ) -> Result<(), crate::model::event::SinkError> {
+    ) -> Result<(), SinkError> {
         self.recorder.append(What::Said {
             step: step.cloned(),
             role: role.clone(),

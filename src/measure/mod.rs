@@ -24,6 +24,7 @@ pub use measured::*;
 use crate::model::event::{Event, Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
+use crate::model::outage::Outage;
 use crate::model::plan::{Ledger, Plan};
 use crate::model::sample::WriteSeen;
 use crate::model::time::{At, Duration, Interval};
@@ -41,12 +42,15 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let story = Story::of(plan, evidence);
     let since = steady_since(&story);
     let windows = Windows::of(&story, since.0);
-    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows.failback);
+    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows);
     let of = |service: &Name| -> Vec<&View<'_>> {
         views.iter().filter(|view| !view.excluded && view.probe.service.as_ref() == Some(service)).collect()
     };
-    let impacts: BTreeMap<&Name, Impact> =
-        plan.services.iter().map(|one| (&one.name, service::impact(&of(&one.name), windows))).collect();
+    let impacts: BTreeMap<&Name, Impact> = plan
+        .services
+        .iter()
+        .map(|one| (&one.name, service::impact(&of(&one.name), one.restored.lasting, windows)))
+        .collect();
     let restored = impacts.values().filter_map(Impact::restored_at).reduce(|a, b| a.max(&b));
     let faults = proof::faults(&story, &views, restored);
     let effective = faults
@@ -84,7 +88,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let all_restored = impacts.values().all(|impact| !impact.is_never());
     let responses = story.responses(impact, restored.filter(|_| all_restored));
     Measured {
-        steady: steady(since, &views, windows),
+        steady: steady(since, &views, &written(plan, evidence, &excluded), windows),
         findings: findings(evidence, &views, windows, plan),
         series: views.iter().map(View::series).collect(),
         stages: story.stages(),
@@ -106,21 +110,40 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
         What::Steady { since, outcome } => Some((*since, outcome)),
         _ => None,
     });
+    let nothing_to_see = story.plan.probes.is_empty() && story.plan.ledgers.is_empty();
     match told {
         Some((_, (since, outcome))) => (Some(since), outcome.why().map(str::to_owned)),
-        None => (None, None),
+        None if nothing_to_see => (None, None),
+        None => (None, Some("it was never reached".to_owned())),
     }
 }
 
-/// Steady state was lost where a service failed after it was reached and surely before the first fault.
-fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], windows: Windows) -> Steady {
+/// The outages of every ledger's writes, of a vantage that could see.
+fn written(plan: &Plan, evidence: &Evidence, excluded: &[Excluded]) -> Vec<(String, Vec<Outage>)> {
+    let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
+    seen.filter_map(|ledger| {
+        let service = plan.services.iter().find(|service| service.name == ledger.service)?;
+        Some(interruption::of_ledger(evidence, service, ledger))
+    })
+    .collect()
+}
+
+/// Steady state was lost where a service failed, or took no writes, after it was reached and surely before the first fault.
+fn steady(
+    (since, why): (Option<At>, Option<String>),
+    views: &[View<'_>],
+    written: &[(String, Vec<Outage>)],
+    windows: Windows,
+) -> Steady {
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
-    let lost = measuring.filter_map(|view| {
-        let outage = view.outages.iter().find(|outage| {
+    let probed = measuring.map(|view| (view.name(), &view.outages));
+    let written = written.iter().map(|(name, outages)| (name.clone(), outages));
+    let lost = probed.chain(written).filter_map(|(name, outages)| {
+        let outage = outages.iter().find(|outage| {
             let over = outage.end.is_some_and(|end| since.is_some_and(|since| end.latest <= since));
             outage.begin.latest < windows.from && !over
         })?;
-        Some(format!("{} failed at {} before the first fault", view.name(), outage.begin.latest))
+        Some(format!("{name} failed at {} before the first fault", outage.begin.latest))
     });
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
@@ -321,6 +344,13 @@ fn findings(evidence: &Evidence, views: &[View<'_>], windows: Windows, plan: &Pl
                 format!("{} failed again at {}, on the recovery side", view.name(), outage.begin.latest);
             found.push(finding(about, what));
         }
+    }
+    for view in views.iter().filter(|view| !view.taken_back && !view.excluded) {
+        let about = view.probe.service.as_ref().map_or("", Name::as_str);
+        found.push(finding(
+            about,
+            format!("{} was not answered to the end by a side that is back", view.name()),
+        ));
     }
     for service in plan.services.iter().filter(|service| service.restored.load.is_some()) {
         found.push(finding(service.name.as_str(), "the load under which it must hold was not measured"));

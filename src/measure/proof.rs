@@ -6,6 +6,7 @@ use super::story::Story;
 use super::view::View;
 use crate::model::event::What;
 use crate::model::name::{ProbeId, StepId};
+use crate::model::outage::Outage;
 use crate::model::plan::{Action, Proof, ProofBy, ProofUntil, Step};
 use crate::model::time::{At, Duration, Interval};
 
@@ -52,22 +53,25 @@ fn fault(
         told.invalid = Some(format!("the fault {step} was never injected"));
         return told;
     };
-    let shown = match &proof.by {
-        ProofBy::Probe(probe) => {
-            by_probe(views.iter().filter(|view| view.probe.id == *probe && !view.excluded), requested)
-        }
-        ProofBy::Objects => by_objects(story, step, requested),
-    };
     let removed = story.undo_started(step).into_iter().chain(story.stopped).min();
     let end = removed.unwrap_or(story.end);
     let owed = match proof.until {
         ProofUntil::Once => None,
-        ProofUntil::Recovery => Some(story.first_recovery().map_or(end, |(at, _)| at.min(end))),
+        ProofUntil::Recovery => {
+            Some(story.first_recovery_since(requested).map_or(end, |(at, _)| at.min(end)))
+        }
         ProofUntil::Restored => Some(restored.map_or(end, |at| at.latest.min(end))),
+    };
+    let shown = match &proof.by {
+        ProofBy::Probe(probe) => {
+            let views = views.iter().filter(|view| view.probe.id == *probe && !view.excluded);
+            by_probe(views, requested, requested.plus(proof.within).min(owed.unwrap_or(end)))
+        }
+        ProofBy::Objects => by_objects(story, step, requested, (proof.within, owed.unwrap_or(end))),
     };
     let unwatched = |from: Interval, until: At| match &proof.by {
         ProofBy::Probe(probe) => longest_silence(views, probe, Interval::between(from.latest, until)),
-        ProofBy::Objects => Duration::ZERO,
+        ProofBy::Objects => longest_unread(story, step, Interval::between(from.latest, until)),
     };
     let blind = match &proof.by {
         ProofBy::Probe(probe) => {
@@ -107,21 +111,24 @@ fn shown_until(proof: &Proof, owed: At, end: At, gone: Interval) -> At {
     if proof.until == ProofUntil::Restored && owed < end { gone.earliest } else { gone.latest }
 }
 
-/// The probe's first outage after the request. A fault cannot work before it is asked for.
-fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At) -> Shown {
+/// The probe's first failure since the request, and its first success after that: each proves what it says, however short it was. A fault
+/// cannot work before it is asked for; while its effect may still come and is owed, it may also come and go.
+fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At, comes_until: At) -> Shown {
     let first = views
         .filter_map(|view| {
-            let outage = view.outages.iter().find(|outage| outage.begin.latest >= requested)?;
-            Some((outage, view.name()))
+            let failures = view.failures();
+            // One whose last failure was sent before the request says nothing of it.
+            let later = |failed: &&Outage| failed.end.is_none_or(|end| end.earliest >= requested);
+            let mut later = failures.iter().filter(later);
+            let first = later.next()?;
+            let onset = |failed: &&Outage| failed.begin.latest <= comes_until;
+            let last = later.take_while(onset).last().unwrap_or(first);
+            Some((first.begin, last.end, view.name()))
         })
-        .min_by_key(|(outage, _)| outage.begin.latest);
+        .min_by_key(|(begin, ..)| begin.latest);
     match first {
         None => Shown { effective: None, gone: None, source: "no failure of its probe".to_owned() },
-        Some((outage, source)) => Shown {
-            effective: Some(after(outage.begin, requested)),
-            gone: outage.end.or(outage.unconfirmed),
-            source,
-        },
+        Some((begin, gone, source)) => Shown { effective: Some(after(begin, requested)), gone, source },
     }
 }
 
@@ -131,23 +138,48 @@ fn longest_silence(views: &[View<'_>], probe: &ProbeId, within: Interval) -> Dur
     watching.map(|view| view.longest_silence(within)).min().unwrap_or_default()
 }
 
-fn by_objects(story: &Story<'_>, of: &StepId, requested: At) -> Shown {
+/// What was written down about its objects. Where they show it again within the time that it may take to show, and while it is owed, it was
+/// not gone: controllers come and go between two states.
+fn by_objects(story: &Story<'_>, of: &StepId, requested: At, (within, owed): (Duration, At)) -> Shown {
     let mut shown = Shown { effective: None, gone: None, source: "no proof by its objects".to_owned() };
     for event in story.events {
         let What::Proof { step, seen, shown: shows, .. } = &event.what else { continue };
         if step != of {
             continue;
         }
-        match (shown.effective, *shows) {
-            (None, true) => {
+        match (shown.effective, shown.gone, *shows) {
+            (None, _, true) => {
                 shown.effective = Some(after(*seen, requested));
                 shown.source = format!("event {}", event.seq);
             }
-            (Some(_), false) if shown.gone.is_none() => shown.gone = Some(*seen),
-            (None, false) | (Some(_), true | false) => {}
+            (Some(_), None, false) => shown.gone = Some(*seen),
+            (Some(_), Some(gone), true)
+                if seen.latest <= owed && seen.latest.since(gone.earliest) <= within =>
+            {
+                shown.gone = None;
+            }
+            (None, _, false) | (Some(_), None, true) | (Some(_), Some(_), true | false) => {}
         }
     }
     shown
+}
+
+/// For how long a fault's objects could not be read in a window, at most.
+fn longest_unread(story: &Story<'_>, of: &StepId, window: Interval) -> Duration {
+    let looked = Proof::looked_at(of);
+    let mut unread: Vec<Interval> = Vec::new();
+    for event in story.events {
+        let What::Observed { what, sent, done, outcome } = &event.what else { continue };
+        if *what == looked {
+            match (outcome.is_ok(), unread.last_mut()) {
+                (true, Some(open)) => open.latest = *done,
+                (true, None) => {}
+                (false, _) => unread.push(Interval::between(*sent, At(i64::MAX))),
+            }
+        }
+    }
+    let inside = |one: &Interval| one.latest.min(window.latest).since(one.earliest.max(window.earliest));
+    unread.iter().map(inside).max().unwrap_or_default()
 }
 
 fn after(seen: Interval, requested: At) -> Interval {

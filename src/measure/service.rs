@@ -26,7 +26,7 @@ pub(super) struct Impact {
 }
 
 /// How an impact ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Restored {
     /// There was none.
     Unharmed,
@@ -70,9 +70,9 @@ impl Impact {
 /// Which outages belong to the drill's fault, and which to its way back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Windows {
-    /// The first fault's or recovery's intent.
+    /// The first fault's intent; of a drill without one, the first recovery's.
     pub from: At,
-    /// A second outage counts as a part of the first one only before this: life on the recovery side.
+    /// Life on the recovery side begins.
     pub operate: At,
     pub failback: At,
     /// The last event, or an abort: what came after is no recovery.
@@ -83,8 +83,8 @@ pub(super) struct Windows {
 impl Windows {
     /// From the events.
     pub fn of(story: &Story<'_>, steady: Option<At>) -> Self {
-        let intents = story.first_fault().into_iter().chain(story.first_recovery()).map(|(at, _)| at);
-        let from = intents.min().or(story.stage_started(Stage::Inject)).or(steady).unwrap_or(At(0));
+        let intent = story.first_fault().or(story.first_recovery()).map(|(at, _)| at);
+        let from = intent.or(story.stage_started(Stage::Inject)).or(steady).unwrap_or(At(0));
         let failback = story.stage_started(Stage::Failback).unwrap_or(At(i64::MAX));
         let operate = story.stage_started(Stage::Operate).unwrap_or(failback).min(failback);
         let end = story.end;
@@ -93,49 +93,82 @@ impl Windows {
 }
 
 /// What happened to a service between the fault and the failback.
-pub(super) fn impact(views: &[&View<'_>], windows: Windows) -> Impact {
+pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
     let stop = windows.stop.min(windows.failback);
-    let mut impact = together(views, |view| of_the_fault(&view.recovery, windows), within, stop);
-    let untold =
-        views.iter().find(|view| view.untold).filter(|_| matches!(impact.restored, Restored::Never(_)));
-    if let Some(view) = untold {
-        impact.restored = Restored::Unsure(format!("{} does not tell which side answered", view.name()));
+    let by = |outages: for<'a> fn(&'a View<'_>) -> &'a [Outage]| {
+        let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
+        together(views, first_outage(seen, lasting), within, stop)
+    };
+    let mut impact = by(|view| &view.recovery);
+    // Nobody knows where it makes a difference which side it was that did not tell.
+    if impact.restored != by(|view| &view.at_best).restored {
+        let untold = views.iter().find(|view| view.recovery != view.at_best);
+        let name = untold.map(|view| view.name()).unwrap_or_default();
+        impact.restored = Restored::Unsure(format!("{name} does not tell which side answered"));
+    }
+    if let Restored::Never(until) = &mut impact.restored {
+        // The way back is no recovery; whom it finds without service has none for as long as that lasts.
+        let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
+        let first = first_outage(seen, lasting).into_iter().flatten();
+        let ends = first.map(|outage| outage.end.map_or(windows.stop, |end| end.earliest.min(windows.stop)));
+        *until = ends.fold(*until, At::max);
     }
     let never =
         views.iter().find(|view| !view.taken_over).filter(|_| matches!(impact.restored, Restored::Unharmed));
     if let Some(view) = never {
-        impact
-            .blind
-            .push(format!("{} was never answered by the side that should have taken over", view.name()));
+        impact.blind.push(format!(
+            "{} was never answered for long enough by the side that should have taken over",
+            view.name()
+        ));
     }
     impact
 }
 
-/// The outages that the fault made: the first one, and those that follow it before life on the recovery side begins.
-pub(super) fn of_the_fault(outages: &[Outage], windows: Windows) -> Vec<Outage> {
-    let mut picked: Vec<Outage> = Vec::new();
-    for outage in outages {
-        let begin = outage.begin.latest;
-        let counts = begin >= windows.from && begin < windows.failback;
-        if counts && (picked.is_empty() || outage.begin.earliest < windows.operate) {
-            picked.push(outage.clone());
-        }
-    }
-    picked
+/// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.
+pub(super) fn on_the_way_there(outages: &[Outage], windows: Windows) -> Vec<Outage> {
+    let counts = |outage: &&Outage| {
+        (windows.from..windows.failback).contains(&outage.begin.latest)
+            && outage.begin.earliest < windows.stop
+    };
+    outages.iter().filter(counts).cloned().collect()
 }
 
-/// What happened to it during the failback; an outage that was there already counts from the failback's beginning.
-fn way_back(views: &[&View<'_>], windows: Windows) -> Impact {
+/// Those of one vantage in the failback; one that was there already counts from the failback's beginning.
+pub(super) fn on_the_way_back(outages: &[Outage], windows: Windows) -> Vec<Outage> {
+    outages.iter().filter_map(|outage| during_the_way_back(outage, windows)).collect()
+}
+
+/// The first outage of a service, out of those that each vantage saw: it is over once all of them were served for as long as the clause
+/// asks. What comes after it interrupts the service again.
+pub(super) fn first_outage(seen: Vec<Vec<Outage>>, lasting: Duration) -> Vec<Vec<Outage>> {
+    let mut all: Vec<(usize, Outage)> = Vec::new();
+    let mut first = vec![Vec::new(); seen.len()];
+    for (vantage, outages) in seen.into_iter().enumerate() {
+        all.extend(outages.into_iter().map(|outage| (vantage, outage)));
+    }
+    all.sort_by_key(|(_, outage)| outage.begin.latest);
+    let mut over = None;
+    for (vantage, outage) in all {
+        if over.is_some_and(|over| outage.begin.earliest > over) {
+            break;
+        }
+        let served = outage.end.map_or(At(i64::MAX), |end| end.earliest.plus(lasting));
+        over = over.max(Some(served));
+        first[vantage].push(outage);
+    }
+    first
+}
+
+/// What happened to it during the failback.
+fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
-    let pick = |view: &View<'_>| {
-        view.outages.iter().filter_map(|outage| during_the_way_back(outage, windows)).collect()
-    };
-    together(views, pick, within, windows.end)
+    let seen = views.iter().map(|view| on_the_way_back(&view.outages, windows)).collect();
+    together(views, first_outage(seen, lasting), within, windows.end)
 }
 
 /// The part of an outage that lies in the failback.
-pub(super) fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
+fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
     let began = windows.failback;
     if outage.begin.latest >= began {
         return Some(outage.clone());
@@ -151,12 +184,8 @@ pub(super) fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<O
     })
 }
 
-fn together(
-    views: &[&View<'_>],
-    pick: impl Fn(&View<'_>) -> Vec<Outage>,
-    within: Interval,
-    stop: At,
-) -> Impact {
+/// One outage, out of the parts that each vantage saw.
+fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop: At) -> Impact {
     let mut impact = Impact {
         impacted: None,
         first_success: None,
@@ -168,8 +197,7 @@ fn together(
     if views.is_empty() {
         impact.blind.push("no vantage that can see measures it".to_owned());
     }
-    for view in views {
-        let outages = pick(view);
+    for (view, outages) in views.iter().zip(parts) {
         impact.resolution = impact.resolution.max(view.resolution(within));
         let Some((first, last)) = outages.first().zip(outages.last()) else {
             if view.is_blind(within) {
@@ -235,6 +263,14 @@ pub(super) fn service(
     windows: Windows,
     fault: Option<(Interval, String)>,
 ) -> ServiceMeasured {
+    // Whose users suffer it already has taken effect, whatever its proof sees later.
+    let fault = fault.map(|(effective, source)| match &impact.impacted {
+        Some((impacted, by)) if impacted.latest < effective.latest => {
+            let earliest = impacted.earliest.min(effective.earliest).max(windows.from);
+            (Interval { earliest, latest: impacted.latest }, by.clone())
+        }
+        Some(_) | None => (effective, source),
+    });
     let timeline = timeline(story, impact, fault.clone());
     let at = |moment: Moment| timeline.get(&moment).map(|mark| mark.at);
     let declaration = match (at(Moment::Declared), impact.restored_at()) {
@@ -251,7 +287,7 @@ pub(super) fn service(
     ServiceMeasured {
         rta: Rta { fault: from_fault, impact: impact.since(None), declaration },
         phases: phases(&timeline),
-        failback: failback(views, windows),
+        failback: failback(views, service.restored.lasting, windows),
         interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
         exposure: exposure(story, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
@@ -298,19 +334,25 @@ fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)
         .collect()
 }
 
-fn failback(views: &[&View<'_>], windows: Windows) -> Failback {
+fn failback(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Failback {
     if windows.failback == At(i64::MAX) {
         let outage = Actual::not_exercised("the drill has no failback, or did not come to it");
         return Failback { outage, begin: None, end: None, lost: None };
     }
-    let mut back = way_back(views, windows);
-    if !views.is_empty() && views.iter().all(|view| !view.taken_back) {
-        back.blind.push("only the side that had taken over answered to the end".to_owned());
+    let mut back = way_back(views, lasting, windows);
+    let away = views.iter().find(|view| !view.taken_back);
+    if let (Some(view), Restored::Unharmed) = (away, &back.restored) {
+        back.blind.push(format!("{} was not answered to the end by a side that is back", view.name()));
     }
+    // An outage after which nobody came back is over for the users, but the failback is not.
+    let outage = match back.since(None) {
+        Actual::Took(span) if away.is_some() => Actual::Took(Span::at_least(span.least)),
+        outage => outage,
+    };
     Failback {
-        outage: back.since(None),
+        outage,
         begin: back.impacted.as_ref().map(|(at, _)| *at),
-        end: back.restored_at(),
+        end: back.restored_at().filter(|_| away.is_none()),
         lost: None,
     }
 }

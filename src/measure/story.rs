@@ -168,13 +168,18 @@ impl<'a> Story<'a> {
         told.ended.filter(|(_, outcome)| done(outcome)).map(|(at, _)| at)
     }
 
-    /// The first intent of a recovery before the failback.
+    /// The first intent of a recovery from the first fault to the failback. (What was made ready before it recovers nothing.)
     pub fn first_recovery(&self) -> Option<(At, u64)> {
+        self.first_recovery_since(self.first_fault().map_or(At(i64::MIN), |(at, _)| at))
+    }
+
+    /// The first intent of a recovery from an instant to the failback.
+    pub fn first_recovery_since(&self, since: At) -> Option<(At, u64)> {
         let recoveries = self
             .plan
             .all_steps()
             .filter(|step| step.stage != Stage::Failback && matches!(step.action, Action::Recover { .. }));
-        recoveries.filter_map(|step| self.intent(&step.id)).min()
+        recoveries.filter_map(|step| self.intent(&step.id)).filter(|(at, _)| *at >= since).min()
     }
 
     /// The faults' first intent.

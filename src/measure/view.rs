@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::measured::{Excluded, Series};
+use super::service::Windows;
 use crate::model::evidence::Evidence;
-use crate::model::name::{Name, Vantage};
-use crate::model::outage::{Outage, outages, outages_where, strays};
+use crate::model::name::{Name, Region, Vantage};
+use crate::model::outage::{Outage, Rules, failures, outages, outages_by, strays, sustained};
 use crate::model::plan::{Plan, Probe};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
@@ -22,16 +23,16 @@ pub(super) struct View<'a> {
     pub samples: Vec<Sample>,
     /// As its users saw them.
     pub outages: Vec<Outage>,
-    /// The same, where until the failback only the side that takes over can restore the service, and the failback itself cannot.
+    /// The same, where until the failback only the side that takes over can restore the service.
     pub recovery: Vec<Outage>,
+    /// As `recovery`, if every answer of which nothing tells the side came from that one.
+    pub at_best: Vec<Outage>,
     pub strays: Vec<Interval>,
     /// Its own control probe failed.
     pub excluded: bool,
-    /// Before the failback it had an answer of which nothing tells the side.
-    pub untold: bool,
-    /// Before the failback the side that takes over answered; `true` where none has to.
+    /// Before the failback the side that takes over served for as long as the clause asks; `true` where none has to.
     pub taken_over: bool,
-    /// After the failback began another side than the one that took over answered; `true` where none had to.
+    /// In the failback another side than the one that took over did, and to the end; `true` where none had to.
     pub taken_back: bool,
 }
 
@@ -41,6 +42,11 @@ impl View<'_> {
         let inside = |stray: &&Interval| stray.latest >= within.earliest && stray.earliest <= within.latest;
         let longest = self.strays.iter().filter(inside).map(Interval::width).max().unwrap_or_default();
         longest.max(self.probe.every.plus(self.probe.timeout))
+    }
+
+    /// Every time that it failed, be it once.
+    pub fn failures(&self) -> Vec<Outage> {
+        failures(&self.samples)
     }
 
     /// Whether probes were not sent within a time, or none were at all.
@@ -93,53 +99,19 @@ pub(super) fn views<'a>(
     plan: &'a Plan,
     evidence: &Evidence,
     steady: At,
-    failback: At,
+    windows: Windows,
 ) -> (Vec<View<'a>>, Vec<Excluded>) {
     let clauses: BTreeMap<&Name, &RestoredClause> =
         plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
     let until = last_sent(evidence);
-    let recovers = |sample: &Sample| sample.sent < failback && sample.answered_by == plan.takes_over;
     let mut views = Vec::new();
     for probe in &plan.probes {
+        let clause = probe.service.as_ref().and_then(|service| clauses.get(service)).copied();
         for vantage in &probe.from {
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
             let samples = with_silences(samples, probe.every, until);
-            let counted = since(&samples, steady);
-            let (outages, recovery) = match probe.service.as_ref().and_then(|service| clauses.get(service)) {
-                Some(clause) => {
-                    let seen = outages(counted, clause);
-                    let recovery = match plan.takes_over {
-                        Some(_) => outages_where(counted, clause, recovers),
-                        None => seen.clone(),
-                    };
-                    (seen, recovery)
-                }
-                None => (outages(counted, &sustained(probe)), Vec::new()),
-            };
-            let strays = strays(counted);
-            let ok = || counted.iter().filter(|sample| sample.seen == Seen::Ok);
-            let (before, after) =
-                (|| ok().filter(|one| one.sent < failback), || ok().filter(|one| one.sent >= failback));
-            let by_it = |sample: &Sample| sample.answered_by == plan.takes_over;
-            let somebody = plan.takes_over.is_some();
-            let (untold, taken_over, taken_back) = (
-                somebody && before().any(|sample| sample.answered_by.is_none()),
-                !somebody || before().any(by_it),
-                !somebody || after().any(|sample| !by_it(sample)),
-            );
-            views.push(View {
-                probe,
-                vantage,
-                outages,
-                recovery,
-                strays,
-                excluded: false,
-                untold,
-                taken_over,
-                taken_back,
-                samples,
-            });
+            views.push(view(plan, (probe, vantage), samples, clause, (steady, windows)));
         }
     }
     let excluded = excluded(&views);
@@ -147,6 +119,67 @@ pub(super) fn views<'a>(
         view.excluded = excluded.iter().any(|out| out.vantage == *view.vantage);
     }
     (views, excluded)
+}
+
+fn view<'a>(
+    plan: &Plan,
+    (probe, vantage): (&'a Probe, &'a Vantage),
+    samples: Vec<Sample>,
+    clause: Option<&RestoredClause>,
+    (steady, windows): (At, Windows),
+) -> View<'a> {
+    let counted = since(&samples, steady);
+    let mut view = View {
+        probe,
+        vantage,
+        outages: Vec::new(),
+        recovery: Vec::new(),
+        at_best: Vec::new(),
+        strays: strays(counted),
+        excluded: false,
+        taken_over: true,
+        taken_back: true,
+        samples: Vec::new(),
+    };
+    match (clause, &plan.takes_over) {
+        (None, _) => view.outages = outages(counted, &five_in_a_row(probe)),
+        (Some(clause), takes_over) => {
+            let rules = Rules { slow_from: windows.from, ..Rules::of(clause) };
+            view.outages = outages_by(counted, &rules);
+            (view.recovery, view.at_best) = (view.outages.clone(), view.outages.clone());
+            if let Some(takes_over) = takes_over {
+                take_sides(&mut view, counted, &rules, takes_over, windows);
+            }
+        }
+    }
+    view.samples = samples;
+    view
+}
+
+/// Where a side has to take over, it counts who answered.
+fn take_sides(
+    view: &mut View<'_>,
+    samples: &[Sample],
+    rules: &Rules<'_>,
+    takes_over: &Region,
+    windows: Windows,
+) {
+    let by_it = |sample: &Sample| sample.answered_by.as_ref() == Some(takes_over);
+    let way_back = |sample: &Sample| sample.sent >= windows.failback;
+    let told = |sample: &Sample| way_back(sample) || by_it(sample);
+    let at_best = |sample: &Sample| told(sample) || sample.answered_by.is_none();
+    view.recovery = outages_by(samples, &Rules { counts: &told, ..*rules });
+    view.at_best = outages_by(samples, &Rules { counts: &at_best, ..*rules });
+    let (there, back) =
+        samples.split_at(samples.partition_point(|sample| sample.scheduled < windows.failback));
+    view.taken_over = sustained(there, &Rules { counts: &by_it, ..*rules });
+    if windows.failback < windows.end {
+        let back = &back[..back.partition_point(|sample| sample.scheduled < windows.stop)];
+        let away =
+            |sample: &Sample| sample.seen == Seen::Ok && (by_it(sample) || sample.answered_by.is_none());
+        let home = back.iter().rposition(away).map_or(0, |last| last + 1);
+        view.taken_back = sustained(&back[home..], rules);
+    }
 }
 
 /// The samples from the steady state on, with the success that came last before it, since that bounds what begins right after.
@@ -164,7 +197,7 @@ pub(super) fn last_sent(evidence: &Evidence) -> At {
 }
 
 /// A probe without a service's clause is back when it succeeds five times in a row, and fails when it fails twice of five.
-fn sustained(probe: &Probe) -> RestoredClause {
+fn five_in_a_row(probe: &Probe) -> RestoredClause {
     let lasting = (1..4).fold(probe.every, |sum, _| sum.plus(probe.every));
     RestoredClause { success: Share::ALL, lasting, load: None, p99: None }
 }
@@ -182,6 +215,18 @@ fn excluded(views: &[View<'_>]) -> Vec<Excluded> {
             ),
         })
         .collect()
+}
+
+/// Too little was sent in a time to say what happened in it: of ten probes one was not, or none for as long as the clause asks.
+pub(super) fn is_silent(samples: &[Sample], (from, until): (At, At), lasting: Duration) -> bool {
+    let inside = || samples.iter().filter(|one| from <= one.sent && one.sent < until);
+    let gaps = inside().filter(|one| one.seen == Seen::Gap).count();
+    let mut silent_since = None;
+    let is_long = inside().any(|one| {
+        silent_since = (one.seen == Seen::Gap).then(|| silent_since.unwrap_or(one.sent));
+        silent_since.is_some_and(|since| one.sent.since(since) > lasting)
+    });
+    gaps * 10 > inside().count() || is_long
 }
 
 /// Adds a gap for each probe that should have been sent and of which nothing is there, between samples and after the last one.

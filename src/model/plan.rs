@@ -285,6 +285,13 @@ pub struct Proof {
     pub until: ProofUntil,
 }
 
+impl Proof {
+    /// The name of the observation that a fault's objects cannot be read, or can be again.
+    pub fn looked_at(step: &StepId) -> String {
+        format!("proof:{step}")
+    }
+}
+
 /// What shows a fault's effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

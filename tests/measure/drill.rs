@@ -45,11 +45,26 @@ pub(super) struct Drill {
     pub(super) sides_are_told: bool,
     /// The answers of the way back come from the other side still.
     pub(super) never_taken_back: bool,
+    /// Who answered in a time, whoever else would have: a side, or one that does not tell.
+    pub(super) sides: Vec<(f64, f64, Option<&'static str>)>,
+    /// When answers took 600 ms, and what was promised.
+    pub(super) slow: Option<(f64, f64)>,
+    pub(super) p99: Option<&'static str>,
+    /// When the fault's own probe was answered though it showed.
+    pub(super) opened: Vec<(f64, f64)>,
+    /// The fault is proved by its objects, as `more` events say.
+    pub(super) by_objects: bool,
+    /// A recovery step of `inject` made something ready at 40.
+    pub(super) warmed: bool,
+    /// No write was acknowledged.
+    pub(super) refused: Option<(f64, f64)>,
     /// No write was sent.
     pub(super) unwritten: Option<(f64, f64)>,
     /// Records that are damaged whenever they are read.
     pub(super) corrupt: Vec<u64>,
     pub(super) steady_since: f64,
+    /// The steady state was reached.
+    pub(super) steady: bool,
     /// The last sample of the fault's own probe.
     pub(super) proof_until: f64,
     /// More events, each at its time.
@@ -79,9 +94,17 @@ impl Default for Drill {
             lost_side_answers: false,
             sides_are_told: true,
             never_taken_back: false,
+            sides: vec![],
+            slow: None,
+            p99: None,
+            opened: vec![],
+            by_objects: false,
+            warmed: false,
+            refused: None,
             unwritten: None,
             corrupt: vec![],
             steady_since: 0.0,
+            steady: true,
             proof_until: 500.0,
             more: vec![],
             planned: |_| {},
@@ -141,26 +164,38 @@ impl Drill {
         }
         let ledger = json!({"service": "checkout", "store": "orders", "url": "", "writesPerSecond": 5, "timeout": "1s",
                             "from": "outside"});
-        let proof = json!({"by": {"probe": "east-direct"}, "within": "20s", "until": self.until});
+        let by = if self.by_objects { json!("objects") } else { json!({"probe": "east-direct"}) };
+        let proof = json!({"by": by, "within": "20s", "until": self.until});
+        let recover = |what: &str, moves: bool| json!({"recover": {"recover": {what: {}}, "region": "west", "movesAuthority": moves}});
+        let mut steps = vec![
+            step(
+                "lose",
+                "inject",
+                json!({"fault": {"fault": {"isolate": {}}, "region": "east", "proof": proof}}),
+            ),
+            step("declare", "declare", json!({"declare": {"role": "duty-manager", "escalation": []}})),
+            step("promote", "failover", recover("promote", true)),
+            step("hold", "operate", json!({"wait": {"duration": "150s"}})),
+            step(
+                "back",
+                "failback",
+                json!({"recover": {"recover": {"resync": {}}, "region": "east", "movesAuthority": false}}),
+            ),
+        ];
+        if self.warmed {
+            steps.insert(0, step("warm", "inject", recover("scale", false)));
+        }
         json!({
             "drill": "d", "purpose": "p", "type": "full", "announced": true, "absent": [], "lost": "east",
             "takesOver": "west", "regions": ["east", "west"], "namespaces": [],
             "services": [{"name": "checkout", "owner": null, "tier": null, "mtpd": null, "stores": ["orders"],
-                          "restored": {"success": "100%", "for": "10s", "load": self.load}}],
+                          "restored": {"success": "100%", "for": "10s", "load": self.load, "p99": self.p99}}],
             "objectives": self.objectives,
             "severity": {"name": "sev1", "acknowledge": "5s", "engage": null, "update": null, "declare": "15s"},
             "expectations": [], "probes": probes,
             "ledgers": if self.with_ledger { vec![ledger] } else { vec![] },
             "steadyState": "30s", "limits": {"maxDuration": "1h", "abortWhen": []},
-            "steps": [
-                step("lose", "inject", json!({"fault": {"fault": {"isolate": {}}, "region": "east", "proof": proof}})),
-                step("declare", "declare", json!({"declare": {"role": "duty-manager", "escalation": []}})),
-                step("promote", "failover",
-                     json!({"recover": {"recover": {"promote": {}}, "region": "west", "movesAuthority": true}})),
-                step("hold", "operate", json!({"wait": {"duration": "150s"}})),
-                step("back", "failback",
-                     json!({"recover": {"recover": {"resync": {}}, "region": "east", "movesAuthority": false}})),
-            ],
+            "steps": steps,
             "pointOfNoReturn": null, "authorities": [], "longest": {"budgets": "0s", "timeouts": "0s"},
             "blastRadius": [], "runbook": null
         })
@@ -176,16 +211,19 @@ impl Drill {
         let (seen, took) = match (gap, failed) {
             (true, _) => (Seen::Gap, 0),
             (false, true) => (Seen::Failed(Failure::Timeout), S),
+            (false, false) if self.slow.is_some_and(within) => (Seen::Ok, 600_000_000),
             (false, false) => (Seen::Ok, 5_000_000),
         };
         let _ = vantage;
+        let told = self.sides.iter().find(|(from, to, _)| within((*from, *to)));
+        let region = told.map_or(self.sides_are_told.then_some(region), |(.., side)| *side);
         Sample {
             scheduled: At(sent),
             sent: At(sent),
             completed: At(sent + took),
             seen,
             address: None,
-            answered_by: self.sides_are_told.then(|| region.into()),
+            answered_by: region.map(Into::into),
             stages: Stages::default(),
         }
     }
@@ -213,13 +251,19 @@ impl Drill {
                 put("control", vantage, &spans, 1);
             }
         }
-        put("east-direct", "outside", self.fault_shows.as_slice(), 71 * 1_000_000);
+        let shows = self.fault_shows.iter().flat_map(|(from, to)| {
+            let ends = self.opened.iter().map(|(from, _)| *from).chain([*to]);
+            [*from].into_iter().chain(self.opened.iter().map(|(_, to)| *to)).zip(ends)
+        });
+        put("east-direct", "outside", &shows.collect::<Vec<_>>(), 71 * 1_000_000);
         for number in self.written_from..=2499_u64 {
             let sent = At(i64::try_from(number).unwrap() * S / 5);
             if self.unwritten.is_some_and(|(from, to)| nanos(from) <= sent.0 && sent.0 < nanos(to)) {
                 continue;
             }
-            let served = sent < At(60 * S) || sent > At(100 * S);
+            let within = |(from, to): (f64, f64)| nanos(from) <= sent.0 && sent.0 < nanos(to);
+            let refused = self.refused.is_some_and(within);
+            let served = !refused && (sent < At(60 * S) || sent > At(100 * S));
             let epoch = if sent < At(60 * S) { 1 } else { 2 };
             let seen = if served { WriteSeen::Ok { epoch } } else { WriteSeen::Failed(Failure::Refused) };
             let completed = At(sent.0 + 5_000_000);
@@ -248,7 +292,14 @@ impl Drill {
             json!({"runStarted": {"journal": 0, "version": "0", "run": "r", "rehearsal": true, "wallUnixNs": 0,
                                         "seed": 1, "inputs": {}, "plan": self.plan()}}),
         );
-        tell(30.0, json!({"steady": {"since": nanos(self.steady_since), "outcome": "ok"}}));
+        if self.steady {
+            tell(30.0, json!({"steady": {"since": nanos(self.steady_since), "outcome": "ok"}}));
+        }
+        if self.warmed {
+            tell(40.0, json!({"stepStarted": {"step": "warm"}}));
+            tell(40.0, effect(2, "warm", json!({"recovery": {"movesAuthority": false}})));
+            tell(41.0, json!({"stepEnded": {"step": "warm", "outcome": "ok"}}));
+        }
         tell(59.9, json!({"stepStarted": {"step": "lose"}}));
         tell(60.0, effect(0, "lose", json!("fault")));
         tell(61.0, json!({"stepEnded": {"step": "lose", "outcome": "ok"}}));

@@ -11,6 +11,7 @@ pub mod irreversible;
 pub mod leaves_folder;
 pub mod longest_path;
 pub mod nesting;
+pub mod own_proof;
 pub mod regions;
 pub mod scope;
 pub mod second_primary;
@@ -47,6 +48,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     leaves_folder::check,
     longest_path::check,
     nesting::check,
+    own_proof::check,
     regions::check,
     scope::check,
     second_primary::check,

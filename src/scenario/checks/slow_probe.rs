@@ -1,9 +1,10 @@
-//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, and nothing is zero.
+//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, a control probe's is no longer than
+//! those of the probes that it vouches for, and nothing is zero.
 
 use super::steps;
 use crate::document::{Diagnostic, Path};
 use crate::model::time::Duration;
-use crate::scenario::Scenario;
+use crate::scenario::{Probe, Scenario};
 
 /// How many samples an RTO holds at least.
 const SAMPLES: u32 = 100;
@@ -11,6 +12,7 @@ const SAMPLES: u32 = 100;
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let drill = &scenario.drill;
     let mut found = zeros(scenario);
+    found.extend(slow_controls(scenario));
     for (index, probe) in drill.spec.probes.iter().enumerate() {
         let path = Path::spec().then("probes").then(index).then("every");
         let rto = scenario.catalogue.as_ref().and_then(|catalogue| {
@@ -29,6 +31,25 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                 "too slow for the RTO of {rto}: the measured time would be too coarse to say anything"
             );
             found.push(drill.text.error(&path, message).help(format!("ask at least every {most}")));
+        }
+    }
+    found
+}
+
+/// A vantage may be blind for as long as its control probe asks nothing.
+fn slow_controls(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let mut found = Vec::new();
+    for (index, control) in drill.spec.probes.iter().enumerate().filter(|(_, probe)| probe.control) {
+        let vouches = |probe: &&Probe| {
+            probe.service.is_some() && probe.from.iter().any(|vantage| control.from.contains(vantage))
+        };
+        let quickest = drill.spec.probes.iter().filter(vouches).min_by_key(|probe| probe.every);
+        if let Some(probe) = quickest.filter(|probe| probe.every < control.every) {
+            let path = Path::spec().then("probes").then(index).then("every");
+            let message = format!("slower than the probe `{}`, for whose vantage it vouches", probe.id);
+            let help = format!("ask every {}", probe.every);
+            found.push(drill.text.error(&path, message).help(help));
         }
     }
     found

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+#[path = "../laboratory/mod.rs"]
 mod laboratory;
+mod seen;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +29,7 @@ use laboratory::{
     never_interrupted, nobody_watches, seconds, stores, write,
 };
 
-const FAILOVER: &str = include_str!("laboratory/failover.yaml");
+const FAILOVER: &str = include_str!("../laboratory/failover.yaml");
 
 /// A run that came to an end, with all that it wrote.
 struct Course {
@@ -512,85 +514,6 @@ async fn write_again_and_again(world: World, run: String) {
         drop(exchange(net.as_ref(), world.clock.as_ref(), &ask, Some(Duration::from_millis(500))).await);
         seconds(1).await;
     }
-}
-
-#[test]
-fn a_store_that_never_reads_the_same_twice_passes_no_check() {
-    let steady = run(&checked(), unchanged);
-    assert!(
-        matches!(steady.outcome("nothing-lost"), Some(Outcome::Ok)),
-        "{:?}",
-        steady.outcome("nothing-lost")
-    );
-    let course = run(&checked(), |rehearsal, world| {
-        tokio::spawn(write_again_and_again(world.clone(), rehearsal.head.run.to_string()));
-    });
-    let unstable = Outcome::failed("it still changed when time was up");
-    assert_eq!(course.outcome("nothing-lost"), Some(unstable));
-}
-
-/// The numbers of the readings, and when each began, before the failback.
-fn readings(course: &Course) -> Vec<(u32, At)> {
-    let failback = course.step("fence-east").map_or(At(i64::MAX), |(at, _)| at);
-    let read = course.events().iter().filter_map(|event| match &event.what {
-        What::ReadBack { pass, began, .. } if *began < failback => Some((*pass, *began)),
-        _ => None,
-    });
-    read.collect()
-}
-
-#[test]
-fn a_store_is_read_again_where_anything_may_have_lost_data_since_it_was_read() {
-    let read = |more: &str| {
-        let text =
-            checked().replace("    failback:\n", &format!("{more}    failback:\n")).replace("1h", "3h");
-        let allowed =
-            if more.contains("copy") { "  allowIrreversible: [copy]\n  stages:\n" } else { "  stages:\n" };
-        readings(&run(&text.replace("  stages:\n", allowed), unchanged)).len()
-    };
-    let copy = "{id: copy, recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}}";
-    assert_eq!(read(&format!("      - {copy}\n")), 2, "a later step of verify");
-    assert_eq!(read(&format!("    operate:\n      - {copy}\n")), 2);
-    assert_eq!(read("    operate:\n      - {id: life, wait: {duration: 2m}}\n"), 1, "nothing happened");
-    let life = "    operate:\n      - {id: life, wait: {duration: 4m}}\n    failback:\n";
-    let died = run(&checked().replace("    failback:\n", life).replace("1h", "3h"), |rehearsal, _| {
-        let (_, west) = rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == "west").unwrap();
-        let west = west.clone();
-        tokio::spawn(async move {
-            seconds(240).await;
-            for verb in ["fence", "promote"] {
-                at_the_database(&west, "ledger-0", verb).await;
-                seconds(3).await;
-            }
-        });
-    });
-    assert_eq!(readings(&died).len(), 2, "a write was not acknowledged in between");
-}
-
-#[test]
-fn readings_at_the_same_time_have_numbers_of_their_own() {
-    let both = "    verify:\n      - id: both\n        parallel:\n          - {id: a, check: {ledger: {}}}\n          - {id: b, check: {ledger: {}}}\n";
-    let course = run(&FAILOVER.replace("    failback:\n", &format!("{both}    failback:\n")), unchanged);
-    let passes: Vec<u32> = readings(&course).iter().map(|(pass, _)| *pass).collect();
-    assert_eq!(passes, [1, 2]);
-    let evidence = course.memory.evidence();
-    let twice: usize = measure(&evidence).losses.iter().map(|loss| loss.found.duplicate.len()).sum();
-    assert_eq!(twice, 0);
-}
-
-#[test]
-fn a_service_counts_as_restored_only_by_what_succeeded_after_the_last_step() {
-    let course = run(FAILOVER, |rehearsal, _| {
-        rehearsal.plan.services[0].restored.lasting = Duration::from_secs(20);
-    });
-    let waits = course.events().iter().filter_map(|event| match &event.what {
-        What::Observed { what, sent, done, .. } if what == "restored" => Some(done.since(*sent)),
-        _ => None,
-    });
-    let waits: Vec<Duration> = waits.collect();
-    assert_eq!(waits.len(), 2, "after the failover, and after the failback");
-    // The failback was seen by nobody: all had succeeded for long, which says nothing of what comes after it.
-    assert!(waits.iter().all(|wait| *wait >= Duration::from_secs(20)), "{waits:?}");
 }
 
 #[test]

@@ -1,0 +1,280 @@
+//! What strips of samples say, by hand, and against a slow and simple truth.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::sample::{Failure, Stages};
+
+const MS: i64 = 1_000_000;
+
+fn sample(sent: i64, completed: i64, seen: Seen) -> Sample {
+    Sample {
+        scheduled: At(sent * MS),
+        sent: At(sent * MS),
+        completed: At(completed * MS),
+        seen,
+        address: None,
+        answered_by: None,
+        stages: Stages::default(),
+    }
+}
+
+/// One letter for each 100 ms: `.` ok after 10 ms, `x` refused after 10 ms, `t` a timeout after 1 s, `_` a gap.
+fn strip(letters: &str) -> Vec<Sample> {
+    let one = |(index, letter): (usize, char)| {
+        let sent = i64::try_from(index).unwrap() * 100;
+        match letter {
+            '.' => sample(sent, sent + 10, Seen::Ok),
+            'x' => sample(sent, sent + 10, Seen::Failed(Failure::Refused)),
+            't' => sample(sent, sent + 1000, Seen::Failed(Failure::Timeout)),
+            '_' => sample(sent, sent, Seen::Gap),
+            's' => sample(sent, sent + 90, Seen::Ok),
+            other => panic!("{other}"),
+        }
+    };
+    letters.chars().enumerate().map(one).collect()
+}
+
+fn clause(success: &str, lasting_ms: u64) -> RestoredClause {
+    RestoredClause {
+        success: success.parse().unwrap(),
+        lasting: Duration::from_millis(lasting_ms),
+        load: None,
+        p99: None,
+    }
+}
+
+fn ms(from: i64, to: i64) -> Interval {
+    Interval { earliest: At(from * MS), latest: At(to * MS) }
+}
+
+#[test]
+fn an_outage_begins_after_the_last_ok_was_sent_and_by_the_earliest_completed_failure() {
+    let found = outages(&strip("...tx......."), &clause("100%", 300));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].begin, ms(200, 410), "the refusal completed before the timeout");
+    assert_eq!(found[0].end, Some(ms(400, 510)));
+    assert_eq!(found[0].failures, 2);
+}
+
+#[test]
+fn one_stray_failure_is_no_outage_but_bounds_what_may_have_hidden() {
+    let samples = strip("...t...x...");
+    assert_eq!(outages(&samples, &clause("100%", 300)), []);
+    assert_eq!(strays(&samples), [ms(200, 410), ms(600, 810)]);
+}
+
+#[test]
+fn single_failures_that_come_too_often_are_an_outage() {
+    let found = outages(&strip("....x.x.x.x.x.x............"), &clause("90%", 1000));
+    assert_eq!((found.len(), found[0].begin, found[0].failures), (1, ms(300, 410), 5));
+    assert_eq!(found[0].end, Some(ms(1200, 1310)), "the run may hold the last of them");
+    let to_the_end = outages(&strip("....x.x.x.x.x.x.x.x.x.x.x.x"), &clause("90%", 1000));
+    assert_eq!((to_the_end.len(), to_the_end[0].end), (1, None));
+    let strays = "....x..x..................x.........x.........";
+    assert_eq!(outages(&strip(strays), &clause("100%", 1000)), []);
+    let slow = outages(&strip("....x.x.x.x.x.x.x.x.x.x.x.x"), &clause("99%", 200));
+    assert_eq!(
+        (slow.len(), slow[0].end),
+        (1, None),
+        "three samples in the clause's time are too few to call two strays"
+    );
+    let before = outages(&strip("....x..x...xxxxxx............"), &clause("100%", 1000));
+    assert_eq!(before[0].begin, ms(1000, 1110), "strays before an outage are no part of it");
+}
+
+#[test]
+fn a_failure_that_the_clause_tolerates_belongs_to_the_run() {
+    let samples = strip("..xxx..x.......");
+    let strict = outages(&samples, &clause("100%", 500));
+    assert_eq!((strict[0].end, strict[0].flaps), (Some(ms(700, 810)), 1));
+    let tolerant = outages(&samples, &clause("80%", 500));
+    assert_eq!((tolerant[0].end, tolerant[0].flaps), (Some(ms(400, 510)), 0));
+    assert_eq!((strict.len(), tolerant.len()), (1, 1));
+}
+
+#[test]
+fn a_run_that_the_samples_end_too_early_is_unconfirmed_and_no_end() {
+    let found = outages(&strip("..xxx..."), &clause("100%", 500));
+    assert_eq!((found[0].end, found[0].unconfirmed), (None, Some(ms(400, 510))));
+    let found = outages(&strip("..xxx"), &clause("100%", 500));
+    assert_eq!((found[0].end, found[0].unconfirmed), (None, None));
+    assert_eq!(found[0].span(At(900 * MS)), Span::at_least(Duration::from_millis(690)));
+}
+
+#[test]
+fn gaps_at_a_bound_are_named_and_widen_it() {
+    let found = outages(&strip("..__xx__....."), &clause("100%", 300));
+    assert_eq!((found[0].begin, found[0].gap_at_begin), (ms(100, 410), true));
+    assert_eq!((found[0].end, found[0].gap_at_end), (Some(ms(500, 810)), true));
+    let found = outages(&strip("_....xx....__"), &clause("100%", 300));
+    assert_eq!((found[0].gap_at_begin, found[0].gap_at_end), (false, false));
+}
+
+#[test]
+fn flapping_is_one_outage_with_its_flaps_counted() {
+    let found = outages(&strip("..xx.xx.xx......"), &clause("100%", 300));
+    assert_eq!((found.len(), found[0].flaps), (1, 2));
+    assert_eq!(found[0].end, Some(ms(900, 1010)));
+    assert_eq!(found[0].first_success, Some(ms(300, 410)));
+}
+
+#[test]
+fn two_outages_apart_are_two() {
+    let found = outages(&strip("..xx......xxx......"), &clause("100%", 300));
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].begin, ms(900, 1010));
+}
+
+#[test]
+fn an_outage_that_begins_within_a_tolerant_run_and_goes_on_is_found_from_its_start() {
+    let found = outages(&strip("..xx.........xxxxxxxxx............"), &clause("80%", 1000));
+    assert_eq!((found.len(), found[1].begin), (2, ms(1200, 1310)));
+}
+
+#[test]
+fn slow_answers_hold_back_what_a_p99_promises() {
+    let slow = RestoredClause { p99: Some(Duration::from_millis(50)), ..clause("100%", 300) };
+    let found = outages(&strip("..xxsss......"), &slow);
+    assert_eq!(found[0].end, Some(ms(600, 710)));
+    assert_eq!(found[0].first_success, Some(ms(300, 490)));
+}
+
+#[test]
+fn only_the_side_that_takes_over_can_restore() {
+    let mut samples = strip("..xxx........");
+    for sample in samples.iter_mut().skip(8) {
+        sample.answered_by = Some("west".into());
+    }
+    let west = |sample: &Sample| sample.answered_by == Some("west".into());
+    let clause = clause("100%", 300);
+    let by = Rules { counts: &west, ..Rules::of(&clause) };
+    assert_eq!(outages_by(&samples, &by)[0].end, Some(ms(700, 810)));
+    assert!(sustained(&samples, &by));
+    samples.iter_mut().skip(11).for_each(|sample| sample.answered_by = Some("east".into()));
+    assert_eq!(outages_by(&samples, &by)[0].end, None, "it answered three times and then not again");
+    assert!(!sustained(&samples, &by));
+}
+
+#[test]
+fn answers_slower_than_promised_are_an_outage_though_nothing_fails() {
+    let slow = RestoredClause { p99: Some(Duration::from_millis(50)), ..clause("100%", 1000) };
+    let found = outages(&strip("....ssssssssssss............"), &slow);
+    assert_eq!((found.len(), found[0].begin, found[0].failures), (1, ms(300, 490), 0));
+    assert_eq!(found[0].end, Some(ms(1500, 1610)));
+    let for_good = outages(&strip("....ssssssssssssssssssssssss"), &slow);
+    assert_eq!((for_good.len(), for_good[0].end), (1, None));
+    assert_eq!(outages(&strip("....s..s...................."), &slow), [], "a few are none");
+    let before = Rules { slow_from: At(2000 * MS), ..Rules::of(&slow) };
+    assert_eq!(outages_by(&strip("....ssssssssssss............"), &before), []);
+}
+
+#[test]
+fn where_every_failure_counts_each_is_an_outage_until_the_next_success() {
+    let found = failures(&strip("...x...xx..."));
+    assert_eq!(found.iter().map(|one| one.begin).collect::<Vec<_>>(), [ms(200, 310), ms(600, 710)]);
+    assert_eq!(found[1].end, Some(ms(800, 910)));
+}
+
+/// A service that is down in `[begin, end)`, and a prober: the slow, simple truth.
+#[derive(Debug, Clone)]
+struct Truth {
+    begin: i64,
+    end: i64,
+    period: i64,
+    timeout: i64,
+    phase: i64,
+    /// How long until a request arrives, in each of a hundred samples in turn; the answer takes as long.
+    latencies: Vec<i64>,
+    /// Whether a request that arrives in the outage is refused or times out.
+    refused: Vec<bool>,
+    strays: Vec<usize>,
+}
+
+impl Truth {
+    fn samples(&self) -> Vec<Sample> {
+        let last = self.end + 12_000 + 4 * self.period;
+        let count = usize::try_from((last - self.phase) / self.period).unwrap();
+        (0..count).map(|index| self.one(index)).collect()
+    }
+
+    fn one(&self, index: usize) -> Sample {
+        let sent = self.phase + i64::try_from(index).unwrap() * self.period;
+        let latency = self.latencies[index % self.latencies.len()];
+        let arrives = sent + latency;
+        let far = |at: i64| (sent - at).abs() > 4 * self.period + self.timeout + 400;
+        let stray = self.strays.contains(&(index % 100)) && far(self.begin) && far(self.end);
+        if (self.begin..self.end).contains(&arrives) || stray {
+            if self.refused[index % self.refused.len()] {
+                return sample(sent, arrives + latency, Seen::Failed(Failure::Refused));
+            }
+            return sample(sent, sent + self.timeout, Seen::Failed(Failure::Timeout));
+        }
+        sample(sent, arrives + latency, Seen::Ok)
+    }
+}
+
+fn truths() -> impl Strategy<Value = Truth> {
+    (10_i64..1500, 100_i64..4000, 1_i64..60_000, 0_i64..20_000).prop_flat_map(
+        |(period, timeout, length, begin)| {
+            let most = (timeout / 2).min(200);
+            (
+                0..period,
+                prop::collection::vec(0..most, 1..40),
+                prop::collection::vec(any::<bool>(), 1..20),
+                prop::collection::vec((0_usize..50).prop_map(|index| index * 2), 0..3),
+            )
+                .prop_map(move |(phase, latencies, refused, strays)| Truth {
+                    begin: begin + 5 * period + 1000,
+                    end: begin + 5 * period + 1000 + length,
+                    period,
+                    timeout,
+                    phase,
+                    latencies,
+                    refused,
+                    strays,
+                })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_truth_lies_within_the_bounds_and_the_bounds_are_narrow(truth in truths()) {
+        let samples = truth.samples();
+        let found = outages(&samples, &clause("50%", 10_000));
+        let length = Duration::from_millis(u64::try_from(truth.end - truth.begin).unwrap());
+        let slowest = truth.latencies.iter().max().copied().unwrap_or(0);
+        if found.is_empty() {
+            let hidden = strays(&samples).iter().map(Interval::width).max().unwrap_or_default();
+            let unseen = u64::try_from(truth.period + truth.timeout).unwrap();
+            prop_assert!(length <= hidden.max(Duration::from_millis(unseen)), "{length} hidden in {hidden}");
+            return Ok(());
+        }
+        prop_assert_eq!(found.len(), 1);
+        let (begin, end) = (found[0].begin, found[0].end.unwrap());
+        prop_assert!(begin.earliest <= begin.latest && end.earliest <= end.latest);
+        prop_assert!(begin.contains(At(truth.begin * MS)), "begin {} not in {begin:?}", truth.begin);
+        prop_assert!(end.contains(At(truth.end * MS)), "end {} not in {end:?}", truth.end);
+        let span = found[0].span(At(0));
+        prop_assert!(span.contains(length));
+        // Where answers are faster than the period, nothing is wider than one period and one timeout.
+        if 2 * slowest <= truth.period {
+            let narrow = Duration::from_millis(u64::try_from(truth.period + truth.timeout).unwrap());
+            prop_assert!(begin.width() <= narrow && end.width() <= narrow, "{begin:?} {end:?}");
+            prop_assert!(span.width().unwrap() <= narrow.plus(narrow));
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_samples_arrive_changes_nothing(truth in truths(), seed in any::<u64>()) {
+        let samples = truth.samples();
+        let mut late = samples.clone();
+        fastrand::Rng::with_seed(seed).shuffle(&mut late);
+        let clause = clause("50%", 10_000);
+        prop_assert_eq!(outages(&samples, &clause), outages(&late, &clause));
+        prop_assert_eq!(strays(&samples), strays(&late));
+    }
+}

@@ -1,0 +1,264 @@
+//! What is an outage of the drill, what ends it, and whether the fault was there: one drill for each way to be wrong about it.
+
+use serde_json::{Value, json};
+
+use drillmaster::measure::{Measured, Moment};
+use drillmaster::model::event::Ended;
+use drillmaster::model::target::{Overall, Verdict};
+use drillmaster::model::time::At;
+
+use super::drill::{Drill, S, nanos, objective, of, rta, secs};
+
+/// Without writes, and with a promise for the way back.
+fn probes_alone() -> Drill {
+    let objectives = vec![rta("60s", "impact"), objective("failback", Some("10s"), None)];
+    Drill { with_ledger: false, objectives, ..Drill::default() }
+}
+
+fn verdicts(drill: &Drill) -> Vec<Verdict> {
+    drill.judged().1.objectives.iter().map(|judgement| judgement.verdict).collect()
+}
+
+fn both(from: f64, to: f64) -> Vec<(&'static str, f64, f64)> {
+    vec![("outside", from, to), ("west", from, to)]
+}
+
+fn invalid(drill: &Drill) -> String {
+    drill.judged().1.invalid.unwrap_or_default()
+}
+
+#[test]
+fn writes_that_ended_before_the_fault_are_lost_steady_state() {
+    let drill = Drill { refused: Some((50.0, 500.0)), ..Drill::default() };
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
+    assert!(invalid(&drill).contains("writes to orders from outside failed at 50s"), "{}", invalid(&drill));
+    let over = Drill { refused: Some((10.0, 20.0)), steady_since: 22.0, ..Drill::default() };
+    assert_eq!(over.verdict(), (Overall::Met, Verdict::Met), "that was before the steady state");
+}
+
+#[test]
+fn what_is_made_ready_before_the_fault_recovers_nothing() {
+    let warmed = Drill { warmed: true, ..Drill::default() };
+    assert_eq!(warmed.verdict(), (Overall::Met, Verdict::Met));
+    let (measured, _) = warmed.judged();
+    assert_eq!(of(&measured).timeline[&Moment::FailoverStarted].at.latest, At(80 * S));
+    let reverted = Drill { fault_shows: Some((60.0, 70.0)), until: "recovery", ..warmed.clone() };
+    assert_eq!(reverted.verdict(), (Overall::Invalid, Verdict::Void));
+    let mut failed = warmed;
+    failed.down.push(("west", 45.0, 50.0));
+    assert_eq!(failed.verdict(), (Overall::Invalid, Verdict::Void), "steady state was lost at 45 s");
+}
+
+#[test]
+fn the_side_that_takes_over_must_hold_for_as_long_as_the_clause_asks() {
+    let mut drill =
+        Drill { down: both(60.0, 100.0), sides: vec![(105.0, 300.0, Some("east"))], ..probes_alone() };
+    assert_eq!(verdicts(&drill)[0], Verdict::Missed, "west answered for 5 s, then east to the failback");
+    drill.sides = vec![(111.0, 300.0, Some("east"))];
+    assert_eq!(verdicts(&drill)[0], Verdict::Met);
+    let unharmed = |until: f64| Drill {
+        down: vec![],
+        sides: vec![(0.0, 90.0, Some("east")), (until, 300.0, Some("east"))],
+        ..probes_alone()
+    };
+    assert_eq!(verdicts(&unharmed(95.0))[0], Verdict::Inconclusive, "nothing failed, and nobody took over");
+    assert_eq!(verdicts(&unharmed(101.0))[0], Verdict::Met);
+}
+
+#[test]
+fn the_failback_is_over_only_where_another_side_answers_to_the_end() {
+    assert_eq!(verdicts(&probes_alone())[1], Verdict::Met);
+    let back = |sides| verdicts(&Drill { sides, ..probes_alone() })[1];
+    assert_eq!(back(vec![(400.0, 420.0, None), (420.0, 500.0, Some("west"))]), Verdict::Inconclusive);
+    assert_eq!(back(vec![(410.0, 500.0, Some("west"))]), Verdict::Inconclusive, "ten seconds of east");
+    assert_eq!(back(vec![(400.0, 500.0, None)]), Verdict::Inconclusive);
+    assert_eq!(back(vec![(495.0, 500.0, Some("west"))]), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_failback_that_ends_in_an_outage_is_missed_though_nobody_came_back() {
+    let mut drill = Drill { never_taken_back: true, ..probes_alone() };
+    drill.down.extend(both(350.0, 600.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Missed);
+    drill.down.truncate(2);
+    drill.down.extend(both(350.0, 355.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Inconclusive, "the users have service, but not where they were");
+    drill.down.truncate(2);
+    drill.down.extend(both(350.0, 370.0));
+    assert_eq!(verdicts(&drill)[1], Verdict::Missed, "they had none for longer than promised");
+}
+
+#[test]
+fn a_silence_after_the_restoration_passes_nothing() {
+    let objectives = vec![rta("60s", "impact"), objective("failback", Some("10s"), None)];
+    let silent =
+        |from, to| Drill { blind: Some((from, to)), objectives: objectives.clone(), ..probes_alone() };
+    assert_eq!(verdicts(&silent(150.0, 290.0)), [Verdict::Inconclusive; 2]);
+    assert_eq!(verdicts(&silent(150.0, 161.0))[0], Verdict::Inconclusive, "longer than the clause's time");
+    assert_eq!(verdicts(&silent(150.0, 152.0))[0], Verdict::Met);
+}
+
+#[test]
+fn answers_slower_than_promised_are_no_service_from_the_fault_on() {
+    let slow =
+        |from, to| Drill { down: vec![], slow: Some((from, to)), p99: Some("400ms"), ..probes_alone() };
+    assert_eq!(verdicts(&slow(80.0, 500.0))[0], Verdict::Missed);
+    let (measured, judged) = slow(80.0, 110.0).judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!(least <= 30.0 && 30.0 <= most && most - least <= 2.2, "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met);
+    assert_eq!(verdicts(&slow(30.0, 59.0))[0], Verdict::Met, "nothing was promised before the fault");
+}
+
+#[test]
+fn what_fails_again_after_the_clause_was_met_is_an_outage_of_its_own() {
+    let mut drill = probes_alone();
+    drill.down.push(("outside", 120.0, 127.0));
+    drill.down.extend([("west", 350.0, 357.0), ("west", 430.0, 437.0)]);
+    let (measured, judged) = drill.judged();
+    for (judgement, took) in judged.objectives.iter().zip([40.0, 7.0]) {
+        assert_eq!(judgement.verdict, Verdict::Met, "{}", judgement.why);
+        assert!(judgement.why.contains("it failed again for"), "{}", judgement.why);
+        let (least, most) = secs(judgement.actual.clone().unwrap());
+        assert!(least <= took && took <= most && most - least <= 2.2, "{took} in [{least}, {most}]");
+    }
+    assert_eq!(of(&measured).interruptions.len(), 2);
+    // At another vantage, too: it was not there when the first outage ended.
+    drill.down = vec![("outside", 60.0, 100.0), ("west", 120.0, 127.0)];
+    let (measured, _) = drill.judged();
+    assert!(secs(of(&measured).rta.impact.clone()).1 < 43.0);
+    assert_eq!(of(&measured).interruptions.len(), 1);
+    drill.down[1] = ("west", 105.0, 112.0);
+    let (measured, _) = drill.judged();
+    assert!(secs(of(&measured).rta.impact.clone()).0 > 50.0, "nobody was served everywhere for ten seconds");
+}
+
+#[test]
+fn an_answer_that_tells_no_side_excuses_only_what_it_could_change() {
+    let mut drill = probes_alone();
+    drill.down = both(60.0, 70.0);
+    drill.down.extend(both(76.0, 600.0));
+    drill.sides = vec![(70.0, 76.0, None)];
+    assert_eq!(verdicts(&drill)[0], Verdict::Missed, "six seconds are too short, whoever answered");
+    drill.down.truncate(2);
+    drill.sides = vec![(70.0, 300.0, None)];
+    assert_eq!(verdicts(&drill)[0], Verdict::Inconclusive);
+}
+
+#[test]
+fn whom_the_way_back_finds_without_service_has_none_until_it_has() {
+    let mut drill = Drill { down: both(60.0, 450.0), ..probes_alone() };
+    drill.objectives = vec![rta("300s", "impact")];
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!((388.0..=390.0).contains(&least) && most.is_infinite(), "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Missed);
+    // Who was served by another side meanwhile, though not by the one that had to take over, was not without service all the time.
+    drill = Drill { down: both(60.0, 100.0), lost_side_answers: true, ..probes_alone() };
+    drill.down.extend(both(290.0, 450.0));
+    let (measured, _) = drill.judged();
+    assert!((238.0..=240.0).contains(&secs(of(&measured).rta.impact.clone()).0));
+}
+
+#[test]
+fn what_healing_breaks_is_no_outage_of_the_drill() {
+    let aborted = Drill {
+        down: both(250.0, 260.0),
+        lost_side_answers: false,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        more: vec![(200.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
+        ..probes_alone()
+    };
+    let (measured, judged) = aborted.judged();
+    assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
+    assert_eq!(judged.overall, Overall::Inconclusive, "it was aborted");
+}
+
+#[test]
+fn one_failure_of_the_proof_shows_the_fault_and_one_success_its_end() {
+    let once = Drill { fault_shows: Some((61.0, 61.1)), until: "once", ..Drill::default() };
+    assert_eq!(once.verdict(), (Overall::Met, Verdict::Met));
+    for until in ["recovery", "restored"] {
+        let drill = |from| Drill { until, opened: vec![(from, from + 0.1)], ..Drill::default() };
+        assert_eq!(
+            drill(81.0).verdict().0,
+            if until == "recovery" { Overall::Met } else { Overall::Invalid }
+        );
+        assert_eq!(drill(70.0).verdict().0, Overall::Met, "it came and went while it could still come");
+        let opened = Drill { fault_shows: Some((55.0, 400.0)), ..drill(70.0) };
+        assert_eq!(opened.verdict().0, Overall::Met);
+    }
+    // It was opened for longer than the clause asks: that is what restored the service, and no flapping.
+    let mut healed = Drill { opened: vec![(65.0, 78.0)], ..probes_alone() };
+    healed.sides = vec![(64.0, 78.0, Some("west"))];
+    healed.down = both(60.0, 65.0);
+    healed.down.extend(both(78.0, 100.0));
+    assert!(invalid(&healed).contains("was gone at 1m5s"), "{}", invalid(&healed));
+    let reverted = Drill { until: "restored", opened: vec![(85.0, 85.2)], ..Drill::default() };
+    assert!(invalid(&reverted).contains("was gone at 1m25s"), "{}", invalid(&reverted));
+}
+
+/// A fault that is proved by its objects, with these events.
+fn by_objects(until: &'static str, told: &[(f64, Value)]) -> Drill {
+    let more = [proof(true, 60.0, 61.0)].into_iter().chain(told.iter().cloned()).collect();
+    Drill { by_objects: true, until, more, ..Drill::default() }
+}
+
+fn proof(shown: bool, from: f64, to: f64) -> (f64, Value) {
+    let seen = json!({"earliest": nanos(from), "latest": nanos(to)});
+    (to, json!({"proof": {"step": "lose", "shown": shown, "detail": "", "seen": seen}}))
+}
+
+fn unread(from: f64, to: f64) -> [(f64, Value); 2] {
+    let looked = |done: f64, outcome: Value| {
+        let observed =
+            json!({"what": "proof:lose", "sent": nanos(from), "done": nanos(done), "outcome": outcome});
+        (done, json!({"observed": observed}))
+    };
+    [looked(from + 5.0, json!({"unknown": {"why": "503"}})), looked(to, json!("ok"))]
+}
+
+#[test]
+fn a_short_gap_of_its_objects_is_no_end_of_the_fault_and_an_unread_look_is_none() {
+    assert_eq!(by_objects("restored", &[]).verdict().0, Overall::Met);
+    let gap = |again: f64| [proof(false, 71.0, 76.0), proof(true, again - 5.0, again)];
+    assert_eq!(by_objects("restored", &gap(81.0)).verdict().0, Overall::Met);
+    assert_eq!(by_objects("restored", &gap(96.0)).verdict().0, Overall::Invalid, "longer than its 20 s");
+    let at_the_end = [proof(false, 96.0, 101.0), proof(true, 101.0, 106.0)];
+    assert_eq!(
+        by_objects("restored", &at_the_end).verdict().0,
+        Overall::Invalid,
+        "its end restored the service"
+    );
+    assert_eq!(by_objects("restored", &unread(66.0, 80.0)).verdict().0, Overall::Met);
+    let blind = by_objects("restored", &unread(66.0, 90.0));
+    assert!(invalid(&blind).contains("nobody looked at the fault lose"), "{}", invalid(&blind));
+    assert_eq!(
+        by_objects("recovery", &unread(79.0, 120.0)).verdict().0,
+        Overall::Met,
+        "nothing was owed then"
+    );
+}
+
+#[test]
+fn the_fault_has_taken_effect_where_its_users_suffer_it() {
+    let (at, later) = proof(true, 68.0, 69.0);
+    let drill = Drill { by_objects: true, until: "once", more: vec![(at, later)], ..Drill::default() };
+    let effective = |measured: &Measured| of(measured).timeline[&Moment::FaultEffective].at;
+    let (measured, _) = drill.judged();
+    assert!(effective(&measured).earliest >= At(60 * S) && effective(&measured).latest < At(62 * S));
+    let (least, most) = secs(of(&measured).rta.fault.clone());
+    assert!(least <= 40.0 && 40.0 <= most && most - least <= 2.2, "[{least}, {most}]");
+}
+
+#[test]
+fn a_run_that_was_never_steady_says_nothing() {
+    let objectives = vec![rta("1s", "impact")];
+    let drill = Drill {
+        steady: false,
+        objectives,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        ..Drill::default()
+    };
+    assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
+}

@@ -1,7 +1,8 @@
 //! What drills touch of Kubernetes, said once: each behaviour is a sentence, and its body is generic over "a cluster".
 //!
 //! ```text
-//! behaviours (a file per group) ──► Cluster (client, namespace, image) ◄── the sandbox in virtual time
+//! behaviours (a file per group) ──► Cluster (client, namespace, image) ◄─┬─ the sandbox in virtual time
+//!                                                                        └─ a real region (ignored: tests/run starts it)
 //! ```
 //! A behaviour is what the Kubernetes documentation or API server says, not what the sandbox happens to do; one that differs is a
 //! defect of the sandbox. Bodies wait with [`cluster::Cluster::eventually`] and never ask which cluster they are on.
@@ -9,9 +10,10 @@
 //! How to add one: an `async fn` with the sentence as its name in the group's file, and its name in the list at the file's top. A
 //! behaviour that is not in its list is dead code, and does not compile.
 
-#![expect(clippy::unwrap_used, reason = "what a behaviour sets up must work")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a behaviour sets up must work")]
 
 mod cluster;
+mod real_region;
 mod rest;
 
 /// The behaviours of a group, and a test of each on every cluster that there is.
@@ -22,6 +24,15 @@ macro_rules! behaviours {
                 #[test]
                 fn $name() {
                     $crate::cluster::in_sandbox(|cluster| Box::pin(super::$name(cluster)));
+                }
+            )*
+        }
+        mod real_region {
+            $(
+                #[test]
+                #[ignore = "needs real regions; tests/run starts them"]
+                fn $name() {
+                    $crate::real_region::on(|cluster| Box::pin(super::$name(cluster)));
                 }
             )*
         }

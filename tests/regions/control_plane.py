@@ -106,7 +106,7 @@ def launch(lab, region, part, *flags):
 
 def resolver(lab, place, folder, namespace, address):
     """A caching resolver, as users and clusters have one."""
-    folder.joinpath("Corefile").write_text(f".:53 {{\n bind {address}\n errors\n cache\n forward . {DNS}\n}}\n")
+    folder.joinpath("Corefile").write_text(f".:53 {{\n bind {address}\n errors\n {addons.CACHE}\n forward . {DNS}\n}}\n")
     processes.start(lab, place, "resolver", [lab.controlplane, "coredns", "-conf", folder / "Corefile"], namespace)
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Real Kubernetes regions on one Linux machine, for the tests: control planes, nodes, containers, and what stands around clusters.
 
-    regions.py with DIR [--nodes 2] COMMAND…    start the regions, run a command outside of them, and end them
-    regions.py up DIR [--nodes 2]               start them; they end with this process, or when a pipe on its stdin closes
+    regions.py with [--nodes 2] DIR COMMAND…    start the regions, run a command outside of them, and end them
+    regions.py up [--nodes 2] DIR               start them; they end with this process, or when a pipe on its stdin closes
     regions.py down DIR                         end them from elsewhere, whatever is left of them
     regions.py exec DIR COMMAND…                run a command outside, where orchestrator and users are
     regions.py cut|mend DIR REGION              nothing goes into or out of a region's network, API server and all

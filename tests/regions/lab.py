@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -101,7 +102,9 @@ class Lab:
         """Writes down what there will be, before there is any of it."""
         self.binaries = {name: str(path) for name, path in binaries.items()}
         for region in self.regions:
-            region.folder.mkdir(parents=True, exist_ok=True)
+            # What earlier regions left, certificates of another authority above all.
+            shutil.rmtree(region.folder, ignore_errors=True)
+            region.folder.mkdir(parents=True)
         state = {
             "owner": os.getpid(),
             "namespace": self.outside,

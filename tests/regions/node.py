@@ -11,6 +11,8 @@ from lab import run
 
 CNI = Path("/usr/lib/cni")
 ZONES = "abc"
+# What systemd does for a kubelet that gives up: several that start at once on one machine may stand in each other's way.
+AGAIN = ["sh", "-c", 'while :; do "$@"; sleep 1; done', "again"]
 PAUSE = "drillmaster.test/pause:1"
 
 
@@ -111,7 +113,7 @@ def start(lab, region, n):
     (folder / "kubelet.json").write_text(json.dumps(kubelet_config(region, n)))
     zone = f"{region.name}-{ZONES[(n - 1) % len(ZONES)]}"
     processes.start(lab, place(region, n), "kubelet", [
-        lab.controlplane, "kubelet", f"--config={folder}/kubelet.json", f"--kubeconfig={region.folder}/{name}.kubeconfig",
+        *AGAIN, lab.controlplane, "kubelet", f"--config={folder}/kubelet.json", f"--kubeconfig={region.folder}/{name}.kubeconfig",
         f"--root-dir={folder}/kubelet", f"--cert-dir={folder}/kubelet/pki", f"--hostname-override={name}",
         f"--node-ip={region.address(f'0.{10 + n}')}",
         f"--node-labels=topology.kubernetes.io/region={region.name},topology.kubernetes.io/zone={zone}",

@@ -102,16 +102,17 @@ def start(lab):
 
 
 def end(lab):
-    """Ends everything of a folder: what runs, what is mounted, the namespaces, the folder's own files but logs."""
+    """Ends everything of a folder: what runs, what is mounted, the namespaces, and of the folder all that is large."""
     processes.end(lab, "")
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.startswith(f"{lab.folder}/"):
             subprocess.run(["umount", "-l", mount], check=False)
     network.end(lab)
-    for region in lab.folder.iterdir() if lab.folder.exists() else []:
-        for part in ("etcd", "volumes", *(f"node{n}" for n in range(1, 10))):
-            shutil.rmtree(region / part, ignore_errors=True)
+    for pattern in ("*/etcd", "*/volumes", "*/node*/*"):
+        for path in lab.folder.glob(pattern):
+            if path.suffix != ".log":
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def guarded(lab):
@@ -134,8 +135,7 @@ def guarded(lab):
 
 def up(lab, command):
     """Starts the regions, waits for the command or for somebody to end this, and ends them."""
-    if lab.state.exists():
-        down(lab)
+    down(lab)
     binaries = build.everything([region.name for region in lab.regions])
     lab.begin(binaries)
     child, pipe = guarded(lab)

@@ -21,7 +21,9 @@ pub fn on(behaviour: impl for<'a> FnOnce(&'a Cluster) -> LocalBoxFuture<'a, ()>)
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let east = KubeConfigOptions { context: Some("east".to_owned()), ..KubeConfigOptions::default() };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &east).await.unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &east).await.unwrap();
+        // A refusal is what a behaviour is about: nobody asks again behind its back.
+        config.default_retry = false;
         let client = Client::try_from(config).unwrap();
         let spaces: Api<Namespace> = Api::all(client.clone());
         let space = object(json!({"metadata": {"generateName": "behaviour-"}}));

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex};
 
 use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::{self, Finished};
-use drillmaster::model::event::{Decision, Ended, Event, What};
+use drillmaster::model::effect::Of;
+use drillmaster::model::event::{Decision, Ended, Event, Outcome, What};
 use drillmaster::world::{About, World};
 use laboratory::{
-    Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, assert_put_back, drill, in_virtual_time,
-    ledger_status, never_interrupted, nobody_watches, seconds, stores, write_everywhere,
+    Death, Fate, Gate, Pen, Scripted, assert_no_two_accepted, assert_put_back, by_hand, drill,
+    drill_of_three_regions, in_virtual_time, ledger_status, never_interrupted, nobody_watches, seconds,
+    stores, write_everywhere,
 };
 
 /// The failover of the shop with fewer minutes, fewer probes and no people.
@@ -74,6 +76,7 @@ async fn sends(rehearsal: &Rehearsal, region: &str, method: &str, path: &str, bo
 fn a_promotion_is_held_where_somebody_reverted_the_fault_before_it() {
     const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/drillmaster-lose-east";
     const LEDGER: &str = "/apis/apps/v1/namespaces/shop/statefulsets/ledger";
+    const OPEN: &str = r#"{"spec": {"ingress": [{}], "egress": [{}]}}"#;
     let look = "    detect:\n      - {id: look, wait: {duration: 2m}}\n    failover:\n";
     let isolate = FAILOVER.replace("    failover:\n", look);
     let scale = isolate.replace(
@@ -83,6 +86,7 @@ fn a_promotion_is_held_where_somebody_reverted_the_fault_before_it() {
     // Where east's API is down, the fault's probe tells that the fault is gone, and nobody that east steps back.
     for (text, (method, path, body), down, because) in [
         (&isolate, ("DELETE", POLICY, ""), false, "takes the writes, and no fault cuts it off"),
+        (&isolate, ("PATCH", POLICY, OPEN), false, "takes the writes, and no fault cuts it off"),
         (&scale, ("PATCH", LEDGER, r#"{"spec": {"replicas": 1}}"#), false, "takes the writes, and no fault"),
         (&isolate, ("DELETE", POLICY, ""), true, "no fault cuts it off, and it cannot be asked"),
     ] {
@@ -244,4 +248,282 @@ fn what_an_api_server_says_is_told_in_its_own_words() {
             "could not be fenced: `drillmaster ledger status` in east: pods/ledger-0 in shop: the API server would not run it: you may not",
         );
     });
+}
+
+#[test]
+fn a_side_that_was_primary_before_the_run_was_not_promoted_by_it() {
+    let text = FAILOVER.split("    failback:").next().unwrap();
+    let text = text.replace("lost: east, takesOver: west", "lost: west, takesOver: east");
+    let text = text
+        .replace("      - {id: traffic-west, recover: {dnsSwitch: {record: checkout.shop.example}}}\n", "");
+    let inputs = drill(&text.replace("checkout.east", "checkout.west"));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let before = stores(&rehearsal);
+        let (finished, events) = run(&rehearsal, rehearsal.sandbox.world(), Pen::new(Death::Never)).await;
+        assert!(did(&events, "promote-west"), "{events:#?}");
+        assert_eq!((finished.how.clone(), finished.outstanding.clone()), (Ended::Completed, vec![]));
+        assert_put_back(&rehearsal, &before, &finished, "nothing moved").await;
+    });
+}
+
+/// How often a side was fenced by a reverter.
+fn fences(events: &[Event]) -> usize {
+    let fenced = |what: &What| matches!(what, What::EffectIntended { step, effect, .. } if effect.of == Of::Fence && step.as_str() == "engine");
+    events.iter().filter(|event| fenced(&event.what)).count()
+}
+
+/// The databases as they are by now.
+async fn roles<const N: usize>(rehearsal: &Rehearsal, regions: [&str; N]) -> [String; N] {
+    let mut roles = regions.map(str::to_owned);
+    for role in &mut roles {
+        *role = ledger_status(rehearsal, role).await["role"].as_str().unwrap().to_owned();
+    }
+    roles
+}
+
+/// Runs a text of a drill to its end in a world that a test has changed.
+fn rehearsed<T>(
+    text: &str,
+    change: impl FnOnce(&mut World, &Arc<Mutex<Pen>>),
+    judge: impl AsyncFnOnce(&Rehearsal, Finished, Vec<Event>) -> T,
+) -> T {
+    let inputs = drill(text);
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let (mut world, pen) = (rehearsal.sandbox.world(), Pen::new(Death::Never));
+        change(&mut world, &pen);
+        let (finished, events) = run(&rehearsal, world, pen).await;
+        judge(&rehearsal, finished, events).await
+    })
+}
+
+const PROMOTE_WEST: &str =
+    "      - {id: promote-west, recover: {promote: {workload: statefulset/ledger, namespace: shop}}}\n";
+const PROMOTE_IN_PLACE: &str = "      - {id: in-place, recover: {promote: {region: east, workload: statefulset/ledger, namespace: shop}}}\n";
+
+#[test]
+fn the_side_promoted_last_has_the_writes_whatever_was_promoted_in_its_place_before() {
+    let text = FAILOVER.replace(PROMOTE_WEST, &format!("{PROMOTE_IN_PLACE}{PROMOTE_WEST}"));
+    let text = text.replace("maxDuration: 1h", "maxDuration: 2h");
+    let (there, _) = text.split_once("    failback:\n").unwrap();
+    // At the end of the run, and in the middle of one whose own fence nobody set.
+    for (text, unfenced) in [(there.to_owned(), false), (text.clone(), true)] {
+        rehearsed(
+            &text,
+            |world, _| {
+                if unfenced {
+                    decides(world, Decision::Skip { reason: "not today".to_owned() });
+                    let first = Mutex::new(0);
+                    *world = Gate::new(move |region, request| {
+                        let fences =
+                            request.uri().query().is_some_and(|query| query.contains("command=fence"));
+                        let mut first = first.lock().unwrap();
+                        *first += u32::from(fences && region == "east");
+                        if fences && *first == 1 { Fate::Refused } else { Fate::Passes }
+                    })
+                    .before(world.clone());
+                }
+            },
+            async |rehearsal, finished, events| {
+                assert!(did(&events, "in-place") && did(&events, "promote-west"));
+                if unfenced {
+                    let east_back = |what: &What| matches!(what, What::StepEnded { step, outcome: Outcome::Ok } if step.as_str() == "east-back");
+                    assert!(events.iter().any(|event| east_back(&event.what)), "{finished:?}");
+                    assert!(held_because(&events, "fence-east", ""));
+                } else {
+                    assert_eq!(
+                        roles(rehearsal, ["east", "west"]).await,
+                        ["fenced", "primary"],
+                        "{finished:?}"
+                    );
+                    let told = finished
+                        .outstanding
+                        .iter()
+                        .any(|left| left.advice.contains("it serves the writes now"));
+                    assert!(told, "{finished:?}");
+                }
+                assert_eq!(fences(&events), 1, "{finished:?}");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_short_disturbance_of_the_standby_after_a_whole_failback_fences_nobody() {
+    for (lasts, fate) in [(5, Fate::Unavailable), (3600, Fate::Refused)] {
+        rehearsed(
+            FAILOVER,
+            |world, pen| {
+                let (pen, clock) = (pen.clone(), world.clock.clone());
+                let ended = move || {
+                    let pen = pen.lock().unwrap();
+                    let mut events = pen.memory.events().iter();
+                    let healing = events.find(|event| matches!(event.what, What::HealStarted { .. }));
+                    healing.is_some_and(|event| clock.now().since(event.at).as_secs() < lasts)
+                };
+                let down = move |region: &str, _: &_| {
+                    if region == "west" && ended() { fate } else { Fate::Passes }
+                };
+                *world = Gate::new(down).before(world.clone());
+            },
+            async |rehearsal, finished, events| {
+                assert!(did(&events, "promote-east"));
+                assert_eq!(fences(&events), 0, "{finished:?}");
+                assert_eq!(finished.outstanding.is_empty(), fate == Fate::Unavailable, "{finished:?}");
+                assert_eq!(roles(rehearsal, ["east", "west"]).await, ["primary", "replica"]);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_promotion_is_held_where_only_a_probe_of_something_else_still_fails() {
+    const POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/drillmaster-lose-east";
+    const STOREFRONT: &str = "/apis/apps/v1/namespaces/shop/deployments/storefront";
+    let look = "    detect:\n      - {id: look, wait: {duration: 2m}}\n    failover:\n";
+    let text = FAILOVER.replace("    failover:\n", look);
+    let text = text.replace("http://checkout.east.shop.example/", "http://storefront.east.shop.example/");
+    let inputs = drill(&text);
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let pen = Pen::new(Death::Never);
+        let mut world = refuses_from(rehearsal.sandbox.world(), &pen, "east", "promote-west");
+        decides(&mut world, Decision::Return);
+        let reverts = async {
+            seconds(60).await;
+            sends(&rehearsal, "east", "PATCH", STOREFRONT, r#"{"spec": {"replicas": 0}}"#).await;
+            sends(&rehearsal, "east", "DELETE", POLICY, "").await;
+        };
+        let ((finished, events), ()) = tokio::join!(run(&rehearsal, world, pen), reverts);
+        assert!(held_because(&events, "promote-west", "it cannot be asked"), "{finished:?}");
+        assert_eq!(roles(&rehearsal, ["east", "west"]).await, ["primary", "replica"]);
+    });
+}
+
+#[test]
+fn a_side_that_took_over_by_itself_is_asked_before_its_fault_goes() {
+    let (inject, failover) = FAILOVER.split_once("    failover:\n").unwrap();
+    let look = "    detect:\n      - {id: look, wait: {duration: 4m}, timeout: 1m, onTimeout: abort}\n    failover:\n";
+    let inputs = drill(&format!("{inject}{look}{failover}"));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let truth = rehearsal.sandbox.truth();
+        let writers = write_everywhere(&rehearsal.sandbox.world());
+        let by_itself = async {
+            seconds(40).await;
+            by_hand(&rehearsal, "west", "ledger-0", "promote").await;
+        };
+        let pen = Pen::new(Death::Never);
+        let ((finished, events), ()) =
+            tokio::join!(run(&rehearsal, rehearsal.sandbox.world(), pen), by_itself);
+        seconds(10).await;
+        drop(writers);
+        assert!(!did(&events, "promote-west"));
+        assert_eq!(roles(&rehearsal, ["east", "west"]).await, ["fenced", "primary"], "{finished:?}");
+        assert!(
+            finished.outstanding.iter().any(|left| left.what.contains("was given to west")),
+            "{finished:?}"
+        );
+        assert!(stores(&rehearsal).keys().all(|key| !key.contains("networkpolicies")));
+        assert_no_two_accepted(&truth.ledgers(), "by itself");
+    });
+}
+
+#[test]
+fn a_recovery_that_opens_what_cut_a_side_off_fences_that_side_first() {
+    let open = "    operate:
+      - id: open-east
+        recover:
+          patch:
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            plural: networkpolicies
+            region: east
+            namespace: shop
+            name: drillmaster-lose-east
+            merge: {spec: {ingress: [{}], egress: [{}]}}
+    failback:
+";
+    let inputs =
+        drill(&FAILOVER.replace("    failback:\n", open).replace("maxDuration: 1h", "maxDuration: 2h"));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let truth = rehearsal.sandbox.truth();
+        let writers = write_everywhere(&rehearsal.sandbox.world());
+        let (finished, events) = run(&rehearsal, rehearsal.sandbox.world(), Pen::new(Death::Never)).await;
+        drop(writers);
+        assert!(did(&events, "open-east"), "{finished:?}");
+        assert_eq!(fences(&events), 1);
+        assert_no_two_accepted(&truth.ledgers(), "opened");
+    });
+}
+
+#[test]
+fn a_side_that_was_scaled_away_is_not_started_beside_the_one_that_took_over() {
+    let start = "    failback:
+      - id: start-east
+        recover: {scale: {region: east, workload: statefulset/ledger, namespace: shop, replicas: 1}}
+";
+    let text = FAILOVER.replace("    failback:\n", start).replace("maxDuration: 1h", "maxDuration: 2h");
+    let text = text.replace(
+        "{isolate: {namespaces: [shop]}}",
+        "{scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    );
+    rehearsed(
+        &text,
+        |world, _| decides(world, Decision::Skip { reason: "not today".to_owned() }),
+        async |rehearsal, finished, events| {
+            assert!(held_because(&events, "start-east", "could not be fenced"), "{finished:?}");
+            assert!(!did(&events, "start-east"));
+            assert_eq!(ledger_status(rehearsal, "west").await["role"], "primary");
+            let pods = stores(rehearsal).into_keys().filter(|key| key.contains("east pods/ledger-0"));
+            assert_eq!(pods.count(), 0);
+            assert!(
+                finished.outstanding.iter().any(|left| left.advice.contains("where it has no pods")),
+                "{finished:?}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_promotion_in_its_place_leaves_all_as_it_was() {
+    let (inject, _) = FAILOVER.split_once("    failover:\n").unwrap();
+    let fence = "      - {id: fence-east, recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}}\n";
+    let text = format!("{inject}    failover:\n{fence}{PROMOTE_IN_PLACE}");
+    rehearsed(
+        &text,
+        |_, _| {},
+        async |rehearsal, finished, events| {
+            assert!(did(&events, "fence-east") && did(&events, "in-place"));
+            assert_eq!(finished.outstanding, vec![]);
+            assert_eq!(roles(rehearsal, ["east", "west"]).await, ["primary", "replica"]);
+        },
+    );
+}
+
+#[test]
+fn a_promotion_looks_at_every_region_of_the_world_and_one_without_the_workload_is_no_side() {
+    const SOUTH: &str = "/apis/apps/v1/namespaces/shop/statefulsets/ledger";
+    let text = FAILOVER.replace("sandbox: shop-two-regions", "sandbox: three-regions");
+    let text = text.replace("catalogue: shop\n", "catalogue: orders\n").replace("checkout", "orders");
+    let text = text.replace("orders-postgres", "orders-ledger");
+    let (there, _) = text.split_once("    failback:\n").unwrap();
+    for there_is_a_third in [true, false] {
+        let inputs = drill_of_three_regions(there);
+        in_virtual_time(async {
+            let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+            if !there_is_a_third {
+                sends(&rehearsal, "south", "DELETE", SOUTH, "").await;
+                seconds(120).await;
+            }
+            let mut world = rehearsal.sandbox.world();
+            decides(&mut world, Decision::Return);
+            let (finished, events) = run(&rehearsal, world, Pen::new(Death::Never)).await;
+            let held = held_because(&events, "promote-west", "south: pods/ledger-0 in shop takes the writes");
+            assert_eq!(held, there_is_a_third, "{finished:?}");
+            assert_eq!(did(&events, "promote-west"), !there_is_a_third, "{finished:?}");
+        });
+    }
 }

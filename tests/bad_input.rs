@@ -4,10 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use drillmaster::cli::validate;
+use drillmaster::cli::{inputs, validate};
 use drillmaster::document::Look;
 use proptest::prelude::*;
 
@@ -188,6 +189,16 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "fault: {isolate: {namespaces: [shop]}}",
         "fault: {dnsFailure: {record: checkout.shop.example}}",
     ),
+    (
+        "promotion_beside_a_side_that_was_scaled_away",
+        "fault: {isolate: {namespaces: [shop]}}",
+        "fault: {scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}}",
+    ),
+    (
+        "fence_and_promotion_and_removal_at_once",
+        "      - id: promote-west\n",
+        "      - id: at-once\n        parallel:\n          - id: fence-first\n            recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n          - id: promote-first\n            recover: {promote: {workload: statefulset/ledger, namespace: shop}}\n          - {id: back-first, removeFault: lose-east}\n          - {id: tell, notify: {audience: staff, text: We fail over.}}\n      - id: promote-west\n",
+    ),
     ("region_takes_over_from_itself", "takesOver: west", "takesOver: east"),
     ("irreversible_step_unknown", "  severity: sev1", "  allowIrreversible: [promote-wst]\n  severity: sev1"),
     (
@@ -321,6 +332,25 @@ fn a_neighbour_that_cannot_be_read_is_said_where_a_name_is_not_found() {
     };
     assert_eq!(files(""), "", "another drill's affair");
     snapshot("neighbour_that_cannot_be_read", files("catalogue.yaml"));
+}
+
+#[test]
+fn files_of_one_name_from_two_folders_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (drill, _) = (put("drill/drill.yaml", DRILL), put("drill/sandbox.yaml", SANDBOX));
+    put("drill/runbooks/checkout-failover.md", "# Checkout failover\n");
+    for other in ["drill.yaml", "sandbox.yaml"] {
+        let inputs = inputs::load(&drill, &[put(&format!("other/{other}"), CATALOGUE)]).unwrap();
+        let held: BTreeSet<&[u8]> = inputs.files.values().map(Vec::as_slice).collect();
+        assert!([DRILL, SANDBOX, CATALOGUE].iter().all(|text| held.contains(text.as_bytes())), "{other}");
+        assert_eq!(inputs.files["drill.yaml"], DRILL.as_bytes());
+    }
 }
 
 #[test]

@@ -61,6 +61,11 @@ fn a_wrong_command_line_is_an_error_on_stderr_alone() {
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
         assert!(output.stdout.is_empty() && stderr(&output).contains("error"), "{wrong:?}");
     }
+    for beyond in ["1600-01-01T00:00:00Z", "2300-01-01T00:00:00Z"] {
+        let output = drillmaster(&scenarios(), &[&TABLETOP[..], &["--at", beyond]].concat());
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()), "{beyond}");
+        assert!(stderr(&output).contains("--at"), "{beyond}");
+    }
     let unread = drillmaster(here.path(), &["heal", "nothing"]);
     assert_eq!(unread.status.code(), Some(13));
     assert!(unread.stdout.is_empty());

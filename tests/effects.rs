@@ -206,9 +206,9 @@ fn a_fence_that_keeps_no_writes_out_is_told_and_the_fault_stays() {
     let limit = "limits: {maxDuration: 1h, namespaces: [shop], abortWhen: [{probe: checkout, failsFor: 5s}]}";
     let text = FAILOVER.replace("limits: {maxDuration: 1h, namespaces: [shop]}", limit);
     let course = run(&text, |rehearsal, _| {
-        for other in rehearsal.plan.authorities.iter_mut().flat_map(|authority| &mut authority.others) {
+        for side in rehearsal.plan.authorities.iter_mut().flat_map(|authority| &mut authority.sides) {
             // It succeeds, and does nothing.
-            other.exec.argv = other.exec.status.argv.clone();
+            side.fence.argv = side.fence.status.argv.clone();
         }
     });
     let told = course.told();
@@ -240,7 +240,7 @@ fn a_fence_is_not_lifted_beside_a_side_that_somebody_promoted_meanwhile() {
         west.containers().unwrap().exec(&pod, Some("ledger"), &argv).await.unwrap();
         let healed = heal(rehearsal.sandbox.world(), &pen).await;
         let advice: Vec<&str> = healed.outstanding.iter().map(|left| left.advice.as_str()).collect();
-        assert!(advice.iter().any(|advice| advice.contains("takes the writes")), "{advice:?}");
+        assert!(advice.iter().any(|advice| advice.contains("it serves the writes now")), "{advice:?}");
         assert_eq!(ledger_status(&rehearsal, "east").await["role"], "fenced");
         assert_eq!(ledger_status(&rehearsal, "west").await["role"], "primary");
     });

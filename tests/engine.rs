@@ -12,7 +12,7 @@ use drillmaster::engine::{self, Finished};
 use drillmaster::journal::Memory;
 use drillmaster::model::event::{Ended, Event, Outcome, Sink, SinkError, What};
 use drillmaster::model::sample::RowFile;
-use drillmaster::model::time::At;
+use drillmaster::model::time::{At, Duration};
 use drillmaster::undo::outstanding;
 use drillmaster::world::World;
 use laboratory::{
@@ -124,6 +124,24 @@ fn a_pen_that_breaks_at_any_event_ends_the_run_and_all_is_put_back() {
 }
 
 #[test]
+fn an_abort_that_cannot_be_written_is_healed_like_any_other() {
+    let inputs = drill(FAILOVER);
+    let aborted = |from: usize| {
+        in_virtual_time(async {
+            let (mut rehearsal, pen) = (prepared(&inputs).await, Full::from(from));
+            rehearsal.plan.limits.max_duration = Duration::from_secs(40);
+            let before = stores(&rehearsal);
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+            assert_put_back(&rehearsal, &before, &finished, &format!("{finished:?}")).await;
+            let events = events(&pen).into_iter().filter(|event| !matches!(event.what, What::Rows { .. }));
+            events.take_while(|event| !matches!(event.what, What::AbortRequested { .. })).count()
+        })
+    };
+    let before_it = aborted(usize::MAX);
+    assert_eq!(aborted(before_it), before_it);
+}
+
+#[test]
 fn an_interrupt_at_any_event_heals_and_completes_the_journal() {
     let inputs = drill(FAILOVER);
     let asked = whole(&inputs);
@@ -202,7 +220,7 @@ fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
     let inputs =
         drill(&FAILOVER.replace(&format!("{promotes}\n{switches}"), &format!("{switches}\n{promotes}")));
     in_virtual_time(async {
-        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(12)));
+        let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(14)));
         run_until_death(&rehearsal, &pen).await;
         let west = rehearsal.sandbox.world().regions["west"].clone();
         let patch = json!({"spec": {"endpoints": [

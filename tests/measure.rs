@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test sets up must work")]
 
+#[path = "measure/data.rs"]
+mod data;
 #[path = "measure/drill.rs"]
 mod drill;
 
@@ -14,7 +16,7 @@ use drillmaster::model::target::{Overall, Verdict};
 use drillmaster::model::time::At;
 use drillmaster::verdict::{exit_code, judge};
 
-use drill::{Drill, S, objective, of, rta, secs};
+use drill::{Drill, S, objective, of, rta, secs, step};
 
 #[test]
 fn impact_at_the_first_vantage_and_restoration_at_the_last_from_three_origins() {
@@ -251,13 +253,16 @@ fn an_outage_that_an_abort_ended_is_without_end() {
 fn asked(people: &[(&str, f64, Option<f64>, Option<f64>)]) -> Vec<(f64, Value)> {
     let mut told = vec![(75.0, json!({"stepEnded": {"step": "declare", "outcome": "ok"}}))];
     for (role, at, acknowledged, declared) in people {
-        let asked = json!({"asked": {"step": "declare", "role": role, "text": ""}});
+        let asked =
+            |about: &str| json!({"asked": {"step": "declare", "role": role, "about": about, "text": ""}});
         let said = |said: &str| {
             json!({"said": {"step": "declare", "role": role, "who": role, "simulated": true, "said": said,
                             "text": ""}})
         };
-        told.push((*at, asked.clone()));
-        told.extend(acknowledged.iter().flat_map(|at| [(*at, said("acknowledged")), (*at, asked.clone())]));
+        told.push((*at, asked("page")));
+        told.extend(
+            acknowledged.iter().flat_map(|at| [(*at, said("acknowledged")), (*at, asked("declaration"))]),
+        );
         told.extend(declared.iter().map(|at| (*at, said("declared"))));
     }
     told
@@ -288,6 +293,62 @@ fn each_question_is_its_roles_own_and_one_that_nobody_answers_counts_once_it_is_
     let moot = drill(&[owner, ("absent", 72.0, None, None), director]);
     assert_eq!(took(&moot, "absent", "acknowledge"), None, "somebody declared before it was late");
     assert_eq!(moot.verdict().1, Verdict::Met);
+    // Paged as the owner, and again as the director: each page has its own time.
+    let twice = drill(&[("director", 61.0, Some(62.0), None), ("director", 67.0, Some(70.0), Some(74.0))]);
+    let (measured, judged) = twice.judged();
+    let pages: Vec<_> = measured.responses.iter().filter(|one| one.kind.as_str() == "acknowledge").collect();
+    let lengths: Vec<_> = pages.iter().map(|one| secs(one.took.clone())).collect();
+    assert_eq!((lengths, judged.overall), (vec![(1.0, 1.0), (3.0, 3.0)], Overall::Met));
+    // What the paged one decides about the held step answers no page.
+    let mut held = drill(&[("absent", 61.0, None, None)]);
+    held.more.extend([
+        (70.0, json!({"asked": {"step": "declare", "role": "absent", "about": "decision", "text": ""}})),
+        (74.0, json!({"decided": {"step": "declare", "role": "absent", "who": "eve", "simulated": true, "decision": "done"}})),
+    ]);
+    assert_eq!(took(&held, "absent", "acknowledge"), Some((14.0, f64::INFINITY)));
+    assert_eq!(held.verdict().1, Verdict::Missed);
+}
+
+#[test]
+fn nobody_is_left_without_news_for_longer_than_was_promised_while_the_service_is_down() {
+    let news = |told: &[f64], down: f64| {
+        let told = told
+            .iter()
+            .map(|at| (*at, json!({"notified": {"step": "tell", "audience": "customers", "outcome": "ok"}})));
+        let planned: fn(&mut Value) = |plan| {
+            let tell = json!({"notify": {"audience": "customers", "text": "", "within": null}});
+            plan["steps"].as_array_mut().unwrap().insert(3, step("tell", "verify", tell));
+            plan["severity"]["update"] = json!("25s");
+        };
+        let (more, objectives) = (told.collect(), vec![objective("response", None, None)]);
+        let down = vec![("outside", 60.0, down), ("west", 60.0, 90.0)];
+        Drill { more, planned, objectives, down, ..Drill::default() }.verdict().1
+    };
+    assert_eq!(news(&[80.0, 100.0, 120.0], 130.0), Verdict::Met);
+    assert_eq!(news(&[], 100.0), Verdict::Missed);
+    assert_eq!(news(&[80.0], 100.0), Verdict::Met);
+    assert_eq!(news(&[110.0], 100.0), Verdict::Missed, "late");
+    assert_eq!(news(&[80.0], 600.0), Verdict::Missed, "it never came back");
+}
+
+#[test]
+fn whoever_says_that_a_task_is_done_began_to_work_on_it_at_some_time_before() {
+    fn look(plan: &mut Value, engage: &str) {
+        let task = json!({"task": {"role": "owner", "text": ""}});
+        plan["steps"].as_array_mut().unwrap().insert(1, step("look", "detect", task));
+        plan["severity"]["engage"] = json!(engage);
+    }
+    let task = |done: Option<f64>, planned: fn(&mut Value)| {
+        let asked = json!({"asked": {"step": "look", "role": "owner", "about": "task", "text": ""}});
+        let said = json!({"said": {"step": "look", "role": "owner", "who": "ada", "simulated": true, "said": "done", "text": ""}});
+        let mut more = vec![(61.0, asked), (75.0, json!({"stepEnded": {"step": "look", "outcome": "ok"}}))];
+        more.extend(done.map(|at| (at, said)));
+        let objectives = vec![objective("response", None, None)];
+        Drill { declared: None, more, objectives, planned, ..Drill::default() }.verdict().1
+    };
+    assert_eq!(task(Some(71.0), |plan| look(plan, "10s")), Verdict::Met);
+    assert_eq!(task(Some(71.0), |plan| look(plan, "9s")), Verdict::Indeterminate);
+    assert_eq!(task(None, |plan| look(plan, "9s")), Verdict::Inconclusive, "nobody said");
 }
 
 #[test]
@@ -463,6 +524,12 @@ fn damage_counts_once_and_is_no_verified_data_and_an_outage_more_shortens_nothin
     assert_eq!(judged.objectives[0].records.unwrap().exactly, 3, "in two readings");
     let verified = of(&measured).timeline.get(&drillmaster::measure::Moment::DataVerified);
     assert_eq!(verified, None, "what was damaged is not verified");
+    assert_eq!(
+        judged.objectives[1].verdict,
+        Verdict::Missed,
+        "damaged for 440 s: {}",
+        judged.objectives[1].why
+    );
     let restarted = Drill { down: vec![("outside", 100.0, 101.0)], ..Drill::default() };
     let (measured, _) = restarted.judged();
     let (least, _) = secs(of(&measured).mtpd.clone());
@@ -481,22 +548,44 @@ fn a_failback_that_lost_what_it_may_lose_is_met_only_once_it_is_done() {
 }
 
 #[test]
-fn promoting_the_side_that_is_primary_moves_nothing() {
-    let promote = |id: u32, region: &str| {
-        let resource = json!({"group": "", "version": "v1", "plural": "pods", "kind": "Pod"});
-        let at = json!({"region": region, "resource": resource, "namespace": "shop", "name": "ledger-0"});
-        let status = json!({"argv": ["status"], "done": {}});
-        let exec =
-            json!({"at": at, "container": null, "argv": ["promote"], "status": status, "reverse": null});
-        let effect = json!({"id": id, "act": {"exec": exec}, "of": {"recovery": {"movesAuthority": true}}});
-        json!({"effectIntended": {"step": "promote", "undo": {"nothing": {"because": "it is a test"}}, "effect": effect}})
+fn a_check_that_failed_or_was_never_made_passes_nothing() {
+    let run = |outcome: Option<Value>| {
+        let ended = |outcome| (135.0, json!({"stepEnded": {"step": "pay", "outcome": outcome}}));
+        let objectives = vec![rta("60s", "impact"), objective("mtpd", Some("300s"), None)];
+        let planned: fn(&mut Value) = |plan| {
+            plan["steps"]
+                .as_array_mut()
+                .unwrap()
+                .insert(3, step("pay", "verify", json!({"check": {"probe": "west"}})))
+        };
+        let more = outcome.map(ended).into_iter().collect();
+        let (_, judged) = Drill { objectives, more, planned, ..Drill::default() }.judged();
+        (judged.overall, judged.objectives[0].verdict, judged.objectives[1].verdict)
     };
-    let ended = |id: u32| json!({"effectEnded": {"effect": id, "outcome": "ok", "undo": null}});
-    let damaged = |region: &str| {
-        let more = vec![(35.0, promote(7, region)), (36.0, ended(7))];
-        let objectives = vec![objective("integrity", None, Some("orders"))];
-        Drill { more, objectives, ..Drill::default() }.judged().1.objectives[0].records.unwrap().exactly
+    assert_eq!(run(Some(json!("ok"))), (Overall::Met, Verdict::Met, Verdict::Met));
+    let failed = run(Some(json!({"failed": {"why": "it did not answer"}})));
+    assert_eq!((failed.0, failed.1), (Overall::Missed, Verdict::Met), "never verified: 440 s");
+    assert_ne!(run(None).0, Overall::Met);
+    let only_rta = |plan: &mut Value| {
+        plan["steps"]
+            .as_array_mut()
+            .unwrap()
+            .insert(3, step("pay", "verify", json!({"check": {"probe": "west"}})));
     };
-    assert_eq!(damaged("east"), 0);
-    assert_eq!(damaged("west"), 119, "east acknowledged until it was lost at 60 s");
+    assert_eq!(
+        Drill { planned: only_rta, ..Drill::default() }.verdict(),
+        (Overall::Inconclusive, Verdict::Met)
+    );
+}
+
+#[test]
+fn a_recovery_that_took_too_long_is_too_long_though_nothing_is_verified() {
+    let mtpd = |target: &str| Drill {
+        objectives: vec![objective("mtpd", Some(target), None)],
+        stable: false,
+        with_ledger: false,
+        ..Drill::default()
+    };
+    assert_eq!(mtpd("30s").verdict().1, Verdict::Missed);
+    assert_eq!(mtpd("60s").verdict().1, Verdict::NotExercised);
 }

@@ -268,7 +268,13 @@ impl Loader {
         let within = file.strip_prefix(&self.folder).ok();
         let name = within.or_else(|| file.file_name().map(FilePath::new)).unwrap_or(file);
         let name = name.display().to_string();
-        self.files.insert(name.trim_start_matches("./").replace('\\', "/"), bytes);
+        let name = name.trim_start_matches("./").replace('\\', "/");
+        // Another file of that name, from another folder, keeps its own bytes.
+        let free = |name: &String| self.files.get(name).is_none_or(|held| *held == bytes);
+        let numbered = (2_u32..).map(|number| format!("{number}/{name}"));
+        if let Some(name) = std::iter::once(name.clone()).chain(numbered).find(free) {
+            self.files.insert(name, bytes);
+        }
     }
 
     fn shelve(&mut self, document: Untyped, file: &FilePath) {

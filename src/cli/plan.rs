@@ -325,13 +325,15 @@ fn risks(plan: &Plan) -> String {
         ));
         label = "";
     }
-    for (authority, step) in plan.authorities.iter().filter_map(|moved| Some((moved, moved.steps.first()?))) {
-        let others: Vec<&str> = authority.others.iter().map(|fence| fence.region.as_str()).collect();
+    for (authority, first) in plan.authorities.iter().filter_map(|moved| Some((moved, moved.moves.first()?)))
+    {
+        let others: Vec<&str> = authority.others(&first.to).map(|side| side.region.as_str()).collect();
         text.push_str(&format!(
-            "{:<13}{step}: {} writes in {} from there on; must not write meanwhile: {}\n",
+            "{:<13}{}: {} writes in {} from there on; must not write meanwhile: {}\n",
             "No way back",
+            first.step,
             authority.workload,
-            authority.takeover.region,
+            first.to,
             others.join(", ")
         ));
     }

@@ -64,13 +64,19 @@ pub fn run(arguments: &Run) -> ExitCode {
     if !inputs.warnings.diagnostics.is_empty() {
         show(&inputs.warnings.render(look()));
     }
+    let Some(wall) = arguments.at.timestamp_nanos_opt() else {
+        say(&format!("error: --at {}: a wall clock starts between the years 1678 and 2261", arguments.at));
+        return exit::code(exit::USAGE);
+    };
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     let is_live = arguments.env.is_some();
     match (interruptions(), if is_live { live::runtime() } else { runtime() }) {
         (Ok(interrupted), Ok(runtime)) if is_live => {
             runtime.block_on(run_live(arguments, &inputs, interrupted))
         }
-        (Ok(interrupted), Ok(runtime)) => runtime.block_on(rehearse(arguments, &inputs, seed, interrupted)),
+        (Ok(interrupted), Ok(runtime)) => {
+            runtime.block_on(rehearse(arguments, &inputs, (seed, wall), interrupted))
+        }
         (Err(error), _) | (_, Err(error)) => failed(&error, exit::BUG),
     }
 }
@@ -134,10 +140,9 @@ fn begun(
 async fn rehearse(
     arguments: &Run,
     inputs: &Inputs,
-    seed: u64,
+    (seed, wall): (u64, i64),
     interrupted: watch::Receiver<bool>,
 ) -> ExitCode {
-    let wall = arguments.at.timestamp_nanos_opt().unwrap_or_default();
     let rehearsal = match Rehearsal::prepare(inputs, seed, wall).await {
         Ok(rehearsal) => rehearsal,
         Err(error) => return rehearsal::refused(inputs, &error),

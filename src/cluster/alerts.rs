@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration as Std;
 
+use chrono::DateTime;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
@@ -48,19 +49,27 @@ impl Alertmanager {
         Ok(Alertmanager { source: source.transpose()?, clock })
     }
 
-    /// Whether the alert is active now; `None` where nobody says.
-    async fn fires(&self, ask: &Ask, net: &dyn Net, alert: &Name) -> Option<bool> {
+    /// Whether the alert is active now, and began at an instant or later; `None` where nobody says.
+    async fn fires(&self, ask: &Ask, net: &dyn Net, alert: &Name, since: At) -> Option<bool> {
         let answer = http::exchange(net, &*self.clock, ask, Some(ANSWERS_WITHIN)).await.ok()?;
         if answer.status != 200 {
             return None;
         }
         let alerts: Vec<Value> = serde_json::from_slice(&answer.body).ok()?;
-        Some(alerts.iter().any(|one| one["labels"]["alertname"].as_str() == Some(alert.as_str())))
+        let named = |one: &&Value| one["labels"]["alertname"].as_str() == Some(alert.as_str());
+        Some(alerts.iter().filter(named).any(|one| self.began(one).is_none_or(|at| at >= since)))
+    }
+
+    /// When an alert began by its source's clock; `None` where it does not say.
+    fn began(&self, alert: &Value) -> Option<At> {
+        let wall = DateTime::parse_from_rfc3339(alert["startsAt"].as_str()?).ok()?.timestamp_nanos_opt()?;
+        let ago = self.clock.wall_unix_ns().saturating_sub(wall);
+        Some(At(self.clock.now().0.saturating_sub(ago)))
     }
 }
 
 impl Alerts for Alertmanager {
-    fn arrives<'a>(&'a self, alert: &'a Name) -> BoxFuture<'a, io::Result<At>> {
+    fn arrives<'a>(&'a self, alert: &'a Name, since: At) -> BoxFuture<'a, io::Result<At>> {
         Box::pin(async move {
             let Some((base, net)) = &self.source else {
                 let why = "the environment names no alert source: add `alerts`";
@@ -72,7 +81,7 @@ impl Alerts for Alertmanager {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                if self.fires(&ask, &**net, alert).await == Some(true) {
+                if self.fires(&ask, &**net, alert, since).await == Some(true) {
                     return Ok(self.clock.now());
                 }
             }

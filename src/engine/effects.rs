@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Engine;
 use super::api::{self, Body, Reply};
 use crate::model::effect::{Act, Effect, Exec, Of, RUN_LABEL, Ref, Request, Status, Success, Touch, Undo};
-use crate::model::event::{Outcome, SinkError, What};
+use crate::model::event::{Outcome, SinkError, Subject, What};
 use crate::model::name::{Name, Region, Role, StepId, Uid, Vantage};
 use crate::model::time::{At, Duration};
 use crate::undo::touched;
@@ -75,18 +75,24 @@ impl Engine {
         };
         let mut object = object;
         object["metadata"]["labels"][RUN_LABEL] = json!(self.run.as_str());
-        let undo = Undo::Remove { at: at.clone(), run: self.run.clone() };
-        let effect = self.intend(step, Act::Create { at: at.clone(), object: object.clone() }, of, undo)?;
-        let mut outcome = api::create(client, &at, &object).await.outcome();
-        if let Outcome::Unknown { .. } = outcome {
-            outcome = match api::get(client, &at).await {
+        let undo = |uid| Undo::Remove { at: at.clone(), run: self.run.clone(), uid };
+        let act = Act::Create { at: at.clone(), object: object.clone() };
+        let effect = self.intend(step, act, of, undo(None))?;
+        let uid = |made: &Value| made["metadata"]["uid"].as_str().map(Uid::from);
+        let reply = api::create(client, &at, &object).await;
+        let (outcome, uid) = match (&reply, reply.outcome()) {
+            (Reply::Done(made), outcome) => (outcome, uid(made)),
+            (_, outcome @ Outcome::Unknown { .. }) => match api::get(client, &at).await {
                 Reply::Done(now) if now["metadata"]["labels"][RUN_LABEL] == json!(self.run.as_str()) => {
-                    Outcome::Ok
+                    (Outcome::Ok, uid(&now))
                 }
-                Reply::Done(_) | Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_) => outcome,
-            };
-        }
-        self.ended(&effect, outcome, None)
+                Reply::Done(_) | Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_) => {
+                    (outcome, None)
+                }
+            },
+            (_, outcome) => (outcome, None),
+        };
+        self.ended(&effect, outcome, uid.map(|uid| undo(Some(uid))))
     }
 
     async fn perform_patch(
@@ -406,7 +412,14 @@ impl Engine {
         text: String,
         about: About,
     ) -> Result<crate::world::Reply, SinkError> {
-        let asked = What::Asked { step: step.clone(), role: role.clone(), text: text.clone() };
+        let subject = match about {
+            About::Acknowledge => Subject::Page,
+            About::Declare => Subject::Declaration,
+            About::Task => Subject::Task,
+            About::Hold { .. } => Subject::Decision,
+        };
+        let asked =
+            What::Asked { step: step.clone(), role: role.clone(), about: subject, text: text.clone() };
         self.recorder.append(asked)?;
         let question = Question { step: step.clone(), role: role.clone(), text, about };
         Ok(self.world.people.ask(question).await)

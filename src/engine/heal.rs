@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first;
-//!                          while a fault is in or that side is not healthy, recoveries stay, and are listed
+//!                          while a fault is in, left a conflict, or that side is not healthy, recoveries stay, and are listed
 //! authority moved away     fence the other sides, proved by a refused write ─► remove faults ─► tell people;
 //!                          recoveries stay, and are listed with the way on
 //! ```
@@ -13,21 +13,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Engine;
 use super::api::{self, Body, Reply};
 use super::authority::Moved;
 use super::effects::EXEC_ENDS_WITHIN;
-use super::{Engine, Shown};
-use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
-use crate::model::event::{Conflict, Event, Outcome, Outstanding, SinkError, What};
-use crate::model::name::{Name, RunId, StepId};
-use crate::model::time::Duration;
+use super::health::{HEALTHY_WITHIN, LOOK_EVERY};
+use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Resource, Touch, Undo};
+use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
+use crate::model::name::{Name, Region, RunId, StepId, Uid};
 use crate::undo::{Open, inverse, is_restored, later, outstanding};
-
-/// How long the lost side has to become healthy once its faults are gone.
-const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
-
-/// How often the lost side is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a restoring patch is computed anew when somebody else changes the object in between.
 const TRIES: u32 = 5;
@@ -36,6 +30,7 @@ impl Engine {
     /// Puts back all that may be put back, and returns what is left.
     pub(super) async fn heal(&self, by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         self.landed().await;
+        self.answering().await;
         self.close_what_is_restored(by).await?;
         let open = self.recorder.with_events(outstanding);
         if open.is_empty() {
@@ -48,8 +43,12 @@ impl Engine {
     /// Nothing was promoted: all of it is put back.
     async fn go_home(&self, open: &[Open], by: &Name) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
-        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
-            left.extend(self.undo(open, by).await?);
+        let mut amiss = None;
+        for open in faults(open) {
+            if let Some(undone) = self.undo(open, by).await? {
+                amiss.get_or_insert(format!("what the fault of step {} changed was not put back", open.step));
+                left.push(undone);
+            }
         }
         // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
         let still = self.recorder.with_events(outstanding);
@@ -57,8 +56,8 @@ impl Engine {
             still.iter().partition(|open| open.effect.of == Of::Fault);
         let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =
             recoveries.into_iter().partition(|open| self.is_inside_the_lost_side(open));
-        if let Some(fault) = faults.first() {
-            let why = format!("the fault of step {} is still in", fault.step);
+        let still_in = faults.first().map(|fault| format!("the fault of step {} is still in", fault.step));
+        if let Some(why) = still_in.or(amiss) {
             left.extend(stay(&[inside, elsewhere].concat(), &why));
             return Ok(left);
         }
@@ -70,10 +69,25 @@ impl Engine {
             left.extend(stay(&elsewhere, &why));
             return Ok(left);
         }
-        for open in elsewhere {
+        for open in &elsewhere {
             left.extend(self.undo(open, by).await?);
         }
+        // To reverse a restart, or a rollout, rolls the pods once more.
+        if elsewhere.iter().any(|open| self.rolls_the_lost_side(open))
+            && let Some(what) = self.lost_side_unhealthy().await?
+        {
+            let advice = "look at it: its last rollout is not through".to_owned();
+            left.push(Outstanding { effect: None, what, advice });
+        }
         Ok(left)
+    }
+
+    fn rolls_the_lost_side(&self, open: &Open) -> bool {
+        let rolls = |at: &Ref| {
+            Some(&at.region) == self.plan.lost.as_ref()
+                && [Resource::deployments(), Resource::stateful_sets()].contains(&at.resource)
+        };
+        open.effect.act.at().is_some_and(rolls)
     }
 
     /// Whether it was done inside a workload of the lost side: then it is a part of that side's health, and goes back before it.
@@ -89,17 +103,21 @@ impl Engine {
         by: &Name,
     ) -> Result<Vec<Outstanding>, SinkError> {
         let unfenced = self.fence_others(moved, by).await?;
+        let stays = |open: &Open| {
+            let region = open.effect.act.at().map(|at| &at.region);
+            unfenced.iter().any(|unfenced| region.is_none_or(|region| *region == unfenced.region))
+        };
         let mut left = Vec::new();
-        for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
-            match unfenced.is_empty() {
-                true => left.extend(self.undo(open, by).await?),
-                false => left.push(left_open(
+        for open in faults(open) {
+            match stays(open) {
+                false => left.extend(self.undo(open, by).await?),
+                true => left.push(left_open(
                     open,
                     "it stays until the other side is fenced: run `drillmaster heal` again",
                 )),
             }
         }
-        left.extend(unfenced);
+        left.extend(unfenced.into_iter().map(|unfenced| unfenced.left));
         let kept = self.recorder.with_events(outstanding);
         let kept: Vec<&Open> = kept.iter().filter(|open| open.effect.of != Of::Fault).collect();
         left.extend(kept.iter().map(|open| left_open(open, way_on(open, moved))));
@@ -107,10 +125,7 @@ impl Engine {
         let by_hand = moved.iter().filter(|moved| !kept.iter().any(|open| moved.is_by(&open.step)));
         left.extend(by_hand.map(|moved| Outstanding {
             effect: None,
-            what: format!(
-                "{} was given to {}, or perhaps",
-                moved.authority.workload, moved.authority.takeover.region
-            ),
+            what: moved.what(),
             advice: moved.way_on().to_owned(),
         }));
         Ok(left)
@@ -124,6 +139,22 @@ impl Engine {
         let last = open.iter().filter(unseen).map(|open| open.intended.plus(EXEC_ENDS_WITHIN)).max();
         if let Some(lands_by) = last {
             tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
+        }
+    }
+
+    /// Waits a moment for API servers that do not answer: a short disturbance at the end of a run leaves nothing.
+    async fn answering(&self) {
+        let deadline = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
+        let open = self.recorder.with_events(outstanding);
+        let one_each: BTreeMap<&Region, &Ref> =
+            open.iter().filter_map(|open| open.effect.act.at()).map(|at| (&at.region, at)).collect();
+        for (region, at) in one_each {
+            let Ok(client) = self.client(region) else { continue };
+            while matches!(api::get(client, at).await, Reply::Unknown(_) | Reply::Refused { code: 500.., .. })
+                && self.world.clock.now() < deadline
+            {
+                tokio::time::sleep(LOOK_EVERY.std()).await;
+            }
         }
     }
 
@@ -187,10 +218,6 @@ impl Engine {
 
     /// Takes one effect back; returns what is left of it.
     pub(super) async fn undo(&self, open: &Open, by: &Name) -> Result<Option<Outstanding>, SinkError> {
-        if open.undo == Undo::Irreversible && open.ended == Some(Outcome::Ok) {
-            // Done for good, as the scenario allowed by name: nothing is owed.
-            return Ok(None);
-        }
         let effect = open.effect.id;
         self.recorder.append(What::UndoStarted { effect, by: by.clone() })?;
         let (outcome, conflicts) = match &open.undo {
@@ -199,7 +226,7 @@ impl Engine {
                 let later = self.recorder.with_events(|events| later(&outstanding(events), &open.effect));
                 self.restore(at, uid.as_str(), touched, &later).await
             }
-            Undo::Remove { at, run } => (self.remove(at, run).await, vec![]),
+            Undo::Remove { at, run, uid } => (self.remove(at, run, uid.as_ref()).await, vec![]),
             Undo::PutBack { at, object } => (self.put_back(at, object).await, vec![]),
             Undo::Reverse { exec, before } => (self.reverse(exec, before, open.effect.of).await, vec![]),
             Undo::Act(act) => (self.act_back(&open.step, act).await?, vec![]),
@@ -229,8 +256,11 @@ impl Engine {
         for _ in 0..TRIES {
             let now = match api::get(client, at).await {
                 Reply::Done(now) => now,
-                // Gone: nothing of ours is left.
-                Reply::Missing => return (Outcome::Ok, vec![]),
+                // Nothing of ours is left, and nothing that could be as before.
+                Reply::Missing => {
+                    let advice = "somebody deleted it: make it again from your manifests".to_owned();
+                    return (Outcome::Ok, vec![Conflict { field: at.to_string(), advice }]);
+                }
                 reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return (reply.outcome(), vec![]),
             };
             let inverse = inverse(&now, uid, touched, later, &at.to_string());
@@ -249,7 +279,7 @@ impl Engine {
         (outcome, vec![])
     }
 
-    async fn remove(&self, at: &Ref, run: &RunId) -> Outcome {
+    async fn remove(&self, at: &Ref, run: &RunId, uid: Option<&Uid>) -> Outcome {
         let client = match self.client(&at.region) {
             Ok(client) => client,
             Err(outcome) => return outcome,
@@ -260,7 +290,11 @@ impl Engine {
                 Reply::Missing => return Outcome::Ok,
                 reply @ (Reply::Refused { .. } | Reply::Unknown(_)) => return reply.outcome(),
             };
-            if now["metadata"]["labels"][RUN_LABEL] != json!(run.as_str()) {
+            let is_ours = match uid {
+                Some(uid) => now["metadata"]["uid"] == json!(uid.as_str()),
+                None => now["metadata"]["labels"][RUN_LABEL] == json!(run.as_str()),
+            };
+            if !is_ours {
                 // Ours is gone, and somebody made another.
                 return Outcome::Ok;
             }
@@ -336,60 +370,19 @@ impl Engine {
             | Act::Exec(_) => Outcome::failed("this act is taken back by its own undo"),
         })
     }
+}
 
-    /// Waits until every workload of the lost side has its replicas ready again; what is unready when time is up. A run that broke
-    /// nothing waits for nothing.
-    async fn lost_side_unhealthy(&self) -> Result<Option<String>, SinkError> {
-        let broke = |event: &Event| matches!(&event.what, What::EffectIntended { effect, .. } if effect.of == Of::Fault);
-        let Some(lost) = &self.plan.lost else { return Ok(None) };
-        if !self.recorder.with_events(|events| events.iter().any(broke)) {
-            return Ok(None);
+/// The effects of faults as they are taken back: the newest step first, and what a step did in the order in which it did it, so that who
+/// reads a thing is restarted after the thing is right again.
+fn faults(open: &[Open]) -> Vec<&Open> {
+    let mut steps: Vec<(&StepId, Vec<&Open>)> = Vec::new();
+    for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
+        match steps.iter_mut().find(|(step, _)| *step == &open.step) {
+            Some((_, effects)) => effects.insert(0, open),
+            None => steps.push((&open.step, vec![open])),
         }
-        let sent = self.world.clock.now();
-        let deadline = sent.plus(HEALTHY_WITHIN);
-        let mut last = None;
-        let outcome = loop {
-            match self.unready(lost).await {
-                None => break Outcome::Ok,
-                Some(unready) if self.world.clock.now() >= deadline => break Outcome::failed(unready),
-                Some(unready) => {
-                    if last.as_ref() != Some(&unready) {
-                        let what = format!("{lost} is healthy again ({unready})");
-                        self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
-                        last = Some(unready);
-                    }
-                    tokio::time::sleep(LOOK_EVERY.std()).await;
-                }
-            }
-        };
-        let unhealthy = outcome.why().map(|why| format!("{lost} is not healthy: {why}"));
-        self.observed(format!("healthy:{lost}"), sent, outcome)?;
-        Ok(unhealthy)
     }
-
-    async fn unready(&self, region: &crate::model::name::Region) -> Option<String> {
-        use crate::model::effect::Resource;
-        let Ok(client) = self.client(region) else { return Some(format!("there is no region {region}")) };
-        for namespace in &self.plan.namespaces {
-            for resource in [Resource::deployments(), Resource::stateful_sets()] {
-                let list = match api::list(client, &resource, namespace.as_str()).await {
-                    Reply::Done(list) => list,
-                    reply @ (Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_)) => {
-                        return reply.outcome().why().map(str::to_owned);
-                    }
-                };
-                for object in list["items"].as_array().into_iter().flatten() {
-                    let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-                    let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
-                    if ready < wanted {
-                        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                        return Some(format!("{}/{name} has {ready} of {wanted} ready", resource.plural));
-                    }
-                }
-            }
-        }
-        None
-    }
+    steps.into_iter().flat_map(|(_, effects)| effects).collect()
 }
 
 pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {

@@ -2,6 +2,7 @@
 //! the rows.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -29,8 +30,23 @@ struct State {
     tracks: BTreeMap<ProbeId, BTreeMap<Vantage, Track>>,
     /// The sending of the newest sample of each, since samples may complete out of order.
     newest: BTreeMap<(ProbeId, Vantage), At>,
-    /// The newest write of each store, and since when writes have been acknowledged or not.
-    writes: BTreeMap<Name, (u64, Track)>,
+    /// The addresses that the newest answers came from, where they were successes.
+    answers: BTreeMap<(ProbeId, Vantage), Option<IpAddr>>,
+    writes: BTreeMap<Name, Writes>,
+}
+
+/// The writes to a store.
+struct Writes {
+    newest: u64,
+    /// When the newest was due, and when it was sent.
+    scheduled: At,
+    sent: At,
+    /// Who ended the newest.
+    address: Option<IpAddr>,
+    /// Since when they have been acknowledged or not.
+    track: Track,
+    /// When the last that was not acknowledged was sent.
+    unacknowledged: Option<At>,
 }
 
 impl Live {
@@ -59,6 +75,11 @@ impl Live {
                 (Seen::Failed(_) | Seen::Gap, _) => Track::Down { since: sample.sent },
             };
             tracks.insert(vantage.clone(), after);
+            let key = (probe.clone(), vantage.clone());
+            match after {
+                Track::Up { .. } => state.answers.insert(key, sample.address),
+                Track::Down { .. } => state.answers.remove(&key),
+            };
             (before != Some(after)).then_some(matches!(after, Track::Up { .. }))
         };
         self.changed.notify_waiters();
@@ -71,27 +92,62 @@ impl Live {
             let mut state = self.state();
             let acknowledged = matches!(write.seen, WriteSeen::Ok { .. });
             let fresh = |since| if acknowledged { Track::Up { since } } else { Track::Down { since } };
-            let (newest, track) =
-                state.writes.entry(store.clone()).or_insert((write.number, fresh(write.sent)));
-            if write.number >= *newest {
-                *newest = write.number;
-                if acknowledged != matches!(track, Track::Up { .. }) {
-                    *track = fresh(write.sent);
+            let writes = state.writes.entry(store.clone()).or_insert(Writes {
+                newest: write.number,
+                scheduled: write.scheduled,
+                sent: write.sent,
+                address: write.address,
+                track: fresh(write.sent),
+                unacknowledged: None,
+            });
+            if write.number >= writes.newest {
+                (writes.newest, writes.scheduled) = (write.number, write.scheduled);
+                (writes.sent, writes.address) = (write.sent, write.address);
+                if acknowledged != matches!(writes.track, Track::Up { .. }) {
+                    writes.track = fresh(write.sent);
                 }
+            }
+            if !acknowledged {
+                writes.unacknowledged = writes.unacknowledged.max(Some(write.sent));
             }
         }
         self.changed.notify_waiters();
     }
 
-    /// The highest number that a ledger's client has written.
-    pub(super) fn highest_write(&self, store: &Name) -> u64 {
-        self.state().writes.get(store).map_or(0, |(number, _)| *number)
+    /// The number of the last write to a store that was due at an instant, one each period; any number where none has ended yet.
+    pub(super) fn due(&self, store: &Name, period: Duration, now: At) -> u64 {
+        let due = |writes: &Writes| {
+            let since = now.since(writes.scheduled).as_nanos() / period.as_nanos().max(1);
+            writes.newest.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        };
+        self.state().writes.get(store).map_or(u64::MAX, due)
+    }
+
+    /// When the last write to a store that was not acknowledged was sent.
+    pub(super) fn unacknowledged(&self, store: &Name) -> Option<At> {
+        self.state().writes.get(store)?.unacknowledged
     }
 
     /// Whether the writes to a store have been acknowledged for a time.
     pub(super) fn written_for(&self, store: &Name, lasting: Duration, now: At) -> bool {
         let up = |track: &Track| matches!(track, Track::Up { since } if now.since(*since) >= lasting);
-        self.state().writes.get(store).is_some_and(|(_, track)| up(track))
+        self.state().writes.get(store).is_some_and(|writes| up(&writes.track))
+    }
+
+    /// Whether the newest write of a store was sent at an instant or after it, and has ended.
+    pub(super) fn written_since(&self, store: &Name, instant: At) -> bool {
+        self.state().writes.get(store).is_some_and(|writes| writes.sent >= instant)
+    }
+
+    /// Whether the newest write of a store was acknowledged by none of `theirs`; nobody knows before the first.
+    pub(super) fn acknowledged_by_none(&self, store: &Name, theirs: impl Fn(Option<IpAddr>) -> bool) -> bool {
+        let acknowledged = |writes: &Writes| matches!(writes.track, Track::Up { .. });
+        self.state().writes.get(store).is_some_and(|writes| !(acknowledged(writes) && theirs(writes.address)))
+    }
+
+    /// The addresses that a probe succeeds from now, at whichever vantages it does.
+    pub(super) fn answers_from(&self, probe: &ProbeId) -> Vec<Option<IpAddr>> {
+        self.state().answers.iter().filter(|((of, _), _)| of == probe).map(|(_, from)| *from).collect()
     }
 
     /// Whether a probe has been answering at all of `vantages` for a time.
@@ -182,7 +238,29 @@ mod tests {
         write(6, WriteSeen::Ok { epoch: 2 });
         assert!(live.written_for(&store, Duration::from_nanos(4), At(9)));
         assert!(!live.written_for(&store, Duration::from_nanos(5), At(9)));
-        assert_eq!(live.highest_write(&store), 6);
+        assert_eq!(live.unacknowledged(&store), Some(At(3)));
+        let due = |store: &str, now: i64| live.due(&store.into(), Duration::from_nanos(2), At(now));
+        assert_eq!((due("orders", 6), due("orders", 11), due("payments", 11)), (6, 8, u64::MAX));
+    }
+
+    #[test]
+    fn a_write_is_nobodys_where_it_failed_or_somebody_else_acknowledged_it() {
+        let (live, store) = (Live::default(), Name::from("orders"));
+        let [east, west] = ["10.1.0.1", "10.2.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let write = |number: u64, seen, address| {
+            let at = At(i64::try_from(number).unwrap());
+            live.write(&store, &Write { number, scheduled: at, sent: at, completed: at, seen, address });
+        };
+        let not_by_east = || live.acknowledged_by_none(&store, |by| by.is_none_or(|by| by == east));
+        assert!(!not_by_east(), "nothing was written");
+        write(1, WriteSeen::Ok { epoch: 1 }, Some(east));
+        assert!(!not_by_east() && live.written_since(&store, At(1)) && !live.written_since(&store, At(2)));
+        write(2, WriteSeen::Failed(Failure::Timeout), Some(east));
+        assert!(not_by_east() && live.written_since(&store, At(2)));
+        write(3, WriteSeen::Ok { epoch: 1 }, None);
+        assert!(!not_by_east(), "nobody knows who acknowledged it");
+        write(4, WriteSeen::Ok { epoch: 2 }, Some(west));
+        assert!(not_by_east());
     }
 
     #[test]
@@ -197,7 +275,9 @@ mod tests {
             "a vantage that says nothing is no success"
         );
         assert!(!live.fails_everywhere(&probe, 1));
+        assert_eq!(live.answers_from(&probe), vec![None]);
         live.sample(&probe, &vantage, &sample(11, Seen::Gap));
+        assert_eq!(live.answers_from(&probe), vec![]);
         assert!(live.fails_everywhere(&probe, 1));
         assert!(!live.fails_everywhere(&probe, 2), "a vantage that says nothing may see it answer");
         assert!(live.failing_since(&probe, At(11)) && !live.failing_since(&probe, At(12)));

@@ -12,6 +12,7 @@
 //! effects     intent, act, outcome (I3)
 //! authority   who may write, asked of the databases; fences (I5)
 //! api         one request to an API server: done, refused, unknown
+//! health      whether the lost side can serve again
 //! heal        putting back, never into a split brain (I4, I5)
 //! tell        those who may decide learn of a fence and of what is left
 //! ```
@@ -22,6 +23,7 @@ mod authority;
 mod calibrate;
 mod effects;
 mod heal;
+mod health;
 mod instrument;
 mod live;
 mod recorder;
@@ -41,7 +43,7 @@ use crate::fault::FaultKind;
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, Sha256, StepId};
-use crate::model::plan::{Action, Plan, Stage};
+use crate::model::plan::{Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
@@ -96,7 +98,7 @@ const STEADY_TRIES: u32 = 5;
 /// a longer recovery gets as long.
 const RESTORED_WITHIN: Duration = Duration::from_secs(900);
 
-/// How long a ledger may take to be read back until stable.
+/// How long a ledger may take to be read back until stable. What was read to its end once by then is read once more, however long that takes.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 
 struct Engine {
@@ -107,11 +109,21 @@ struct Engine {
     live: Arc<Live>,
     /// Faults whose objects must go on showing their effect.
     owed: RefCell<Vec<(StepId, FaultKind, Region)>>,
+    /// Held by whoever looks at write authority and then moves or frees it, so that no two steps do so at once.
+    authority: tokio::sync::Mutex<()>,
     /// What healing left.
     left: RefCell<Vec<Outstanding>>,
     /// The ledgers' read-backs so far, by store.
-    /// How often each store was read back, and when its last reading began.
-    readings: RefCell<BTreeMap<Name, (u32, At)>>,
+    readings: RefCell<BTreeMap<Name, Readings>>,
+}
+
+/// How a store was read back so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Readings {
+    /// How many readings have begun: each has its own number, also where several are under way.
+    begun: u32,
+    /// The last that read it whole: when it began, and how many events there were.
+    whole: Option<(At, usize)>,
 }
 
 /// Runs a plan to its end, whatever happens on the way. `interrupted` turns true at Ctrl-C.
@@ -191,6 +203,7 @@ impl Engine {
             recorder,
             live: Arc::new(Live::default()),
             owed: RefCell::default(),
+            authority: tokio::sync::Mutex::default(),
             left: RefCell::default(),
             readings: RefCell::default(),
         }
@@ -280,6 +293,7 @@ impl Engine {
         if let Some(refused) = self.steady().await? {
             return Ok(refused);
         }
+        self.note_who_writes().await?;
         for stage in [Stage::Inject, Stage::Detect, Stage::Declare, Stage::Failover] {
             match self.stage(stage).await {
                 Err(Stop::Return) => return self.turn_back().await,
@@ -289,8 +303,8 @@ impl Engine {
         let mut recovered = self.world.clock.now();
         self.restored().await?;
         for stage in [Stage::Verify, Stage::Operate] {
-            // What this stage's own steps lose is no loss of the way back, and without one nobody would see it: it is read again after it.
-            if stage == Stage::Operate && self.may_lose(stage) {
+            // What the last stage of a drill wrote is read too. (To read back what hours of writing left costs as much as the hours.)
+            if stage == Stage::Operate && self.ends_with(stage) {
                 recovered = self.world.clock.now();
             }
             match self.stage(stage).await {
@@ -302,11 +316,9 @@ impl Engine {
         self.fail_back().await
     }
 
-    /// Whether a stage does more than to wait, or is the last of the drill. (To read back what hours of writing left costs as much as the hours.)
-    fn may_lose(&self, stage: Stage) -> bool {
-        let mut steps = self.plan.all_steps().filter(|step| step.stage == stage).peekable();
-        let is_last = self.plan.steps.iter().all(|step| step.stage <= stage);
-        steps.peek().is_some() && (is_last || steps.any(|step| !matches!(step.action, Action::Wait(_))))
+    /// Whether a stage is the last of the drill.
+    fn ends_with(&self, stage: Stage) -> bool {
+        self.plan.steps.iter().map(|step| step.stage).max() == Some(stage)
     }
 
     /// A person wants to go back now: by the scenario's failback once something was promoted; before that an abort puts back all there is.
@@ -404,12 +416,17 @@ impl Engine {
         self.recorder.append(What::Observed { what, sent, done: self.world.clock.now(), outcome })
     }
 
-    /// Reads ledgers back that were not read since.
+    /// Reads ledgers back that were not read whole since, or that may have lost something after it: something was done to the world, or a
+    /// write was not acknowledged. What a stage's own steps lost is no loss of the way back, and without a reading nobody would see it.
     async fn read_back_missing(&self, since: At) -> Result<(), SinkError> {
+        let is_read = |store: &Name| {
+            let (began, events) = self.readings.borrow().get(store)?.whole?;
+            let acted = self.recorder.with_events(|all| all.iter().skip(events).any(|one| one.what.acts()));
+            let unsure = self.live.unacknowledged(store).is_some_and(|sent| sent >= began);
+            (began >= since && !acted && !unsure).then_some(())
+        };
         let missing: Vec<Name> = {
-            let readings = self.readings.borrow();
-            let unread =
-                self.plan.ledgers.iter().filter(|l| readings.get(&l.store).is_none_or(|(_, at)| *at < since));
+            let unread = self.plan.ledgers.iter().filter(|ledger| is_read(&ledger.store).is_none());
             unread.map(|ledger| ledger.store.clone()).collect()
         };
         for store in missing {
@@ -426,16 +443,21 @@ impl Engine {
         {
             let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
             let began = self.world.clock.now();
-            let pass = self.readings.borrow().get(&ledger.store).map_or(1, |(pass, _)| pass + 1);
-            // An answer may be here that is not written down yet: what can be under way counts as written too.
-            let seconds = ledger.timeout.std().as_secs() + 2;
-            let under_way = seconds * u64::from(ledger.writes_per_second);
-            let up_to = self.live.highest_write(&ledger.store) + under_way;
-            let deadline = began.plus(READ_WITHIN);
+            let events = self.recorder.with_events(<[Event]>::len);
+            let pass = {
+                let mut readings = self.readings.borrow_mut();
+                let readings = readings.entry(ledger.store.clone()).or_default();
+                readings.begun += 1;
+                readings.begun
+            };
+            // An answer may be here that is not written down yet: all that was due is looked for.
+            let up_to = self.live.due(&ledger.store, ledger.period(), began);
+            // One try that hangs must not be the only one.
+            let deadline = began.plus(READ_WITHIN.max(ledger.timeout.plus(ledger.timeout)));
             let clock = self.world.clock.as_ref();
             let read =
                 ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
-            let (answered_by, stable, outcome) = match read {
+            let (answered_by, pod, stable, outcome) = match read {
                 Ok(read) => {
                     let file = RowFile::Read(ledger.store.clone(), pass);
                     for found in &read.found {
@@ -445,23 +467,28 @@ impl Engine {
                     let region = self.world.region_of(read.answered_by);
                     let answered_by =
                         region.map_or_else(|| read.answered_by.to_string(), ToString::to_string);
-                    (answered_by, read.stable, Outcome::Ok)
+                    let once = read.once.map(|failure| {
+                        Outcome::failed(format!("read to its end only once in time: {failure}"))
+                    });
+                    (answered_by, read.pod, read.stable, once.unwrap_or(Outcome::Ok))
                 }
-                Err(error) => ("nobody".to_owned(), false, Outcome::failed(error)),
+                Err(error) => ("nobody".to_owned(), None, false, Outcome::failed(error)),
             };
             self.recorder.append(What::ReadBack {
                 store: ledger.store.clone(),
                 pass,
                 began,
                 answered_by: answered_by.into(),
+                pod: pod.map(Name::from),
                 stable,
                 outcome: outcome.clone(),
             })?;
-            self.readings.borrow_mut().insert(ledger.store.clone(), (pass, began));
             if !outcome.is_ok() {
                 worst = outcome;
             } else if !stable {
                 worst = Outcome::failed("it still changed when time was up");
+            } else if let Some(readings) = self.readings.borrow_mut().get_mut(&ledger.store) {
+                readings.whole = readings.whole.max(Some((began, events)));
             }
         }
         Ok(worst)
@@ -469,6 +496,7 @@ impl Engine {
 
     /// What follows the script, however it ended: the abort is written down, and all is healed.
     async fn aftermath(&self, how: &Result<Ended, Stop>) -> Result<(), SinkError> {
+        self.recorder.heal_whatever_happens();
         if let Err(stop) = how {
             let why = match stop {
                 Stop::Abort(why) | Stop::Crash(why) => Some(why.clone()),
@@ -480,7 +508,6 @@ impl Engine {
                 self.recorder.append(What::AbortRequested { why, by: "engine".into() })?;
             }
         }
-        self.recorder.heal_whatever_happens();
         self.owed.borrow_mut().clear();
         let left = self.healed("engine").await;
         self.left.replace(left);

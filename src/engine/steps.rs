@@ -3,13 +3,14 @@
 use std::time::Duration as StdDuration;
 
 use futures::FutureExt;
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::{LocalBoxFuture, try_join_all};
+use tokio::sync::Notify;
 
 use super::effects::EXEC_ENDS_WITHIN;
 use super::{Engine, Stop};
 use crate::fault::FaultKind;
 use crate::model::effect::Of;
-use crate::model::event::{Decision, Outcome, Said, What};
+use crate::model::event::{Decision, Event, Outcome, Said, What};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId};
 use crate::model::plan::{Action, Check, OnTimeout, Proof, ProofBy, ProofUntil, Rung, Stage, Step, Wait};
 use crate::model::scene::{Progress, Refusal, Scene};
@@ -26,6 +27,15 @@ const PROOF_EVERY: StdDuration = StdDuration::from_secs(5);
 
 /// Who decides about a held step that names no role, in a drill without owned services.
 pub(super) const OPERATOR: &str = "operator";
+
+/// A step that is held for a person, while somebody else may be asked as well.
+#[derive(Default)]
+struct Hold {
+    /// It is held, once more.
+    held: Notify,
+    /// Whoever else was asked wants it tried again.
+    again: Notify,
+}
 
 impl Engine {
     /// Runs every step of a stage.
@@ -54,7 +64,8 @@ impl Engine {
     }
 
     async fn within_its_time(&self, step: &Step) -> Result<Outcome, Stop> {
-        let mut doing = std::pin::pin!(self.until_decided(step));
+        let hold = Hold::default();
+        let mut doing = std::pin::pin!(self.until_decided(step, &hold));
         if let Ok(done) = tokio::time::timeout(step.timeout.std(), &mut doing).await {
             return done;
         }
@@ -64,7 +75,7 @@ impl Engine {
             OnTimeout::Finding => Ok(Outcome::failed(late)),
             OnTimeout::Abort => Err(Stop::Abort(format!("step {}: {late}", step.id))),
             OnTimeout::Escalate => {
-                let mut escalating = std::pin::pin!(self.escalate(step, &late));
+                let mut escalating = std::pin::pin!(self.escalate(step, &late, &hold));
                 let both = async {
                     tokio::select! {
                         biased;
@@ -80,23 +91,29 @@ impl Engine {
     }
 
     /// Asks whoever may declare, and goes on by what they decide; never returns without a decision.
-    async fn escalate(&self, step: &Step, why: &str) -> Result<Outcome, Stop> {
-        let role = self.next_on_the_ladder(step);
-        let before = 0;
-        match self.decide(step, &role, why, before).await? {
-            Decision::Retry => std::future::pending().await,
-            Decision::Skip { reason } => Ok(Outcome::Failed { why: format!("skipped: {reason}") }),
-            Decision::Done => Ok(Outcome::Ok),
-            Decision::Return => Err(Stop::Return),
+    async fn escalate(&self, step: &Step, why: &str, hold: &Hold) -> Result<Outcome, Stop> {
+        let role = self.last_on_the_ladder(step);
+        let mut before = 0;
+        loop {
+            match self.decide(step, &role, why, before).await? {
+                Decision::Retry => {
+                    let held_again = hold.held.notified();
+                    hold.again.notify_waiters();
+                    held_again.await;
+                    before += 1;
+                }
+                Decision::Skip { reason } => {
+                    return Ok(Outcome::Failed { why: format!("skipped: {reason}") });
+                }
+                Decision::Done => return Ok(Outcome::Ok),
+                Decision::Return => return Err(Stop::Return),
+            }
         }
     }
 
-    fn next_on_the_ladder(&self, step: &Step) -> Role {
-        let ladder = self.plan.all_steps().find_map(|step| match &step.action {
-            Action::Declare { escalation, .. } => escalation.iter().rev().find(|rung| rung.may_declare),
-            _ => None,
-        });
-        ladder.map_or_else(|| self.decider(step), |rung| rung.role.clone())
+    fn last_on_the_ladder(&self, step: &Step) -> Role {
+        let last = self.plan.ladder.iter().rev().find(|rung| rung.may_declare);
+        last.map_or_else(|| self.decider(step), |rung| rung.role.clone())
     }
 
     /// Whom a held step is for: its own role, else the owner of the first service, who knows the system.
@@ -121,7 +138,7 @@ impl Engine {
     }
 
     /// Does what the step says; a recovery that fails is held for a person, while its time counts.
-    async fn until_decided(&self, step: &Step) -> Result<Outcome, Stop> {
+    async fn until_decided(&self, step: &Step, hold: &Hold) -> Result<Outcome, Stop> {
         let mut held = 0;
         loop {
             let outcome = self.act(step).await?;
@@ -129,7 +146,13 @@ impl Engine {
                 return Ok(outcome);
             };
             let role = self.decider(step);
-            match self.decide(step, &role, why, held).await? {
+            hold.held.notify_waiters();
+            let decided = tokio::select! {
+                biased;
+                () = hold.again.notified() => Decision::Retry,
+                decided = self.decide(step, &role, why, held) => decided?,
+            };
+            match decided {
                 Decision::Retry => held += 1,
                 Decision::Skip { reason } => {
                     return Ok(Outcome::Failed { why: format!("skipped: {reason}") });
@@ -179,8 +202,8 @@ impl Engine {
             }
             Action::Check(check) => self.check(&step.id, check).await,
             Action::Parallel { steps } => {
-                let ended = join_all(steps.iter().map(|step| self.step(step))).await;
-                ended.into_iter().collect::<Result<Vec<()>, Stop>>()?;
+                // The first that stops the run stops the others too: the end of what they had under way is found out by healing.
+                try_join_all(steps.iter().map(|step| self.step(step))).await?;
                 Ok(Outcome::Ok)
             }
             Action::Procedure { steps, .. } => {
@@ -192,7 +215,7 @@ impl Engine {
         }
     }
 
-    fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
+    pub(super) fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
         Scene { run: &self.run, step, region, regions: &self.plan.regions, namespaces: &self.plan.namespaces }
     }
 
@@ -334,10 +357,18 @@ impl Engine {
             Err(Refusal::NoTarget(why) | Refusal::OutOfScope(why)) => return Ok(Outcome::Failed { why }),
             Err(Refusal::Unread(unread)) => return Ok(Outcome::failed(unread)),
         };
-        if let Some(authority) = behaviour.authority(&scene)
+        // Who may write is looked at and changed by one step at a time.
+        let one = self.authority.lock().await;
+        let regions: Vec<Region> = self.world.regions.keys().cloned().collect();
+        if let Some(authority) = behaviour.authority(&Scene { regions: &regions, ..scene })
             && let Some(why) = self.second_primary(&authority).await
         {
             return Ok(Outcome::Failed { why });
+        }
+        for freed in acts.iter().filter_map(|act| self.frees(act)) {
+            if let Err(why) = self.fence_before_freeing(&freed, &Name::from("engine")).await? {
+                return Ok(Outcome::Failed { why });
+            }
         }
         let of = if behaviour.fences() { Of::Fence } else { Of::Recovery { moves_authority } };
         for act in acts {
@@ -346,6 +377,7 @@ impl Engine {
                 return Ok(outcome);
             }
         }
+        drop(one);
         self.settled(step, recovery, region).await
     }
 
@@ -372,13 +404,16 @@ impl Engine {
     /// Takes a fault back; where authority moved, its side is fenced first, whatever the scenario forgot (I5).
     async fn remove_fault(&self, fault: &StepId) -> Result<Outcome, Stop> {
         let by = Name::from("engine");
-        let moved = self.moved().await;
-        if let Some(first) = self.fence_others(&moved, &by).await?.first() {
-            return Ok(Outcome::failed(&first.what));
+        let _one = self.authority.lock().await;
+        if let Some(Action::Fault { region, .. }) = self.plan.step(fault).map(|step| &step.action)
+            && let Err(why) = self.fence_before_freeing(region, &by).await?
+        {
+            return Ok(Outcome::failed(why));
         }
         self.owed.borrow_mut().retain(|(owed, _, _)| owed != fault);
         let open = self.recorder.with_events(outstanding);
-        for open in open.iter().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
+        // In the order in which they were done.
+        for open in open.iter().rev().filter(|open| open.step == *fault && open.effect.of == Of::Fault) {
             if let Some(left) = self.undo(open, &by).await? {
                 return Ok(Outcome::failed(format!("{}: {}", left.what, left.advice)));
             }
@@ -439,7 +474,14 @@ impl Engine {
         match wait {
             Wait::Alert(alert) => {
                 let asked = self.world.clock.now();
-                match self.world.alerts.arrives(alert).await {
+                // One that fired before the first fault tells of something else.
+                let fault = self.recorder.with_events(|events| {
+                    let of_a_fault = |event: &&Event| {
+                        matches!(&event.what, What::EffectIntended { effect, .. } if effect.of == Of::Fault)
+                    };
+                    events.iter().find(of_a_fault).map(|event| event.at)
+                });
+                match self.world.alerts.arrives(alert, fault.unwrap_or(At(i64::MIN))).await {
                     Ok(arrived) => {
                         let arrived = Interval::between(arrived, self.world.clock.now().max(asked));
                         self.recorder.append(What::Alerted {

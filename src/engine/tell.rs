@@ -59,6 +59,7 @@ impl Engine {
                 let may = ladder.iter().filter(|rung| rung.may_declare).map(|rung| rung.role.clone());
                 may.chain([role.clone()])
             })
+            .chain(self.plan.ladder.iter().filter(|rung| rung.may_declare).map(|rung| rung.role.clone()))
             .collect();
         if roles.is_empty() { [Role::from(OPERATOR)].into() } else { roles }
     }

@@ -121,7 +121,13 @@ impl Fault for EgressDeny {
     }
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
-        policy::stands(scene, facts, &self.namespace)
+        let denies = |spec: &Value| {
+            let allows_all = |rule: &Value| rule["to"].as_array().is_none_or(Vec::is_empty);
+            spec["podSelector"]["matchLabels"] == json!(self.selector)
+                && policy::is_about(spec, "Egress")
+                && !policy::rules(spec, "egress").iter().any(allows_all)
+        };
+        policy::stands(scene, facts, &self.namespace, denies)
     }
 
     /// Only the way out is closed.

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Fault, policy};
 use crate::model::effect::{Act, Ref, Resource};
@@ -72,14 +72,11 @@ impl Fault for Isolate {
 
     fn in_effect(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         for namespace in &self.namespaces {
-            let progress = policy::stands(scene, facts, namespace)?;
+            let pods = facts.objects(scene.region, &Resource::pods(), Some(namespace))?;
+            let pods: Vec<&Value> = pods.values().collect();
+            let progress = closed(scene, facts, namespace, &["ingress", "egress"], &pods)?;
             if progress != Progress::Done {
                 return Ok(progress);
-            }
-            if let Some(other) = policy::other_that_allows(scene, facts, namespace)? {
-                return Ok(Progress::Waiting(format!(
-                    "the policy {other} in {namespace} allows traffic all the same"
-                )));
             }
         }
         Ok(Progress::Done)
@@ -88,4 +85,43 @@ impl Fault for Isolate {
     fn cuts_off(&self, pod: &Ref) -> bool {
         pod.namespace.as_ref().is_some_and(|namespace| self.namespaces.contains(namespace))
     }
+
+    /// Only what reaches this pod counts.
+    fn keeps_off(&self, scene: &Scene, facts: &Facts, pod: &Ref) -> Result<Progress, Unread> {
+        let Some(namespace) = &pod.namespace else {
+            return Ok(Progress::Waiting(format!("{pod} is in no namespace")));
+        };
+        let found = facts.object(scene.region, &pod.resource, Some(namespace), &pod.name)?;
+        if found.is_some_and(|found| found["spec"]["hostNetwork"] == true) {
+            return Ok(Progress::Waiting(format!(
+                "{pod} is on the host network, where no policy reaches it"
+            )));
+        }
+        closed(scene, facts, namespace, &["ingress"], &found.into_iter().collect::<Vec<_>>())
+    }
+}
+
+/// Whether the step's policy closes a namespace, and no other opens one of these pods in one of these ways.
+fn closed(
+    scene: &Scene,
+    facts: &Facts,
+    namespace: &Name,
+    ways: &[&str],
+    pods: &[&Value],
+) -> Result<Progress, Unread> {
+    let is_closed = |spec: &Value| {
+        let both = ["Ingress", "Egress"].iter().all(|way| policy::is_about(spec, way));
+        let nothing = ["ingress", "egress"].iter().all(|way| policy::rules(spec, way).is_empty());
+        both && nothing && policy::selects_all(&spec["podSelector"])
+    };
+    let progress = policy::stands(scene, facts, namespace, is_closed)?;
+    if progress != Progress::Done {
+        return Ok(progress);
+    }
+    Ok(match policy::other_that_allows(scene, facts, namespace, ways, pods)? {
+        Some(other) => {
+            Progress::Waiting(format!("the policy {other} in {namespace} allows traffic all the same"))
+        }
+        None => Progress::Done,
+    })
 }

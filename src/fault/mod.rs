@@ -51,6 +51,19 @@ pub trait Fault {
     /// No default: what a fault only slows, hides or may miss still takes writes.
     fn cuts_off(&self, pod: &Ref) -> bool;
 
+    /// Whether it keeps everybody from writing to such a pod now, as the objects that `watches` names show it.
+    ///
+    /// # Errors
+    /// Where a fact is missing.
+    fn keeps_off(&self, scene: &Scene, facts: &Facts, _pod: &Ref) -> Result<Progress, Unread> {
+        self.in_effect(scene, facts)
+    }
+
+    /// Whether it takes a workload's pod away, so that nobody can fence it before it is back.
+    fn takes_away(&self, _pod: &Ref) -> bool {
+        false
+    }
+
     /// Whether the cluster undoes it by itself (a killed pod comes back).
     fn heals_itself(&self) -> bool {
         false

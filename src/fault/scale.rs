@@ -19,7 +19,8 @@ proof: {probe: checkout, failsWithin: 1m}
 
 /// Changes how many replicas a workload has; 0 takes it away.
 ///
-/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`.
+/// Cannot: hold against an autoscaler or a GitOps controller that owns `spec.replicas`. A database without pods cannot be fenced: once it
+/// is promoted elsewhere it stays away; `isolate` has a way back.
 ///
 /// Effects: sets `spec.replicas`.
 ///
@@ -56,5 +57,9 @@ impl Fault for Scale {
 
     fn cuts_off(&self, pod: &Ref) -> bool {
         self.replicas == 0 && self.workload.first_pod(&pod.region, &self.namespace) == *pod
+    }
+
+    fn takes_away(&self, pod: &Ref) -> bool {
+        self.cuts_off(pod)
     }
 }

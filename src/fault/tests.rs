@@ -275,6 +275,54 @@ fn only_what_keeps_everybody_from_a_pod_cuts_it_off() {
     assert!(cuts_off(&isolate, &ledger) && !cuts_off(&isolate, &pod("bank", "ledger-0")));
     assert!(cuts_off(&scale(0), &ledger) && !cuts_off(&scale(0), &pod("shop", "payments-0")));
     assert!(!cuts_off(&scale(1), &ledger));
+    let takes_away = |case: &Case| case.fault.behaviour().takes_away(&ledger);
+    assert!(takes_away(&scale(0)) && !takes_away(&scale(1)) && !takes_away(&isolate));
     assert!(!cuts_off(&case(json!({"dnsFailure": {"record": "shop.example"}})), &ledger));
     assert!(!cuts_off(&case(json!({"zoneLoss": {"zone": "east-a"}})), &ledger));
+}
+
+#[test]
+fn isolation_counts_for_a_pod_by_what_its_policies_say_now_of_that_pod_and_of_the_way_in() {
+    let case = case(json!({"isolate": {"namespaces": ["shop"]}}));
+    let at = Ref::new(&"east".into(), Resource::pods(), Some("shop"), "ledger-0");
+    let mut ledger = pod("ledger-0", "n1");
+    ledger.1["metadata"]["labels"] = json!({"app": "ledger"});
+    let acts = case.acts(&vec![ledger.clone()]).unwrap();
+    let [Act::Create { object, .. }] = acts.as_slice() else { panic!("{acts:?}") };
+    let keeps_off = |more: &[Value]| {
+        let policies = more.iter().map(|object| ("east", object.clone()));
+        let world: Objects = [ledger.clone()].into_iter().chain(policies).collect();
+        case.fault.behaviour().keeps_off(&case.scene(), &case.facts(&world), &at).unwrap() == Progress::Done
+    };
+    let other = |spec: Value| json!({"metadata": {"name": "other", "namespace": "shop"}, "kind": "NetworkPolicy", "spec": spec});
+    let beside = |spec: Value| keeps_off(&[object.clone(), other(spec)]);
+    assert!(keeps_off(std::slice::from_ref(object)) && !keeps_off(&[]));
+    for opened in [
+        json!({"ingress": [{}]}),
+        json!({"policyTypes": ["Egress"]}),
+        json!({"podSelector": {"matchLabels": {"app": "x"}}}),
+    ] {
+        let mut changed = object.clone();
+        for (field, value) in opened.as_object().unwrap() {
+            changed["spec"][field] = value.clone();
+        }
+        assert!(!keeps_off(std::slice::from_ref(&changed)), "somebody changed it to {changed}");
+        assert!(matches!(case.in_effect(&vec![ledger.clone(), ("east", changed)]), Progress::Waiting(_)));
+    }
+    let to = |app: &str| json!({"matchLabels": {"app": app}});
+    assert!(beside(json!({"podSelector": to("payments"), "ingress": [{}]})), "it opens others");
+    assert!(beside(json!({"podSelector": {}, "egress": [{}]})), "nobody comes in by it");
+    assert!(!beside(json!({"podSelector": {}, "ingress": [{}]})));
+    assert!(!beside(json!({"podSelector": to("ledger"), "ingress": [{}]})));
+    let rule = |operator: &str| json!({"matchExpressions": [{"key": "app", "operator": operator, "values": ["ledger"]}]});
+    for (operator, opens) in
+        [("In", true), ("NotIn", false), ("Exists", true), ("DoesNotExist", false), ("Like", true)]
+    {
+        assert_eq!(!beside(json!({"podSelector": rule(operator), "ingress": [{}]})), opens, "{operator}");
+    }
+    let mut on_the_host = ledger.clone();
+    on_the_host.1["spec"]["hostNetwork"] = json!(true);
+    let facts = case.facts(&vec![on_the_host, ("east", object.clone())]);
+    let kept = case.fault.behaviour().keeps_off(&case.scene(), &facts, &at).unwrap();
+    assert!(matches!(kept, Progress::Waiting(_)), "no policy reaches it");
 }

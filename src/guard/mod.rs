@@ -57,11 +57,10 @@ fn refusal<T: AsRef<str>>(what: &str, missing: &BTreeSet<&T>, all: &BTreeSet<T>)
 fn scope(plan: &Plan) -> Option<String> {
     let touched =
         plan.blast_radius.iter().map(|touched| (touched.namespace.as_ref(), touched.plural.as_str()));
-    let fenced = plan.authorities.iter().flat_map(|authority| {
-        let others = authority.others.iter().map(|fence| &fence.exec.at);
-        std::iter::once(&authority.takeover)
-            .chain(others)
-            .map(|at: &Ref| (at.namespace.as_ref(), at.resource.plural.as_str()))
+    let sides = plan.authorities.iter().flat_map(|authority| &authority.sides);
+    let fenced = sides.map(|side| {
+        let at: &Ref = side.pod();
+        (at.namespace.as_ref(), at.resource.plural.as_str())
     });
     let outside = |(namespace, plural): &(Option<&Name>, &str)| match namespace {
         Some(namespace) => !plan.namespaces.contains(namespace),

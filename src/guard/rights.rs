@@ -182,7 +182,7 @@ mod tests {
     fn undoing_needs_what_takes_the_effect_back() {
         let at = Ref::new(&"east".into(), Resource::config_maps(), Some("shop"), "settings");
         let act = Act::Create { at: at.clone(), object: json!({}) };
-        let rights = Right::of_undo(&act, &Undo::Remove { at, run: "r".into() });
+        let rights = Right::of_undo(&act, &Undo::Remove { at, run: "r".into(), uid: None });
         let said: BTreeSet<String> = rights.iter().map(Right::to_string).collect();
         assert_eq!(said, ["delete configmaps in shop", "get configmaps in shop"].map(String::from).into());
     }

@@ -42,8 +42,12 @@ pub struct ReadBack {
     pub found: Vec<Found>,
     /// Who answered last.
     pub answered_by: IpAddr,
+    /// The pod that answered last, if it told.
+    pub pod: Option<String>,
     /// Whether two passes in a row read the same.
     pub stable: bool,
+    /// Why no second pass came to its end, where none did.
+    pub once: Option<Failure>,
 }
 
 /// Why nothing was read.
@@ -123,7 +127,8 @@ fn read<'a, T: Deserialize<'a>>(answer: &'a Exchange) -> Option<T> {
 }
 
 /// Reads everything back that a run wrote up to a number, page by page, again and again until two passes read the same or the
-/// deadline is over. What was written after it began would never let two passes agree.
+/// deadline is over. What was written after it began would never let two passes agree. A pass may take longer than the deadline, over a slow
+/// link or of many records: what was read to its end once is read once more in any case, or nobody knows whether it changed.
 ///
 /// # Errors
 /// Where no pass was read to its end in time.
@@ -136,22 +141,33 @@ pub async fn read_back(
     deadline: At,
 ) -> Result<ReadBack, Unread> {
     let ask = asking("GET", &ledger.url)?;
-    let mut before: Result<ReadBack, Unread> = Err(Unread::Failed(Failure::Timeout));
+    let mut before: Option<ReadBack> = None;
+    let mut compared = false;
     loop {
-        let mut now = pass(net, clock, &ask, ledger.timeout, run).await;
-        if let Ok(read) = &mut now {
-            read.found.retain(|found| found.number <= up_to);
-        }
-        match (now, &mut before) {
-            (Ok(now), Ok(before)) if now.found == before.found => {
-                return Ok(ReadBack { stable: true, ..now });
+        let now = pass(net, clock, &ask, ledger.timeout, run).await;
+        let failed = match now {
+            Ok(mut now) => {
+                now.found.retain(|found| found.number <= up_to);
+                if let Some(before) = &before {
+                    compared = true;
+                    if now.found == before.found {
+                        return Ok(ReadBack { stable: true, ..now });
+                    }
+                }
+                before = Some(now);
+                None
             }
-            (Ok(now), before) => *before = Ok(now),
-            (Err(unread), before @ Err(_)) => *before = Err(unread),
-            (Err(_), Ok(_)) => {}
-        }
+            Err(unread) => Some(unread),
+        };
         if clock.now().plus(PAUSE) >= deadline {
-            return before;
+            match (before, failed) {
+                (Some(read), _) if compared => return Ok(read),
+                (Some(read), Some(Unread::Failed(failure))) => {
+                    return Ok(ReadBack { once: Some(failure), ..read });
+                }
+                (_, Some(unread)) => return Err(unread),
+                (read, None) => before = read,
+            }
         }
         tokio::time::sleep(PAUSE.std()).await;
     }
@@ -183,7 +199,10 @@ async fn pass(
         match page.next {
             Some(next) if next > after => after = next,
             Some(_) => return Err(Unread::Failed(Failure::Body)),
-            None => return Ok(ReadBack { found, answered_by: answer.address, stable: false }),
+            None => {
+                let (answered_by, pod) = (answer.address, page.pod);
+                return Ok(ReadBack { found, answered_by, pod, stable: false, once: None });
+            }
         }
     }
 }

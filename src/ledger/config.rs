@@ -19,6 +19,8 @@ pub struct Config {
     pub snapshot_every: Duration,
     /// `LEDGER_PORT`
     pub port: u16,
+    /// `HOSTNAME`: its pod, which it tells whoever reads.
+    pub pod: Option<String>,
 }
 
 /// Why an environment is no configuration.
@@ -56,6 +58,7 @@ impl Config {
                 Some(other) => return Err(BadConfig::Role(other.chars().take(40).collect())),
             },
             peer,
+            pod: text("HOSTNAME").map(str::to_owned),
             ship_every: interval("LEDGER_SHIP_EVERY", Duration::from_millis(100))?,
             snapshot_every: interval("LEDGER_SNAPSHOT_EVERY", Duration::ZERO)?,
             port: match text("LEDGER_PORT") {

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::wire::{Accepted, Diverged, PAGE, REQUEST_LIMIT, Refusal, Removed, Shipped};
+use super::wire::{Accepted, Diverged, PAGE, Page, REQUEST_LIMIT, Refusal, Removed, Shipped};
 use super::{Change, Config, Node, Record, Refused, Role, Storage, StorageError, control};
 use crate::model::time::{At, Duration};
 use crate::world::{Clock, Net, Stream};
@@ -239,7 +239,7 @@ impl Service {
                 let limit =
                     query.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
                 let page = state.node.page(query.text("run"), query.number("after").unwrap_or(0), limit);
-                said(StatusCode::OK, &page)
+                said(StatusCode::OK, &Page { pod: self.config.pod.clone(), ..page })
             }
             (&Method::DELETE, "/ledger") => {
                 let run = query.text("run");

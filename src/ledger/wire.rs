@@ -41,6 +41,9 @@ pub struct Page {
     pub records: Vec<Read>,
     /// Where the next page starts; none after the last.
     pub next: Option<u64>,
+    /// The pod that was read, where it knows its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 /// A run's records were removed.

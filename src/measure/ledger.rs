@@ -63,19 +63,35 @@ pub fn resurrected(first: &Checked, second: &[Found]) -> Vec<u64> {
     back
 }
 
-/// The data loss in time: from the acknowledgement of the oldest lost write to the disruption, or to the acknowledgement of the newest
-/// lost one where that came later (a store that is put back to a copy loses what it took after the fault as well); zero where nothing
-/// was lost.
+/// Which of several disruptions, in order, lost these writes: the first that came after the newest of them was sent, since an earlier one
+/// cannot have lost it; the last one where all were over by then, and the first where nothing was lost.
+pub fn disruption(writes: &[Write], lost: &[u64], disruptions: &[Interval]) -> Option<Interval> {
+    let Some(newest) = of(writes, lost).map(|write| write.sent).max() else {
+        return disruptions.first().copied();
+    };
+    disruptions.iter().find(|one| one.latest >= newest).or(disruptions.last()).copied()
+}
+
+/// The data loss in time: from the acknowledgement of the oldest lost write to the disruption. Where the newest lost one was acknowledged
+/// after it (a store that is put back to a copy loses what it took after the fault as well), it ends between that and the end of the next
+/// write; zero where nothing was lost.
 pub fn lost_time(writes: &[Write], lost: &[u64], disruption: Interval) -> Span {
-    let lost: BTreeSet<u64> = lost.iter().copied().collect();
-    let gone = || writes.iter().filter(|write| lost.contains(&write.number));
+    let gone = || of(writes, lost);
     let oldest = gone().map(|write| write.sent).min().zip(gone().map(|write| write.completed).min());
     let newest = gone().map(|write| write.sent).max().zip(gone().map(|write| write.completed).max());
-    let acknowledged = |(earliest, latest)| Interval { earliest, latest };
-    match oldest.map(acknowledged).zip(newest.map(acknowledged)) {
-        None => Span::ZERO,
-        Some((oldest, newest)) => oldest.until(&disruption.max(&newest)),
+    let Some(((sent, completed), (newest, acknowledged))) = oldest.zip(newest) else { return Span::ZERO };
+    let mut end = disruption.max(&Interval { earliest: newest, latest: acknowledged });
+    if acknowledged > disruption.latest {
+        let next = writes.iter().filter(|write| write.sent > newest).min_by_key(|write| write.sent);
+        end.latest = next.map_or(end.latest, |write| write.completed.max(end.latest));
     }
+    Interval { earliest: sent, latest: completed }.until(&end)
+}
+
+/// The writes of these numbers, which are in order.
+fn of<'a>(writes: &'a [Write], numbers: &'a [u64]) -> impl Iterator<Item = &'a Write> {
+    let numbers: BTreeSet<u64> = numbers.iter().copied().collect();
+    writes.iter().filter(move |write| numbers.contains(&write.number))
 }
 
 /// Acknowledged by an older epoch's primary, though a newer one had acknowledged before it was sent, or had surely been promoted: each
@@ -302,6 +318,23 @@ mod tests {
         let span = lost_time(&writes, &[46, 50], Interval::between(At(100), At(100)));
         assert_eq!(span.least, last.sent.since(first.completed));
         assert_eq!(span.most, Some(last.completed.since(first.sent)));
+        // It may have been lost at any time until the next one ended.
+        let span = lost_time(&writes, &[46, 48], Interval::between(At(100), At(100)));
+        assert_eq!(span.most, Some(writes[48].completed.max(writes[47].completed).since(first.sent)));
+    }
+
+    #[test]
+    fn a_disruption_that_was_over_when_a_write_was_sent_cannot_have_lost_it() {
+        let writes = writes(50, 3);
+        let at = |at: i64| Interval::exactly(At(at));
+        let lost_by = |lost: &[u64], times: &[i64]| {
+            let times: Vec<Interval> = times.iter().map(|time| at(*time)).collect();
+            disruption(&writes, lost, &times)
+        };
+        assert_eq!(lost_by(&[40], &[]), None);
+        assert_eq!(lost_by(&[], &[100, 900]), Some(at(100)));
+        assert_eq!(lost_by(&[39, 40], &[100, 810, 900]), Some(at(810)));
+        assert_eq!(lost_by(&[50], &[100, 900]), Some(at(900)), "a copy was put back, say");
     }
 
     #[test]

@@ -161,7 +161,7 @@ pub struct ServiceMeasured {
     pub failback: Failback,
     /// What else kept it from its users, beside the outage that its recovery time counts: judged by the same promises.
     pub interruptions: Vec<Interruption>,
-    /// From impact to data verified; where no probe failed but data was lost or damaged, from the fault.
+    /// From impact to data verified; where that is longer, from what lost or damaged data; without an end where damage was never mended.
     pub mtpd: Actual,
     /// From the failover's start until redundancy was restored.
     pub exposure: Actual,
@@ -277,6 +277,9 @@ pub struct Loss {
     pub answered_by: Name,
     /// It was read to its last record, and changed no more.
     pub is_read_whole: bool,
+    /// It was not, and nothing can have been lost since a reading before it was: that one stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_moot: bool,
     pub acknowledged: u64,
     pub refused: u64,
     pub unknown: u64,
@@ -392,7 +395,7 @@ pub struct StepMeasured {
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     pub step: StepId,
-    /// `acknowledge`, `declare`, `engage`, `notify`.
+    /// `acknowledge`, `declare`, `engage`, `notify`, `update`.
     pub kind: Name,
     pub role: Option<Role>,
     pub who: Option<Name>,

@@ -10,6 +10,7 @@
 mod interruption;
 pub mod ledger;
 pub mod measured;
+mod moves;
 pub mod phases;
 mod proof;
 mod service;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 
 pub use measured::*;
 
-use crate::model::event::{Outcome, What};
+use crate::model::event::{Event, Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
 use crate::model::plan::{Ledger, Plan};
@@ -64,20 +65,24 @@ pub fn measure(evidence: &Evidence) -> Measured {
             Some((one.name.clone(), measured))
         })
         .collect();
-    let losses = losses(&story, evidence, &services, &excluded, windows.failback);
-    for loss in &losses {
+    let mut shown: Vec<Interval> = faults.iter().filter_map(|fault| fault.effective).collect();
+    shown.sort_by_key(|at| at.earliest);
+    let losses = losses(&story, evidence, &services, &shown, &excluded, windows.failback);
+    for (loss, lost_by) in &losses {
         let Some(measured) = services.get_mut(&loss.service) else { continue };
         // What was lost on the way back is known only against what was there before it.
-        if loss.way_back && loss.is_read_whole && whole_before(&losses, &loss.store).is_some() {
+        if loss.way_back && loss.is_read_whole && stands_before(&losses, &loss.store).is_some() {
             measured.failback.lost = Some(loss.records);
         }
         let is_harmed = loss.records.exactly > 0 || !loss.found.corrupt.is_empty();
-        if is_harmed && !loss.way_back {
-            measured.mtpd = service::harm(measured);
+        if let Some(lost_by) = lost_by.filter(|_| is_harmed && !loss.way_back) {
+            measured.mtpd = service::harm(measured, lost_by, windows.end);
         }
     }
     let impacted = impacts.values().filter_map(|impact| impact.impacted.as_ref()).map(|(at, _)| *at);
-    let responses = story.responses(impacted.min_by_key(|at| at.latest));
+    let impact = impacted.min_by_key(|at| at.latest);
+    let all_restored = impacts.values().all(|impact| !impact.is_never());
+    let responses = story.responses(impact, restored.filter(|_| all_restored));
     Measured {
         steady: steady(since, &views, windows),
         findings: findings(evidence, &views, windows, plan),
@@ -88,7 +93,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
         ended: story.ended.cloned(),
         elapsed: story.end,
         services,
-        losses,
+        losses: losses.into_iter().map(|(loss, _)| loss).collect(),
         faults,
         responses,
         excluded,
@@ -120,9 +125,13 @@ fn steady((since, why): (Option<At>, Option<String>), views: &[View<'_>], window
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
 
-/// The last whole reading of a store before the failback.
-fn whole_before<'a>(losses: &'a [Loss], store: &Name) -> Option<&'a Loss> {
-    losses.iter().rfind(|loss| loss.store == *store && !loss.way_back && loss.is_read_whole)
+/// A reading with the disruption that lost what it lost.
+type Read = (Loss, Option<Interval>);
+
+/// The reading of a store that stands for its recovery, if it is whole.
+fn stands_before<'a>(losses: &'a [Read], store: &Name) -> Option<&'a Loss> {
+    let stands = |loss: &&Loss| loss.store == *store && !loss.way_back && !loss.is_moot;
+    losses.iter().map(|(loss, _)| loss).rfind(stands).filter(|loss| loss.is_read_whole)
 }
 
 /// Every reading of every store.
@@ -130,11 +139,12 @@ fn losses(
     story: &Story<'_>,
     evidence: &Evidence,
     services: &BTreeMap<Name, ServiceMeasured>,
+    faults: &[Interval],
     excluded: &[Excluded],
     failback: At,
-) -> Vec<Loss> {
-    let mut losses: Vec<Loss> = Vec::new();
-    let promotions = story.promotions();
+) -> Vec<Read> {
+    let mut losses: Vec<Read> = Vec::new();
+    let mut whole: BTreeMap<(&Name, bool), At> = BTreeMap::new();
     let removed: BTreeMap<&Name, &Outcome> = evidence
         .events
         .iter()
@@ -143,8 +153,15 @@ fn losses(
             _ => None,
         })
         .collect();
-    for event in &evidence.events {
-        let What::ReadBack { store, pass, began, answered_by, stable, outcome } = &event.what else {
+    // In the order in which they began: several may have been under way at once.
+    let read = |event: &&Event| matches!(event.what, What::ReadBack { .. });
+    let mut readings: Vec<&Event> = evidence.events.iter().filter(read).collect();
+    readings.sort_by_key(|event| match &event.what {
+        What::ReadBack { began, .. } => *began,
+        _ => event.at,
+    });
+    for event in readings {
+        let What::ReadBack { store, pass, began, answered_by, stable, outcome, .. } = &event.what else {
             continue;
         };
         let Some(ledger) = story.plan.ledgers.iter().find(|ledger| ledger.store == *store) else { continue };
@@ -154,8 +171,8 @@ fn losses(
             None => None,
         };
         let way_back = *began >= failback;
-        let earlier = whole_before(&losses, store).filter(|_| way_back);
-        let mut loss = loss(evidence, ledger, (*pass, *began), &promotions, earlier);
+        let earlier = stands_before(&losses, store).filter(|_| way_back);
+        let mut loss = loss(evidence, ledger, (*pass, *began), &moves::promotions(story, store), earlier);
         loss.way_back = way_back;
         let timeline = services.get(&ledger.service).map(|service| &service.timeline);
         loss.answered_by = answered_by.clone();
@@ -168,15 +185,31 @@ fn losses(
         }
         loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
         let blind = excluded.iter().find(|out| out.vantage == ledger.from);
+        if loss.is_read_whole {
+            whole.insert((store, way_back), *began);
+        } else {
+            let since = whole.get(&(store, way_back));
+            loss.is_moot = since.is_some_and(|since| is_quiet(evidence, store, *since, *began));
+        }
         let trouble = trouble.or_else(|| blind.map(|out| format!("nobody saw the writes: {}", out.why)));
-        loss.rpa = match trouble {
-            Some(why) => Actual::unseen(why),
-            None => rpa(evidence, ledger, &loss, earlier.is_some(), timeline),
+        let lost_by = disruption(evidence, &loss, earlier.is_some(), faults, timeline);
+        loss.rpa = match (trouble, lost_by) {
+            (Some(why), _) => Actual::unseen(why),
+            (None, None) => Actual::unseen("nothing shows when the disruption was"),
+            (None, Some(lost_by)) => rpa(evidence, ledger, &loss, earlier.is_some(), lost_by),
         };
-        losses.retain(|loss| loss.store != *store || loss.pass != *pass);
-        losses.push(loss);
+        losses.retain(|(loss, _)| loss.store != *store || loss.pass != *pass);
+        losses.push((loss, lost_by));
     }
     losses
+}
+
+/// Whether nothing was done and every write was acknowledged from one instant to another: nothing can have been lost.
+fn is_quiet(evidence: &Evidence, store: &Name, from: At, to: At) -> bool {
+    let acted = evidence.events.iter().any(|event| event.what.acts() && from <= event.at && event.at <= to);
+    let writes = evidence.writes.get(store).map_or(&[][..], Vec::as_slice);
+    let mut meanwhile = writes.iter().filter(|write| from <= write.sent && write.sent <= to);
+    !acted && meanwhile.all(|write| matches!(write.seen, WriteSeen::Ok { .. }))
 }
 
 fn loss(
@@ -206,6 +239,7 @@ fn loss(
         way_back: false,
         answered_by: Name::default(),
         is_read_whole: false,
+        is_moot: false,
         acknowledged: 0,
         refused: 0,
         unknown: 0,
@@ -224,24 +258,34 @@ fn loss(
     loss
 }
 
-/// The data loss in time. What is lost since an earlier reading counts from the way back, everything else from the disruption.
+/// What lost what is lost. Since an earlier reading, the way back; else a fault, or where none took effect what came first of the impact and
+/// the failover.
+fn disruption(
+    evidence: &Evidence,
+    loss: &Loss,
+    since_earlier: bool,
+    faults: &[Interval],
+    timeline: Option<&BTreeMap<Moment, Mark>>,
+) -> Option<Interval> {
+    let writes = evidence.writes.get(&loss.store).map_or(&[][..], Vec::as_slice);
+    let at = |moment| timeline.and_then(|timeline| timeline.get(&moment)).map(|mark: &Mark| mark.at);
+    if since_earlier {
+        return at(Moment::FailbackStarted);
+    }
+    let first = [Moment::Impacted, Moment::FailoverStarted].into_iter().filter_map(at);
+    let first = first.min_by_key(|at| at.earliest).or(at(Moment::FaultRequested));
+    ledger::disruption(writes, &loss.found.lost, faults).or(first)
+}
+
+/// The data loss in time.
 fn rpa(
     evidence: &Evidence,
     ledger: &Ledger,
     loss: &Loss,
     since_earlier: bool,
-    timeline: Option<&BTreeMap<Moment, Mark>>,
+    disruption: Interval,
 ) -> Actual {
     let writes = evidence.writes.get(&loss.store).map_or(&[][..], Vec::as_slice);
-    let at = |moment| timeline.and_then(|timeline| timeline.get(&moment)).map(|mark: &Mark| mark.at);
-    let origins: &[Moment] = if since_earlier {
-        &[Moment::FailbackStarted]
-    } else {
-        &[Moment::FaultEffective, Moment::Impacted, Moment::FaultRequested, Moment::FailoverStarted]
-    };
-    let Some(disruption) = origins.iter().find_map(|moment| at(*moment)) else {
-        return Actual::unseen("nothing shows when the disruption was");
-    };
     let before = |write: &&crate::model::sample::Write| {
         matches!(write.seen, WriteSeen::Ok { .. }) && write.completed < disruption.latest
     };

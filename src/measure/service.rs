@@ -45,6 +45,11 @@ impl Impact {
         }
     }
 
+    /// Whether it was impacted and not seen restored.
+    pub fn is_never(&self) -> bool {
+        self.impacted.is_some() && self.restored_at().is_none()
+    }
+
     /// How long from an origin until it was restored.
     fn since(&self, origin: Option<Interval>) -> Actual {
         if let Some(why) = self.blind.first() {
@@ -329,17 +334,18 @@ fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actua
     }
 }
 
-/// The longest tolerable outage of a service whose data was lost or damaged: from the fault until the data was verified, where that is
-/// longer than what its probes saw.
-pub(super) fn harm(service: &ServiceMeasured) -> Actual {
-    let at = |moment: Moment| service.timeline.get(&moment).map(|mark| mark.at);
-    match (at(Moment::FaultEffective).or(at(Moment::FaultRequested)), at(Moment::DataVerified), &service.mtpd)
-    {
-        (Some(fault), Some(verified), Actual::Took(measured)) => {
-            let harmed = fault.until(&verified);
-            Actual::Took(if harmed.least > measured.least { harmed } else { *measured })
+/// The longest tolerable outage of a service whose data was lost or damaged: from what did it until the data was verified, or without an
+/// end where it never was, if that is longer than what its probes saw.
+pub(super) fn harm(service: &ServiceMeasured, harmed: Interval, end: At) -> Actual {
+    let verified = service.timeline.get(&Moment::DataVerified).map(|mark| mark.at);
+    let until_verified =
+        verified.map_or_else(|| Span::at_least(end.since(harmed.latest)), |at| harmed.until(&at));
+    match &service.mtpd {
+        Actual::Took(measured) if measured.least >= until_verified.least => service.mtpd.clone(),
+        Actual::Unseen { .. } => service.mtpd.clone(),
+        Actual::Took(_) | Actual::NotApplicable { .. } | Actual::NotExercised { .. } => {
+            Actual::Took(until_verified)
         }
-        (Some(_) | None, _, measured) => measured.clone(),
     }
 }
 

@@ -1,18 +1,16 @@
 //! What the events say: when each step, effect and word was. One pass; everything else asks here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::measured::{Actual, Moment, Response, StageMeasured, StepMeasured};
-use crate::model::effect::{Effect, EffectId, Of};
-use crate::model::event::{Decision, Ended, Event, Outcome, Said, What};
+use super::moves;
+use crate::model::effect::EffectId;
+use crate::model::event::{Decision, Ended, Event, Outcome, Said, Subject, What};
 use crate::model::evidence::Evidence;
-use crate::model::name::{Name, Region, Role, StepId};
+use crate::model::name::{Name, Role, StepId};
 use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::sample::Found;
 use crate::model::time::{At, Duration, Interval, Span};
-
-/// What makes another side primary.
-const MOVES: Of = Of::Recovery { moves_authority: true };
 
 /// The events of a run, sorted by what they are about.
 #[derive(Debug)]
@@ -170,37 +168,6 @@ impl<'a> Story<'a> {
         told.ended.filter(|(_, outcome)| done(outcome)).map(|(at, _)| at)
     }
 
-    /// Each time that write authority was moved to another side: from the first intent to make it primary to the last end that was
-    /// reported well. Promoting a primary once more moves nothing.
-    pub fn promotions(&self) -> Vec<Interval> {
-        let mut moves: Vec<(&Region, Option<Interval>, At)> = Vec::new();
-        let mut side = self.plan.lost.as_ref();
-        let mut open: BTreeMap<EffectId, usize> = BTreeMap::new();
-        for event in self.events {
-            match &event.what {
-                What::EffectIntended { effect: Effect { id, act, of: MOVES }, .. } => {
-                    let Some(region) = act.at().map(|at| &at.region) else { continue };
-                    if side != Some(region) {
-                        side = Some(region);
-                        moves.push((region, None, event.at));
-                    }
-                    // Nothing moved where the side that had it from the beginning is promoted.
-                    if let Some(last) = moves.len().checked_sub(1) {
-                        open.insert(*id, last);
-                    }
-                }
-                What::EffectEnded { effect, outcome: Outcome::Ok, .. } => {
-                    let moved = open.get(effect).and_then(|index| moves.get_mut(*index));
-                    if let Some((_, done, begun)) = moved {
-                        *done = Some(Interval::between(*begun, event.at));
-                    }
-                }
-                _ => {}
-            }
-        }
-        moves.into_iter().filter_map(|(_, done, _)| done).collect()
-    }
-
     /// The first intent of a recovery before the failback.
     pub fn first_recovery(&self) -> Option<(At, u64)> {
         let recoveries = self
@@ -267,55 +234,43 @@ impl<'a> Story<'a> {
     }
 
     /// What people and audiences were asked and told, and how long it took; notices count from the impact. Each question is its role's
-    /// own: one that nobody answered counts until its step ended, and not at all where it ended before the answer was due. A declaration
-    /// counts from the step's first page.
-    pub fn responses(&self, impact: Option<Interval>) -> Vec<Response> {
-        let severity = self.plan.severity.as_ref();
+    /// own, about one thing: one that nobody answered counts until its step ended, and not at all where it ended before the answer was
+    /// due. A declaration counts from the step's first page, and updates until all is restored.
+    pub fn responses(&self, impact: Option<Interval>, restored: Option<Interval>) -> Vec<Response> {
         let mut found = Vec::new();
-        let mut open: BTreeMap<(&StepId, &Role), Asked> = BTreeMap::new();
-        let mut acknowledged: BTreeSet<(&StepId, &Role)> = BTreeSet::new();
+        let mut open: Vec<Question> = Vec::new();
         let mut paged: BTreeMap<&StepId, At> = BTreeMap::new();
         for event in self.events {
             match &event.what {
-                What::Asked { step, role, .. } => {
-                    let page = *paged.entry(step).or_insert(event.at);
-                    let again = acknowledged.contains(&(step, role));
-                    let at = if again { page } else { event.at };
-                    open.entry((step, role)).or_insert(Asked { at, again });
+                What::Asked { step, role, about, .. } => {
+                    let page = if *about == Subject::Page { Some(event.at) } else { None };
+                    let first = paged.get(step).copied().or(page);
+                    paged.extend(first.map(|at| (step, at)));
+                    let at = first.filter(|_| *about == Subject::Declaration).unwrap_or(event.at);
+                    open.push(Question { step, role, about: *about, at });
                 }
                 What::Decided { step, role, .. } => {
-                    open.remove(&(step, role));
+                    answered(&mut open, step, role, Subject::Decision);
                 }
                 What::Said { step: Some(step), role, who, simulated, said, .. } => {
-                    let (kind, target) = match said {
-                        Said::Acknowledged => ("acknowledge", severity.and_then(|times| times.acknowledge)),
-                        Said::Declared => ("declare", severity.and_then(|times| times.declare)),
-                        Said::Done => ("engage", severity.and_then(|times| times.engage)),
+                    let about = match said {
+                        Said::Acknowledged => Subject::Page,
+                        Said::Declared => Subject::Declaration,
+                        Said::Done => Subject::Task,
                         Said::Note | Said::SignedOff => continue,
                     };
-                    if *said == Said::Acknowledged {
-                        acknowledged.insert((step, role));
-                    }
-                    let Some(asked) = open.remove(&(step, role)) else { continue };
-                    found.push(Response {
-                        step: step.clone(),
-                        kind: kind.into(),
-                        role: Some(role.clone()),
-                        who: Some(who.clone()),
-                        simulated: *simulated,
-                        took: Actual::Took(exactly(event.at.since(asked.at))),
-                        target,
-                    });
+                    let Some(question) = answered(&mut open, step, role, about) else { continue };
+                    let took = question.took(exactly(event.at.since(question.at)));
+                    let who = Some(who.clone());
+                    found.push(Response { who, simulated: *simulated, ..self.response(&question, took) });
                 }
                 What::Notified { step, audience, outcome } => {
                     found.push(self.notice(step, audience, outcome, event.at, impact));
                 }
                 What::StepEnded { step, .. } => {
-                    let of_the_step = |(of, _): &(&StepId, &Role)| *of == step;
-                    let ended: Vec<_> = open.keys().copied().filter(of_the_step).collect();
-                    let late = ended.into_iter().filter_map(|key| {
-                        let response = self.unanswered(key, open.remove(&key)?, event.at);
-                        let waited = response.took.span()?.least;
+                    let late = open.extract_if(.., |question| question.step == step).filter_map(|question| {
+                        let response = self.unanswered(&question, event.at);
+                        let waited = event.at.since(question.at);
                         response.target.is_some_and(|target| waited > target).then_some(response)
                     });
                     found.extend(late);
@@ -323,8 +278,41 @@ impl<'a> Story<'a> {
                 _ => {}
             }
         }
-        found.extend(open.into_iter().map(|(key, asked)| self.unanswered(key, asked, self.end)));
+        found.extend(open.iter().map(|question| self.unanswered(question, self.end)));
+        found.extend(impact.and_then(|impact| self.updates(impact, restored)));
         found
+    }
+
+    /// The longest time without news between the impact and the restoration, in a drill that tells anybody anything.
+    fn updates(&self, impact: Interval, restored: Option<Interval>) -> Option<Response> {
+        let target = self.plan.severity.as_ref()?.update?;
+        let is_notice = |step: &&Step| matches!(step.action, Action::Notify { .. });
+        let last = &self.plan.all_steps().filter(is_notice).last()?.id;
+        let told = self.events.iter().filter_map(|event| match &event.what {
+            What::Notified { step, outcome: Outcome::Ok, .. } => Some((Interval::exactly(event.at), step)),
+            _ => None,
+        });
+        let (over, until) = (restored.map_or(self.end, |at| at.earliest), restored.map(|at| (at, last)));
+        let told = told.filter(|(at, _)| impact.earliest <= at.latest && at.latest < over).chain(until);
+        let (mut from, mut longest) = (impact, (Span::ZERO, last));
+        for (at, step) in told {
+            longest = std::cmp::max_by_key(longest, (from.until(&at), step), |(gap, _)| gap.least);
+            from = at;
+        }
+        if restored.is_none() {
+            let since = (Span::at_least(self.end.since(from.latest)), last);
+            longest = std::cmp::max_by_key(longest, since, |(gap, _)| gap.least);
+        }
+        let (took, step) = (Actual::Took(longest.0), longest.1.clone());
+        Some(Response {
+            step,
+            kind: "update".into(),
+            role: None,
+            who: None,
+            simulated: false,
+            took,
+            target: Some(target),
+        })
     }
 
     fn notice(
@@ -356,23 +344,28 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn unanswered(&self, (step, role): (&StepId, &Role), asked: Asked, until: At) -> Response {
+    fn unanswered(&self, question: &Question<'_>, until: At) -> Response {
+        self.response(question, question.took(Span::at_least(until.since(question.at))))
+    }
+
+    fn response(&self, question: &Question<'_>, took: Span) -> Response {
         let severity = self.plan.severity.as_ref();
-        let (kind, target) = match self.plan.step(step).map(|step| &step.action) {
-            Some(Action::Declare { .. }) if asked.again => {
-                ("declare", severity.and_then(|times| times.declare))
-            }
-            Some(Action::Declare { .. }) => ("acknowledge", severity.and_then(|times| times.acknowledge)),
-            Some(Action::Task { .. }) => ("engage", severity.and_then(|times| times.engage)),
-            _ => ("answer", None),
+        // A recovery may be a person's as well: it has the step's own time.
+        let action = self.plan.step(question.step).map(|step| &step.action);
+        let is_task = matches!(action, Some(Action::Task { .. }));
+        let (kind, target) = match question.about {
+            Subject::Page => ("acknowledge", severity.and_then(|times| times.acknowledge)),
+            Subject::Declaration => ("declare", severity.and_then(|times| times.declare)),
+            Subject::Task if is_task => ("engage", severity.and_then(|times| times.engage)),
+            Subject::Task | Subject::Decision => ("answer", None),
         };
         Response {
-            step: step.clone(),
+            step: question.step.clone(),
             kind: kind.into(),
-            role: Some(role.clone()),
+            role: Some(question.role.clone()),
             who: None,
             simulated: false,
-            took: Actual::Took(Span::at_least(until.since(asked.at))),
+            took: Actual::Took(took),
             target,
         }
     }
@@ -425,7 +418,9 @@ impl<'a> Story<'a> {
         let verified =
             || self.stage_done(Stage::Verify).map(|when| (at(when), stage(Stage::Verify, "the end")));
         let verified = || if was_read { None } else { verified() };
-        add(Moment::DataVerified, read.map(|(told, ())| (at(told.at), event(told.seq))).or_else(verified));
+        // One good reading does not stand for a check that failed.
+        let read = read.map(|(told, ())| (at(told.at), event(told.seq))).or_else(verified);
+        add(Moment::DataVerified, read.filter(|_| self.unchecked().next().is_none()));
         add(
             Moment::FaultRemoved,
             self.faults_removed().map(|when| (when, "the last undo of a fault".into())),
@@ -438,9 +433,16 @@ impl<'a> Story<'a> {
         let done = self.stage_done(Stage::Failback);
         let done = done.map(|when| (at(when), stage(Stage::Failback, "the end")));
         add(Moment::FailbackDone, done.clone());
-        let synced = self.resynced().map(|when| (at(when), "the end of the resynchronisation".to_owned()));
-        add(Moment::RedundancyRestored, synced.or(done));
+        let synced = |when| (at(when), "the end of the resynchronisation".to_owned());
+        let redundant = moves::second_sides(self).map(|synced_at| synced_at.map(synced).or(done));
+        add(Moment::RedundancyRestored, redundant.unwrap_or_default());
         found
+    }
+
+    /// The checks of the stage `verify` that did not end well, or never did.
+    fn unchecked(&self) -> impl Iterator<Item = &'a Step> {
+        let is_check = |step: &&Step| matches!(step.action, Action::Check(_));
+        self.steps_in(Stage::Verify).filter(is_check).filter(|step| self.done(step).is_none())
     }
 
     fn faults_removed(&self) -> Option<Interval> {
@@ -451,22 +453,34 @@ impl<'a> Story<'a> {
         let removed: Option<Vec<Interval>> = faults.map(|step| self.undone(&step.id)).collect();
         removed?.into_iter().reduce(|a, b| a.max(&b))
     }
-
-    fn resynced(&self) -> Option<At> {
-        let resync = |step: &&Step| match &step.action {
-            Action::Recover { recover, .. } => recover.get("resync").is_some(),
-            _ => false,
-        };
-        self.plan.all_steps().filter(resync).filter_map(|step| self.done(step)).max()
-    }
 }
 
 /// A question to somebody.
-struct Asked {
+struct Question<'a> {
+    step: &'a StepId,
+    role: &'a Role,
+    about: Subject,
     /// From when on its answer is waited for.
     at: At,
-    /// The same role had acknowledged in this step already: it is asked to declare now.
-    again: bool,
+}
+
+impl Question<'_> {
+    /// How long the answer took; whoever says that a task is done began to work on it at some time before.
+    fn took(&self, answered: Span) -> Span {
+        let least = if self.about == Subject::Task { Duration::ZERO } else { answered.least };
+        Span { least, ..answered }
+    }
+}
+
+/// Takes out the oldest question to a role about something.
+fn answered<'a>(
+    open: &mut Vec<Question<'a>>,
+    step: &StepId,
+    role: &Role,
+    about: Subject,
+) -> Option<Question<'a>> {
+    let asked = |one: &Question<'_>| one.step == step && one.role == role && one.about == about;
+    open.iter().position(asked).map(|index| open.remove(index))
 }
 
 /// A length that is known exactly.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::effect::{Exec, Ref, Resource, Status};
 use super::facts::{Facts, Read, Unread};
 use super::name::{Name, Region};
-use super::plan::Fence;
+use super::plan::Side;
 use super::scene::{Progress, Refusal, Scene};
 use super::workload::Workload;
 
@@ -50,11 +50,12 @@ impl Canary<'_> {
         }
     }
 
-    /// What keeps it from taking writes, and how that is proved.
-    pub fn fence(&self) -> Fence {
-        Fence {
+    /// As a side of its authority: what keeps it from taking writes, and how that is proved.
+    pub fn side(&self) -> Side {
+        Side {
             region: self.region.clone(),
-            exec: self.exec(&["fence"], status("role", Value::from("fenced")), None),
+            workload: self.workload.at(self.region, self.namespace),
+            fence: self.exec(&["fence"], status("role", Value::from("fenced")), None),
             refused: Status {
                 argv: argv(&["try"]),
                 done: [("accepted".to_owned(), Value::Bool(false))].into(),

@@ -288,8 +288,14 @@ pub enum Undo {
     Nothing { because: String },
     /// Put the touched fields back where they still are as we left them.
     Restore { at: Ref, uid: Uid, touched: Vec<Touch> },
-    /// Remove what carries the run's label; the uid may be unknown after a crash.
-    Remove { at: Ref, run: RunId },
+    /// Remove what the run made: the object with this uid, whatever became of its labels, or what carries the run's label where nobody saw
+    /// the answer with the uid.
+    Remove {
+        at: Ref,
+        run: RunId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<Uid>,
+    },
     /// Make the object again.
     PutBack { at: Ref, object: Held },
     /// Run the reverse command, unless the state is already as it was.

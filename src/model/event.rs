@@ -170,6 +170,8 @@ pub enum What {
     Asked {
         step: StepId,
         role: Role,
+        #[serde(default)]
+        about: Subject,
         text: String,
     },
     /// A person said something: declared, done, acknowledged, a note.
@@ -208,6 +210,9 @@ pub enum What {
         pass: u32,
         began: At,
         answered_by: Name,
+        /// The pod that answered, if it told: whose promotions concern this store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<Name>,
         stable: bool,
         outcome: Outcome,
     },
@@ -242,6 +247,44 @@ pub enum What {
     Unknown(Value),
 }
 
+impl What {
+    /// Whether it tells that something was done to the world, by drillmaster or by a person: data may be lost by it.
+    pub fn acts(&self) -> bool {
+        match self {
+            What::EffectIntended { .. }
+            | What::EffectEnded { .. }
+            | What::UndoStarted { .. }
+            | What::UndoEnded { .. }
+            | What::Said { said: Said::Done, .. }
+            | What::Decided { decision: Decision::Done, .. } => true,
+            What::RunStarted { .. }
+            | What::Guarded { .. }
+            | What::Calibrated { .. }
+            | What::Steady { .. }
+            | What::StepStarted { .. }
+            | What::StepEnded { .. }
+            | What::TimedOut { .. }
+            | What::Held { .. }
+            | What::Decided { .. }
+            | What::Proof { .. }
+            | What::Alerted { .. }
+            | What::Asked { .. }
+            | What::Said { .. }
+            | What::Notified { .. }
+            | What::Observed { .. }
+            | What::Rows { .. }
+            | What::ReadBack { .. }
+            | What::WritesRemoved { .. }
+            | What::ClockStepped { .. }
+            | What::AbortRequested { .. }
+            | What::HealStarted { .. }
+            | What::HealEnded { .. }
+            | What::RunEnded { .. }
+            | What::Unknown(_) => false,
+        }
+    }
+}
+
 /// A path that names a file of rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowFilePath(pub RowFile);
@@ -273,6 +316,21 @@ pub enum Decision {
     Done,
     /// Fail back now.
     Return,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Subject {
+    /// To acknowledge a page.
+    #[default]
+    Page,
+    /// To declare a disaster.
+    Declaration,
+    /// To do something.
+    Task,
+    /// To decide about a held step.
+    Decision,
 }
 
 /// What a person said.

@@ -40,8 +40,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The step with the first effect that moves write authority.
     pub point_of_no_return: Option<StepId>,
-    /// Whose authority moves, and how its failed side is fenced: one for each workload that a step promotes.
+    /// Whose authority moves, and how its sides are fenced: one for each workload that a step promotes.
     pub authorities: Vec<Authority>,
+    /// The workloads of the lost side as they were before the run: so they are again before users are sent back to it.
+    #[serde(default)]
+    pub whole: Vec<Whole>,
+    /// Whom to ask when, if somebody does not answer; by the catalogue.
+    #[serde(default)]
+    pub ladder: Vec<Rung>,
     pub longest: LongestPath,
     pub blast_radius: Vec<Touched>,
     /// The runbook's path, as the scenario names it.
@@ -61,9 +67,7 @@ impl Plan {
 
     /// The authority that a pod has or may get.
     pub fn authority_of(&self, pod: &Ref) -> Option<&Authority> {
-        self.authorities.iter().find(|authority| {
-            authority.takeover == *pod || authority.others.iter().any(|other| other.exec.at == *pod)
-        })
+        self.authorities.iter().find(|authority| authority.sides.iter().any(|side| side.pod() == pod))
     }
 }
 
@@ -344,31 +348,64 @@ pub struct LedgerCheck {
     pub store: Option<Name>,
 }
 
-/// Who may write to one workload, and how to keep the failed side from it (I5).
+/// Who may write to one workload, and how to keep its other sides from it (I5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Authority {
     /// The workload, for people: `statefulset/ledger in shop`.
     pub workload: String,
-    /// The steps that move it there.
-    pub steps: Vec<StepId>,
-    /// Where authority goes, and what its record shows once it is there.
-    pub takeover: Ref,
+    /// The steps that move it, with where to, in the order of the drill.
+    pub moves: Vec<Move>,
+    /// What the record of a side shows that has it.
     pub promoted: Status,
     /// Lifts a fence, run in a fenced side's container, where nothing was promoted after all.
     pub unfence: Vec<String>,
-    /// The sides that must not write meanwhile.
-    pub others: Vec<Fence>,
+    /// Every side that may have it: only one at a time may write.
+    pub sides: Vec<Side>,
 }
 
-/// Keeps one side from taking writes.
+impl Authority {
+    /// Where the drill first gives it to.
+    pub fn takeover(&self) -> Option<&Side> {
+        self.moves.first().and_then(|first| self.side(&first.to))
+    }
+
+    /// The side of a region.
+    pub fn side(&self, region: &Region) -> Option<&Side> {
+        self.sides.iter().find(|side| side.region == *region)
+    }
+
+    /// The sides that must not write while this one does.
+    pub fn others(&self, than: &Region) -> impl Iterator<Item = &Side> {
+        self.sides.iter().filter(move |side| side.region != *than)
+    }
+}
+
+/// A step that moves write authority, and where to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Move {
+    pub step: StepId,
+    pub to: Region,
+}
+
+/// One side of a workload, and what keeps it from taking writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Fence {
+pub struct Side {
     pub region: Region,
-    pub exec: Exec,
+    /// The workload there; where it does not exist, there is no side.
+    pub workload: Ref,
+    pub fence: Exec,
     /// A write that must be refused: proves the fence.
     pub refused: Status,
+}
+
+impl Side {
+    /// The pod that commands are run in.
+    pub fn pod(&self) -> &Ref {
+        &self.fence.at
+    }
 }
 
 /// The longest way through the plan.
@@ -379,6 +416,14 @@ pub struct LongestPath {
     pub budgets: Duration,
     /// From the start to the end, by timeouts.
     pub timeouts: Duration,
+}
+
+/// A workload with the replicas that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whole {
+    pub at: Ref,
+    pub replicas: u64,
 }
 
 /// Objects that a plan touches, counted.

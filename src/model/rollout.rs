@@ -96,13 +96,27 @@ pub fn has_begun(facts: &Facts, at: &Ref) -> Result<Progress, Unread> {
 /// # Errors
 /// Where it could not be read.
 pub fn is_done(facts: &Facts, at: &Ref) -> Result<Progress, Unread> {
-    let object = read(facts, at)?;
-    let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+    Ok(waits_for(read(facts, at)?).map_or(Progress::Done, |why| Progress::Waiting(format!("{at}: {why}"))))
+}
+
+/// How many replicas a workload wants.
+pub fn wanted(object: &Value) -> u64 {
+    object["spec"]["replicas"].as_u64().unwrap_or(1)
+}
+
+/// What a workload waits for until every pod is of the newest template and ready; of pods that it replaces only when somebody deletes
+/// them, or when a partition is lowered, none need be new.
+pub fn waits_for(object: &Value) -> Option<String> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let strategy = &object["spec"]["updateStrategy"];
+    let rolls = strategy["type"] != "OnDelete"
+        && strategy["rollingUpdate"]["partition"].as_u64().unwrap_or(0) == 0
+        && object["spec"]["paused"] != true;
     let fields = ["replicas", "updatedReplicas", "readyReplicas"];
-    let waits = fields.iter().find(|field| count(object, field) != wanted);
-    Ok(match waits {
-        None if is_observed(object) => Progress::Done,
-        None => Progress::Waiting(format!("{at} has not been looked at by its controller")),
-        Some(field) => Progress::Waiting(format!("{at} has {} of {wanted} in {field}", count(object, field))),
-    })
+    let counts = fields.iter().filter(|field| rolls || **field != "updatedReplicas");
+    match counts.copied().find(|field| count(object, field) != wanted(object)) {
+        None if is_observed(object) => None,
+        None => Some(format!("{name} has not been looked at by its controller")),
+        Some(field) => Some(format!("{name} has {} of {} in {field}", count(object, field), wanted(object))),
+    }
 }

@@ -21,10 +21,11 @@ use serde_json::Value;
 
 use crate::document::{Diagnostic, Path};
 use crate::fault::FaultKind;
-use crate::model::effect::{Act, Ref};
+use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read};
 use crate::model::name::{Name, Region, RunId, StepId};
-use crate::model::plan::{Action, Authority, Plan, Stage, Step, Touched};
+use crate::model::plan::{Action, Authority, Plan, Stage, Step, Touched, Whole};
+use crate::model::rollout;
 use crate::model::scene::{Refusal, Scene};
 use crate::model::time::Duration;
 use crate::recovery::RecoveryKind;
@@ -71,11 +72,17 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
         steps,
         point_of_no_return: None,
         authorities: Vec::new(),
+        whole: Vec::new(),
+        ladder: objectives::ladder(scenario),
         blast_radius: Vec::new(),
         runbook: drill.runbook.clone(),
     };
     plan.authorities = authorities(&plan);
-    plan.point_of_no_return = plan.authorities.first().and_then(|authority| authority.steps.first().cloned());
+    plan.point_of_no_return = plan
+        .authorities
+        .first()
+        .and_then(|authority| authority.moves.first())
+        .map(|first| first.step.clone());
     let broken = broken_promises(scenario, &plan);
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
 }
@@ -99,6 +106,7 @@ pub fn plan(scenario: &Scenario, facts: &Facts) -> Result<Plan, Vec<Diagnostic>>
         return Err(refused);
     }
     plan.blast_radius = blast_radius(&plan, facts);
+    plan.whole = whole(&plan, facts);
     Ok(plan)
 }
 
@@ -112,6 +120,9 @@ pub fn reads(plan: &Plan) -> Vec<Read> {
         }
     };
     let mut reads: Vec<Read> = plan.all_steps().filter_map(of).flatten().collect();
+    for (region, resource, namespace) in workloads(plan) {
+        reads.push(Read::in_namespace(region, resource, namespace));
+    }
     reads.sort();
     reads.dedup();
     reads
@@ -179,7 +190,7 @@ fn kind(step: &Step) -> Option<Acting<'_>> {
     }
 }
 
-/// Where the authority of each workload goes first; what moves it on from there, as a failback does, is no other authority.
+/// The authority of each workload that a step promotes, with all that move it: there, on, and back.
 fn authorities(plan: &Plan) -> Vec<Authority> {
     let run = unborn();
     let moves = plan.all_steps().filter_map(|step| match kind(step)? {
@@ -191,8 +202,7 @@ fn authorities(plan: &Plan) -> Vec<Authority> {
     let mut found: Vec<Authority> = Vec::new();
     for moved in moves {
         match found.iter_mut().find(|known| known.workload == moved.workload) {
-            Some(known) if known.takeover == moved.takeover => known.steps.extend(moved.steps),
-            Some(_) => {}
+            Some(known) => known.moves.extend(moved.moves),
             None => found.push(moved),
         }
     }
@@ -230,6 +240,29 @@ fn blast_radius(plan: &Plan, facts: &Facts) -> Vec<Touched> {
         Acting::Recovery(..) => None,
     };
     plan.all_steps().filter_map(hits).flatten().collect()
+}
+
+/// What may serve users on the lost side.
+fn workloads(plan: &Plan) -> impl Iterator<Item = (&Region, Resource, &Name)> {
+    let breaks = plan.all_steps().any(|step| matches!(step.action, Action::Fault { .. }));
+    let lost = plan.lost.iter().filter(move |_| breaks);
+    let each = |namespace| [Resource::deployments(), Resource::stateful_sets()].map(|kind| (kind, namespace));
+    lost.flat_map(move |lost| {
+        plan.namespaces.iter().flat_map(each).map(move |(resource, namespace)| (lost, resource, namespace))
+    })
+}
+
+fn whole(plan: &Plan, facts: &Facts) -> Vec<Whole> {
+    let of = |(region, resource, namespace): (&Region, Resource, &Name)| {
+        // What nobody can read is compared with nothing.
+        let found = facts.objects(region, &resource, Some(namespace)).ok()?;
+        let whole = |((_, name), object): (&(Option<Name>, Name), &Value)| Whole {
+            at: Ref::new(region, resource.clone(), Some(namespace.as_str()), name.as_str()),
+            replicas: rollout::wanted(object),
+        };
+        Some(found.iter().map(whole).collect::<Vec<_>>())
+    };
+    workloads(plan).filter_map(of).flatten().collect()
 }
 
 fn counted(step: &StepId, hits: Vec<Ref>) -> Vec<Touched> {

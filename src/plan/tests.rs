@@ -157,9 +157,9 @@ fn the_first_promotion_is_the_point_of_no_return_and_names_whom_to_fence() {
     let plan = outline(&scenario(DRILL)).unwrap();
     assert_eq!(plan.point_of_no_return, Some("promote-west".into()));
     let [authority] = plan.authorities.as_slice() else { panic!("{:?}", plan.authorities) };
-    assert_eq!(authority.takeover.region, "west".into());
-    assert_eq!(authority.steps, ["promote-west".into()]);
-    assert_eq!(authority.others.iter().map(|fence| fence.region.as_str()).collect::<Vec<_>>(), ["east"]);
+    let [first] = authority.moves.as_slice() else { panic!("{authority:?}") };
+    assert_eq!((first.step.as_str(), first.to.as_str()), ("promote-west", "west"));
+    assert_eq!(authority.others(&first.to).map(|side| side.region.as_str()).collect::<Vec<_>>(), ["east"]);
 }
 
 #[test]
@@ -172,8 +172,13 @@ fn every_workload_that_is_promoted_has_its_own_authority() {
     let two = DRILL.replace("          - {id: tell,", second);
     let two = two.replace("      - {id: east-back, removeFault: lose-east}\n", back);
     let plan = outline(&scenario(&two)).unwrap();
-    let moved: Vec<String> = plan.authorities.iter().map(|moved| moved.takeover.to_string()).collect();
-    assert_eq!(moved, ["west: pods/ledger-0 in shop", "west: pods/payments-0 in shop"]);
+    let moved = plan.authorities.iter().map(|moved| {
+        let steps: Vec<&str> = moved.moves.iter().map(|moved| moved.step.as_str()).collect();
+        (moved.takeover().unwrap().pod().to_string(), steps)
+    });
+    let ledger = ("west: pods/ledger-0 in shop".to_owned(), vec!["promote-west", "promote-east"]);
+    let payments = ("west: pods/payments-0 in shop".to_owned(), vec!["promote-payments"]);
+    assert_eq!(moved.collect::<Vec<_>>(), [ledger, payments]);
     assert_eq!(plan.point_of_no_return, Some("promote-west".into()));
 }
 

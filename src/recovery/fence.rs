@@ -50,7 +50,7 @@ impl Recovery for Fence {
     fn acts(&self, scene: &Scene, facts: &Facts) -> Result<Vec<Act>, Refusal> {
         let canary = self.canary(scene);
         canary.is_there(scene, facts)?;
-        Ok(vec![Act::Exec(canary.fence().exec)])
+        Ok(vec![Act::Exec(canary.side().fence)])
     }
 
     fn watches(&self, scene: &Scene) -> Vec<Read> {
@@ -59,7 +59,7 @@ impl Recovery for Fence {
 
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         let canary = self.canary(scene);
-        canary.shows(facts, &canary.fence().exec.status)
+        canary.shows(facts, &canary.side().fence.status)
     }
 
     fn fences(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::model::canary::{Canary, status};
 use crate::model::effect::{Act, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
-use crate::model::plan::Authority;
+use crate::model::plan::{Authority, Move};
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -70,14 +70,14 @@ impl Recovery for Promote {
 
     fn authority(&self, scene: &Scene) -> Option<Authority> {
         let canary = self.canary(scene);
-        let others = scene.regions.iter().filter(|region| *region != canary.region);
+        let elsewhere = scene.regions.iter().filter(|region| *region != canary.region);
+        let side = |region| Canary { region, ..canary }.side();
         Some(Authority {
             workload: format!("{} in {}", self.workload, self.namespace),
-            steps: vec![scene.step.clone()],
-            takeover: canary.pod(),
+            moves: vec![Move { step: scene.step.clone(), to: canary.region.clone() }],
             promoted: promoted(),
             unfence: crate::model::canary::argv(&["promote"]),
-            others: others.map(|region| Canary { region, ..canary }.fence()).collect(),
+            sides: elsewhere.chain([canary.region]).map(side).collect(),
         })
     }
 }

@@ -116,10 +116,13 @@ fn a_promotion_names_every_other_region_to_fence_and_proves_it_by_a_refused_writ
     let case = case(json!({"promote": promote}));
     let authority = case.recovery.behaviour().authority(&case.scene()).unwrap();
     assert_eq!(authority.workload, "statefulset/ledger in shop");
-    assert_eq!(authority.takeover.to_string(), "east: pods/ledger-0 in shop");
-    let [fence] = authority.others.as_slice() else { panic!("{authority:?}") };
-    assert_eq!((fence.region.as_str(), fence.exec.at.region.as_str()), ("west", "west"));
-    assert_eq!(fence.exec.reverse, None);
+    let takeover = authority.takeover().unwrap();
+    assert_eq!(takeover.pod().to_string(), "east: pods/ledger-0 in shop");
+    let others: Vec<_> = authority.others(&takeover.region).collect();
+    let [fence] = others.as_slice() else { panic!("{authority:?}") };
+    assert_eq!((fence.region.as_str(), fence.pod().region.as_str()), ("west", "west"));
+    assert_eq!(fence.workload.to_string(), "west: statefulsets/ledger in shop");
+    assert_eq!(fence.fence.reverse, None);
     assert!(fence.refused.shown_by(&json!({"accepted": false, "reason": "fenced"})));
     assert!(!fence.refused.shown_by(&json!({"accepted": true})) && !fence.refused.shown_by(&json!({})));
 }

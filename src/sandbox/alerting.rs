@@ -53,12 +53,13 @@ impl Alerting {
 }
 
 impl Alerts for Alerting {
-    fn arrives<'a>(&'a self, alert: &'a Name) -> BoxFuture<'a, io::Result<At>> {
+    fn arrives<'a>(&'a self, alert: &'a Name, since: At) -> BoxFuture<'a, io::Result<At>> {
         Box::pin(async move {
             let Some(firing) = self.firing.get(alert) else {
                 return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no alert {alert}")));
             };
-            match firing.clone().wait_for(Option::is_some).await.map(|arrived| *arrived) {
+            let in_time = |arrived: &Option<At>| arrived.is_some_and(|at| at >= since);
+            match firing.clone().wait_for(in_time).await.map(|arrived| *arrived) {
                 Ok(Some(at)) => Ok(at),
                 Ok(None) | Err(_) => pending().await,
             }

@@ -3,7 +3,7 @@
 //! The regions come up before the run starts: instant 0 of the clock is when their workloads have had time to get ready, so that
 //! a run finds regions that have been there for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -215,11 +215,19 @@ fn run(
     tasks: &mut JoinSet<()>,
 ) -> Arc<Pods> {
     let (wakes, woken) = unbounded_channel();
-    let pods = Pods::new(region.name.clone(), state.clock, Arc::clone(network), storages.clone(), wakes);
+    let nodes = Resource::nodes();
+    let machines: BTreeSet<String> = state.read(|store| {
+        store.list(&nodes.group, &nodes.plural, None).map(|(key, _)| key.name.clone()).collect()
+    });
+    let pods =
+        Pods::new(region.name.clone(), state.clock, Arc::clone(network), storages.clone(), machines, wakes);
     state.set_containers(Arc::clone(&pods) as _);
     tasks.spawn(follow(Arc::clone(state), Arc::clone(&pods)));
-    let addresses =
-        Addresses { pods: part(region.addresses, 0, 1), load_balancers: part(region.addresses, 6, 3) };
+    let addresses = Addresses {
+        pods: part(region.addresses, 0, 1),
+        load_balancers: part(region.addresses, 6, 3),
+        machines: part(region.addresses, 7, 3),
+    };
     tasks.spawn(drive(Arc::clone(state), Arc::clone(&pods) as _, woken, addresses));
     pods
 }

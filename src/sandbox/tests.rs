@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::spec::{Happening, Happens, Target};
 use super::stand_in::get;
 use super::{Sandbox, SandboxSpec};
-use crate::model::name::Name;
 use crate::model::time::At;
 use crate::world::Net;
 
@@ -197,12 +196,15 @@ async fn an_alert_arrives_at_its_instant_and_resolves() {
     sleep_until(Instant::now() + Duration::from_secs(50)).await;
     isolate(&sandbox, "east").await;
     // Checks run at 60 s, 75 s, 90 s with ten seconds each; firing at the end of the third, and ten seconds for the page.
-    let arrived = world.alerts.arrives(&Name::from("CheckoutDown")).await.unwrap();
+    let arrives = async |name: &str, since| world.alerts.arrives(&name.into(), At(since)).await;
+    let arrived = arrives("CheckoutDown", i64::MIN).await.unwrap();
     assert_eq!(arrived, At(110_000_000_000));
-    assert_eq!(world.alerts.arrives(&Name::from("CheckoutDown")).await.unwrap(), arrived, "while it fires");
-    assert!(world.alerts.arrives(&Name::from("Nothing")).await.is_err());
+    assert_eq!(arrives("CheckoutDown", arrived.0).await.unwrap(), arrived, "while it fires");
+    let later = timeout(Duration::from_secs(3600), arrives("CheckoutDown", arrived.0 + 1)).await;
+    assert!(later.is_err(), "it fired before");
+    assert!(arrives("Nothing", 0).await.is_err());
     join_again(&sandbox, "east").await;
     sleep(Duration::from_secs(60)).await;
-    let again = timeout(Duration::from_secs(3600), world.alerts.arrives(&Name::from("CheckoutDown"))).await;
+    let again = timeout(Duration::from_secs(3600), arrives("CheckoutDown", i64::MIN)).await;
     assert!(again.is_err(), "resolved");
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat};
 use futures::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
@@ -16,17 +17,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::model::name::Name;
-use crate::world::Alerts;
+use crate::model::time::At;
+use crate::world::{Alerts, Clock};
 
 /// Serves what fires of these rules.
-pub async fn serve(listener: TcpListener, alerts: Arc<dyn Alerts>, rules: Vec<Name>) {
+pub async fn serve(listener: TcpListener, alerts: Arc<dyn Alerts>, clock: Arc<dyn Clock>, rules: Vec<Name>) {
     let rules: Arc<[Name]> = rules.into();
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (alerts, rules) = (Arc::clone(&alerts), Arc::clone(&rules));
+        let (alerts, clock, rules) = (Arc::clone(&alerts), Arc::clone(&clock), Arc::clone(&rules));
         connections.spawn(async move {
             let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let answer = answered(request.uri().path(), &*alerts, &rules);
+                let answer = answered(request.uri().path(), &*alerts, &*clock, &rules);
                 async move { Ok::<_, Infallible>(answer) }
             });
             // A connection that breaks is its client's to notice.
@@ -36,18 +38,20 @@ pub async fn serve(listener: TcpListener, alerts: Arc<dyn Alerts>, rules: Vec<Na
     }
 }
 
-fn answered(path: &str, alerts: &dyn Alerts, rules: &[Name]) -> Response<Full<Bytes>> {
+fn answered(path: &str, alerts: &dyn Alerts, clock: &dyn Clock, rules: &[Name]) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     if path != "/api/v2/alerts" {
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     }
-    let fires = |rule: &&Name| matches!(alerts.arrives(rule).now_or_never(), Some(Ok(_)));
-    let firing: Vec<Value> = rules
-        .iter()
-        .filter(fires)
-        .map(|rule| json!({"labels": {"alertname": rule}, "status": {"state": "active"}}))
-        .collect();
+    let firing = |rule: &Name| {
+        let Some(Ok(arrived)) = alerts.arrives(rule, At(i64::MIN)).now_or_never() else { return None };
+        let ago = clock.now().0.saturating_sub(arrived.0);
+        let began = DateTime::from_timestamp_nanos(clock.wall_unix_ns().saturating_sub(ago));
+        let began = began.to_rfc3339_opts(SecondsFormat::Millis, true);
+        Some(json!({"labels": {"alertname": rule}, "status": {"state": "active"}, "startsAt": began}))
+    };
+    let firing: Vec<Value> = rules.iter().filter_map(firing).collect();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *response.body_mut() = Full::from(Value::from(firing).to_string());
     response

@@ -97,7 +97,7 @@ pub async fn serve(
     let listener = TcpListener::bind(loopback()).await?;
     addresses.alerts = Some(listener.local_addr()?);
     let rules = spec.alerts.iter().map(|rule| rule.name.clone()).collect();
-    tasks.spawn(alerts::serve(listener, Arc::clone(&world.alerts), rules));
+    tasks.spawn(alerts::serve(listener, Arc::clone(&world.alerts), Arc::clone(&world.clock), rules));
     documents::write(folder, &documents::kubeconfig(&addresses, &authority), KUBECONFIG)?;
     let environment = documents::environment(sandbox, spec, &addresses, namespaces);
     documents::write(folder, &environment, ENVIRONMENT)?;

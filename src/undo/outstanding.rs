@@ -1,4 +1,4 @@
-//! The fold over a journal: which effects are still owed, and what it knows of a promotion.
+//! The fold over a journal: which effects are still owed.
 //!
 //! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
 //! effect begins with what an earlier one left that is taken back by now, what counts as "before" is what the earlier one found.
@@ -8,10 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::effect::{Effect, EffectId, Held, Ref, Touch, Undo};
-use crate::model::event::{Decision, Event, Outcome, What};
+use crate::model::effect::{Act, Effect, EffectId, Held, Ref, Touch, Undo};
+use crate::model::event::{Event, Outcome, What};
 use crate::model::name::StepId;
-use crate::model::plan::Authority;
 use crate::model::time::At;
 
 /// An effect that has no successful undo yet.
@@ -32,11 +31,20 @@ impl Open {
     }
 }
 
-/// Every effect whose end or undo is still owed, newest first. Effects that failed for sure, or that nothing needs to take back,
-/// are not among them.
+/// Every effect whose end or undo is still owed, newest first. Effects that failed for sure, or that nothing needs to take back, are not
+/// among them, nor one that is done for good, as the scenario allowed by name: at once, or by another try of its step.
 pub fn outstanding(events: &[Event]) -> Vec<Open> {
-    let mut open: Vec<Open> = all(events, true);
-    open.retain(|open| !open.never_happened() && !matches!(open.undo, Undo::Nothing { .. }));
+    let mut open: Vec<Open> = all(events);
+    let done: Vec<(StepId, Act)> = open
+        .iter()
+        .filter(|open| open.undo == Undo::Irreversible && open.ended == Some(Outcome::Ok))
+        .map(|open| (open.step.clone(), open.effect.act.clone()))
+        .collect();
+    open.retain(|open| {
+        let for_good = open.undo == Undo::Irreversible
+            && done.iter().any(|(step, act)| (step, act) == (&open.step, &open.effect.act));
+        !open.never_happened() && !matches!(open.undo, Undo::Nothing { .. }) && !for_good
+    });
     open.reverse();
     open
 }
@@ -56,57 +64,7 @@ pub fn later(open: &[Open], of: &Effect) -> Vec<Touch> {
     open.iter().filter(|open| open.effect.id > of.id).flat_map(touches).collect()
 }
 
-/// What a journal knows of a promotion: whether the databases must be asked, and what their silence means; never where authority is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Promotion {
-    /// A step that promotes has started: from then on a person may have done by hand what was held.
-    pub started: bool,
-    /// An effect of it was intended, whatever came of it, or a person said that it was done. A step that only started can have promoted
-    /// nothing: a side that cannot be asked is then no sign of a promotion.
-    pub possible: bool,
-    /// It worked, or a later effect found the side promoted. A person's word alone is none: the side's own record tells.
-    pub took: bool,
-    /// The last intent whose end nobody saw.
-    pub in_flight: Option<At>,
-}
-
-/// What a journal knows of the promotion of an authority's new side.
-pub fn promotion(events: &[Event], authority: &Authority) -> Promotion {
-    let steps = &authority.steps;
-    let mut found = Promotion::default();
-    for open in &all(events, false) {
-        if !steps.contains(&open.step) {
-            found.took |= found_promoted(open, authority);
-            continue;
-        }
-        found.possible = true;
-        match &open.ended {
-            Some(Outcome::Ok) => found.took = true,
-            Some(Outcome::Failed { .. }) => {}
-            Some(Outcome::Unknown { .. }) | None => {
-                found.in_flight = found.in_flight.max(Some(open.intended))
-            }
-        }
-    }
-    let started = |what: &What| matches!(what, What::StepStarted { step } if steps.contains(step));
-    let said_done = |what: &What| {
-        matches!(what, What::StepEnded { step, outcome: Outcome::Ok }
-            | What::Decided { step, decision: Decision::Done, .. } if steps.contains(step))
-    };
-    found.started = events.iter().any(|event| started(&event.what));
-    found.possible |= events.iter().any(|event| said_done(&event.what));
-    found
-}
-
-/// Whether an effect on the side that takes over, as a demotion, found it promoted.
-fn found_promoted(open: &Open, authority: &Authority) -> bool {
-    let done = &authority.promoted.done;
-    open.effect.act.at() == Some(&authority.takeover)
-        && matches!(&open.undo, Undo::Reverse { before, .. }
-            if done.iter().all(|(field, value)| before.get(field) == Some(value)))
-}
-
-fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
+fn all(events: &[Event]) -> Vec<Open> {
     let mut open: Vec<Open> = Vec::new();
     let mut place: BTreeMap<EffectId, usize> = BTreeMap::new();
     let mut undone: BTreeSet<EffectId> = BTreeSet::new();
@@ -165,9 +123,7 @@ fn all(events: &[Event], without_undone: bool) -> Vec<Open> {
     for open in &mut open {
         begin_where_the_run_began(&mut found, open, undone.contains(&open.effect.id));
     }
-    if without_undone {
-        open.retain(|open| !undone.contains(&open.effect.id));
-    }
+    open.retain(|open| !undone.contains(&open.effect.id));
     open
 }
 
@@ -243,10 +199,8 @@ mod tests {
 
     use super::super::{inverse, touched};
     use super::*;
-    use crate::model::canary::{Canary, status};
-    use crate::model::effect::{Act, Of, Ref, Resource};
+    use crate::model::effect::{Of, Resource};
     use crate::model::name::RunId;
-    use crate::model::workload::Workload;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
         whats
@@ -265,7 +219,7 @@ mod tests {
                 act: Act::Create { at: at.clone(), object: json!({}) },
                 of: Of::Fault,
             },
-            undo: Undo::Remove { at, run: RunId::from("r") },
+            undo: Undo::Remove { at, run: RunId::from("r"), uid: None },
         }
     }
 
@@ -316,6 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_for_good_is_not_owed_even_where_nobody_saw_the_end_of_its_first_try() {
+        let tries = |id: u32, step: &str| What::EffectIntended {
+            step: step.into(),
+            effect: Effect {
+                id: EffectId(id),
+                act: Act::Ask { role: "dba".into(), text: "restore it".to_owned() },
+                of: Of::Recovery { moves_authority: false },
+            },
+            undo: Undo::Irreversible,
+        };
+        let owed =
+            |whats| outstanding(&events(whats)).iter().map(|open| open.effect.id.0).collect::<Vec<_>>();
+        let unknown = vec![tries(1, "s"), ended(1, Outcome::unknown("lost"))];
+        assert_eq!(owed(unknown.clone()), vec![1]);
+        let then = |step| [unknown.clone(), vec![tries(2, step), ended(2, Outcome::Ok)]].concat();
+        assert_eq!(owed(then("s")), Vec::<u32>::new());
+        assert_eq!(owed(then("t")), vec![1], "another step's is another");
+    }
+
+    #[test]
     fn an_effect_is_owed_from_its_intent_until_a_successful_undo() {
         let owed =
             |whats| outstanding(&events(whats)).iter().map(|open| open.effect.id.0).collect::<Vec<_>>();
@@ -327,48 +301,6 @@ mod tests {
             owed(vec![create(1), undone(1, Outcome::failed("503")), undone(1, Outcome::Ok)]),
             Vec::<u32>::new()
         );
-    }
-
-    #[test]
-    fn a_step_that_only_asked_promoted_nothing_and_a_persons_word_yields_to_the_record() {
-        let workload: Workload = "statefulset/ledger".parse().unwrap();
-        let (namespace, west) = ("shop".into(), "west".into());
-        let canary = Canary { workload: &workload, namespace: &namespace, region: &west };
-        let authority = Authority {
-            workload: "statefulset/ledger in shop".to_owned(),
-            steps: vec!["promote".into()],
-            takeover: canary.pod(),
-            promoted: status("role", json!("primary")),
-            unfence: vec![],
-            others: vec![],
-        };
-        let exec = |id: u32, step: &str, verb: &str, before: &str| {
-            let exec = canary.exec(&[verb], status("role", json!("other")), Some(&["back"]));
-            let before = [("role".to_owned(), json!(before))].into();
-            What::EffectIntended {
-                step: step.into(),
-                effect: Effect { id: EffectId(id), act: Act::Exec(exec.clone()), of: Of::Fence },
-                undo: Undo::Reverse { exec: Box::new(exec), before },
-            }
-        };
-        let knows = |whats: Vec<What>| {
-            let found = promotion(&events(whats), &authority);
-            (found.started, found.possible, found.took)
-        };
-        let started = What::StepStarted { step: "promote".into() };
-        let said_done = What::StepEnded { step: "promote".into(), outcome: Outcome::Ok };
-        let demotes = |before| exec(2, "step-down", "demote", before);
-        assert_eq!(knows(vec![]), (false, false, false));
-        assert_eq!(knows(vec![started.clone()]), (true, false, false));
-        let promotes = exec(1, "promote", "promote", "replica");
-        assert_eq!(knows(vec![started.clone(), promotes.clone()]), (true, true, false));
-        let landed = vec![started.clone(), promotes, ended(1, Outcome::Ok)];
-        assert_eq!(knows(landed), (true, true, true));
-        let said = vec![started, said_done];
-        assert_eq!(knows(said.clone()), (true, true, false));
-        let then = |before| said.iter().cloned().chain([demotes(before)]).collect::<Vec<_>>();
-        assert_eq!(knows(then("replica")), (true, true, false));
-        assert_eq!(knows(then("primary")), (true, true, true), "a demotion found it promoted");
     }
 
     proptest! {

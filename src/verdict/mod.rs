@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Actual, Finding, Interrupted, Loss, Measured, Moment, Records, ServiceMeasured};
-use crate::model::event::{Ended, What};
+use crate::model::event::{Ended, Outcome, What};
 use crate::model::evidence::Evidence;
-use crate::model::plan::{Plan, Stage};
+use crate::model::name::StepId;
+use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::target::{Objective, ObjectiveKind, Origin, Overall, Verdict};
-use crate::model::time::Duration;
+use crate::model::time::{Duration, Span};
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub fn judge(evidence: &Evidence, measured: &Measured) -> Judged {
         plan: header.plan,
         measured,
         people_acted: evidence.events.iter().any(|event| matches!(event.what, What::Asked { .. })),
-        incomplete: incomplete(evidence, measured),
+        incomplete: incomplete(evidence, measured).or_else(|| unchecked(header.plan, measured)),
         invalid: invalid(measured),
     };
     let objectives: Vec<Judgement> = court.plan.objectives.iter().map(|one| court.judgement(one)).collect();
@@ -105,6 +106,19 @@ fn incomplete(evidence: &Evidence, measured: &Measured) -> Option<String> {
     }
 }
 
+/// A check of the stage `verify` that did not end well, or was never made: what it should have shown was not shown.
+fn unchecked(plan: &Plan, measured: &Measured) -> Option<String> {
+    let went_well = |id: &StepId| {
+        measured
+            .steps
+            .iter()
+            .any(|step| step.step == *id && step.outcome.as_ref().is_some_and(Outcome::is_ok))
+    };
+    let is_check = |step: &&Step| step.stage == Stage::Verify && matches!(step.action, Action::Check(_));
+    let failed = plan.all_steps().filter(is_check).find(|step| !went_well(&step.id))?;
+    Some(format!("the check {} did not show what it should", failed.id))
+}
+
 /// What an objective is judged with.
 struct Court<'a> {
     plan: &'a Plan,
@@ -143,7 +157,7 @@ impl Court<'_> {
                 interrupted(objective, service, true, self.failback(objective, service))
             }
             (ObjectiveKind::Mtpd, Some(service)) => {
-                interrupted(objective, service, false, timed(objective.target, &service.mtpd))
+                interrupted(objective, service, false, mtpd(objective, service))
             }
             (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
         };
@@ -199,13 +213,17 @@ impl Court<'_> {
             .filter(move |loss| store.as_ref().map_or(loss.service == service, |store| loss.store == *store))
     }
 
+    /// The reading that stands for the recovery: the last before the way back that is not moot.
+    fn recovered(&self, objective: &Objective) -> Option<&Loss> {
+        self.losses(objective).filter(|loss| !loss.way_back && !loss.is_moot).last()
+    }
+
     fn rpa(&self, objective: &Objective) -> Opinion {
         if objective.store.is_none() {
             return Opinion::new(Verdict::Inconclusive, "no ledger writes to a store of this service");
         }
         // Who went back before anything was read has the loss of both ways in the first reading after it.
-        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last();
-        let Some(loss) = recovered.or_else(|| self.losses(objective).next()) else {
+        let Some(loss) = self.recovered(objective).or_else(|| self.losses(objective).next()) else {
             return Opinion::new(Verdict::Inconclusive, "the store was not read back");
         };
         let Records { exactly, at_most } = loss.records;
@@ -225,13 +243,14 @@ impl Court<'_> {
         // Each write counts once, however often it was read; what was repaired before the last reading of the recovery is none.
         let (mut damaged, mut read) = (BTreeSet::new(), 0_u64);
         let mut unseen = None;
-        let recovered = self.losses(objective).filter(|loss| !loss.way_back).last().map(|loss| loss.pass);
-        for loss in self.losses(objective).filter(|loss| loss.way_back || Some(loss.pass) == recovered) {
+        let recovered = self.recovered(objective).map(|loss| loss.pass);
+        let counts = |loss: &&Loss| loss.way_back || loss.is_moot || Some(loss.pass) == recovered;
+        for loss in self.losses(objective).filter(counts) {
             let Loss { store, found, .. } = loss;
             let numbers = found.corrupt.iter().chain(&found.dual_accepted).chain(&found.resurrected);
             damaged.extend(numbers.map(|number| (store, *number)));
             read += loss.acknowledged;
-            if let (Actual::Unseen { why }, false) = (&loss.rpa, loss.is_read_whole) {
+            if let (Actual::Unseen { why }, false, false) = (&loss.rpa, loss.is_read_whole, loss.is_moot) {
                 unseen = Some(why.clone());
             }
         }
@@ -311,7 +330,7 @@ impl Court<'_> {
     fn lost_on_the_way_back(&self, objective: &Objective, lost: u64) -> Opinion {
         let told = format!("{lost} acknowledged writes were lost on the way back");
         let allowed = objective.rpo.filter(|rpo| *rpo > Duration::ZERO);
-        let loss = self.losses(objective).filter(|loss| loss.way_back).last();
+        let loss = self.losses(objective).filter(|loss| loss.way_back && !loss.is_moot).last();
         let (Some(allowed), Some(loss)) = (allowed, loss) else { return Opinion::new(Verdict::Missed, told) };
         let opinion = timed(Some(allowed), &loss.rpa);
         Opinion { why: format!("{told}: {}", opinion.why), ..opinion }
@@ -335,6 +354,15 @@ fn rta(objective: &Objective, service: &ServiceMeasured) -> Opinion {
         | Actual::NotApplicable { .. }
         | Actual::NotExercised { .. }
         | Actual::Unseen { .. } => timed(objective.target, actual),
+    }
+}
+
+/// Until the data was verified; a recovery that alone took too long is too long in a drill that verifies nothing as well.
+fn mtpd(objective: &Objective, service: &ServiceMeasured) -> Opinion {
+    let recovery = service.rta.impact.span().map(|span| Actual::Took(Span::at_least(span.least)));
+    match (&service.mtpd, recovery.map(|actual| timed(objective.target, &actual))) {
+        (Actual::NotExercised { .. }, Some(opinion)) if opinion.verdict == Verdict::Missed => opinion,
+        (mtpd, _) => timed(objective.target, mtpd),
     }
 }
 

@@ -140,12 +140,12 @@ pub trait People: Send + Sync {
 
 /// The alerting of the environment.
 pub trait Alerts: Send + Sync {
-    /// Waits until an alert fires, or returns at once while it is firing: when its notification arrived. For ever where it
-    /// does not fire.
+    /// Waits until the notification of an alert has arrived at an instant or later, and says when; at once where that alert is firing still.
+    /// For ever where none arrives.
     ///
     /// # Errors
     /// Where there is no alert of that name, or its source cannot be asked.
-    fn arrives<'a>(&'a self, alert: &'a Name) -> BoxFuture<'a, io::Result<At>>;
+    fn arrives<'a>(&'a self, alert: &'a Name, since: At) -> BoxFuture<'a, io::Result<At>>;
 }
 
 /// What a local command printed.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use drillmaster::cluster::connect;
 use drillmaster::sandbox::{Sandbox, SandboxSpec};
+use drillmaster::serve::{self, KUBECONFIG};
 use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
@@ -31,6 +33,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// A cluster with a new namespace in it.
+    async fn of(client: Client, web: &'static str) -> Cluster {
+        let spaces: Api<Namespace> = Api::all(client.clone());
+        let space: Namespace = object(json!({"metadata": {"generateName": "behaviour-"}}));
+        let space = spaces.create(&PostParams::default(), &space).await.unwrap();
+        Cluster { client, namespace: space.name_any(), web }
+    }
+
     /// The objects of a kind in the behaviour's namespace.
     pub fn api<K>(&self) -> Api<K>
     where
@@ -94,26 +104,44 @@ pub fn refused<T: Debug>(result: kube::Result<T>) -> (u16, String, String) {
     }
 }
 
-/// Runs a behaviour on a region of a sandbox in virtual time: six nodes in three zones.
+/// Runs a behaviour on a region of a sandbox in virtual time.
 pub fn in_sandbox(behaviour: impl for<'a> FnOnce(&'a Cluster) -> LocalBoxFuture<'a, ()>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let nodes: Vec<Value> = ["a-1", "a-2", "b-1", "b-2", "c-1", "c-2"]
-            .iter()
-            .map(|name| json!({"name": name, "zone": &name[..1]}))
-            .collect();
-        let spec: SandboxSpec = object(json!({"regions": [
-            {"name": "east", "addresses": "10.1.0.0/16", "nodes": nodes, "manifests": []},
-        ]}));
-        let sandbox =
-            Sandbox::start(&spec, &BTreeMap::new(), 7, 1_767_225_600_000_000_000, &[]).await.unwrap();
+        let sandbox = region(1_767_225_600_000_000_000).await;
         let (_, client) = sandbox.world().regions.pop_first().unwrap();
-        let spaces: Api<Namespace> = Api::all(client.clone());
-        let space = spaces
-            .create(&PostParams::default(), &object(json!({"metadata": {"generateName": "behaviour-"}})))
-            .await
-            .unwrap();
-        behaviour(&Cluster { client, namespace: space.name_any(), web: "shop/web:1" }).await;
+        behaviour(&Cluster::of(client, "shop/web:1").await).await;
     });
+}
+
+/// Runs a behaviour on the same region served over TLS, in real time, with the kubeconfig that it writes.
+pub fn served(behaviour: impl for<'a> FnOnce(&'a Cluster) -> LocalBoxFuture<'a, ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let sandbox = region(chrono::Utc::now().timestamp_nanos_opt().unwrap()).await;
+        tokio::time::resume();
+        let folder = tempfile::tempdir().unwrap();
+        let _served = serve::serve(&sandbox, &spec(), &[], folder.path()).await.unwrap();
+        let context = Some("east");
+        let connected =
+            connect::greet(&"east".into(), Some(KUBECONFIG), context, folder.path()).await.unwrap();
+        behaviour(&Cluster::of(connected.client, "shop/web:1").await).await;
+    });
+}
+
+async fn region(wall_unix_ns: i64) -> Sandbox {
+    Sandbox::start(&spec(), &BTreeMap::new(), 7, wall_unix_ns, &[]).await.unwrap()
+}
+
+/// A region of six nodes in three zones.
+fn spec() -> SandboxSpec {
+    let nodes: Vec<Value> = ["a-1", "a-2", "b-1", "b-2", "c-1", "c-2"]
+        .iter()
+        .map(|name| json!({"name": name, "zone": &name[..1]}))
+        .collect();
+    object(
+        json!({"regions": [{"name": "east", "addresses": "10.1.0.0/16", "nodes": nodes, "manifests": []}]}),
+    )
 }

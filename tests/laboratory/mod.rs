@@ -18,6 +18,7 @@ use drillmaster::model::event::{Decision, Event, Sink, SinkError, What};
 use drillmaster::model::name::{Name, Vantage};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
+use drillmaster::sandbox::state::RegionState;
 use drillmaster::sandbox::truth::LedgerTruth;
 use drillmaster::world::{People, Question, Reply, World};
 use futures::future::BoxFuture;
@@ -34,6 +35,11 @@ pub fn drill(text: &str) -> Inputs {
 /// A drill of two databases in each region, by its text.
 pub fn drill_of_two_databases(text: &str) -> Inputs {
     drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-two-databases.yaml"])
+}
+
+/// A drill of the same shop with a third region, `south`, which has a database of its own that is primary.
+pub fn drill_of_three_regions(text: &str) -> Inputs {
+    drill_with(text, ["tests/drills/catalogue.yaml", "tests/drills/sandbox-three-regions.yaml"])
 }
 
 fn drill_with(text: &str, more: [&str; 2]) -> Inputs {
@@ -61,6 +67,8 @@ pub enum Fate {
     AnsweredBadly,
     /// Is answered by a 403, and not carried out.
     Refused,
+    /// Is answered by a 503, and not carried out.
+    Unavailable,
 }
 
 type Judge = Box<dyn FnMut(&str, &Request<Body>) -> Fate + Send>;
@@ -94,6 +102,7 @@ impl Gate {
                             Ok(failure(500, "InternalError", "etcdserver: request timed out"))
                         }
                         Fate::Refused => Ok(failure(403, "Forbidden", "you may not")),
+                        Fate::Unavailable => Ok(failure(503, "ServiceUnavailable", "not now")),
                     }
                 }
             });
@@ -347,8 +356,13 @@ pub async fn ledger_status(rehearsal: &Rehearsal, region: &str) -> Value {
 
 /// What a person at a database does by hand, past every gate, and what it says.
 pub async fn by_hand(rehearsal: &Rehearsal, region: &str, pod: &str, verb: &str) -> Value {
-    let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let (_, state) = rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == region).unwrap();
+    at_the_database(state, pod, verb).await
+}
+
+/// The same in one region.
+pub async fn at_the_database(state: &RegionState, pod: &str, verb: &str) -> Value {
+    let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let pod = state.read(|store| {
         store.all().find(|(key, _)| key.plural == "pods" && key.name == pod).unwrap().1.clone()
     });

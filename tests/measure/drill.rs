@@ -54,6 +54,8 @@ pub(super) struct Drill {
     pub(super) proof_until: f64,
     /// More events, each at its time.
     pub(super) more: Vec<(f64, Value)>,
+    /// What is different in the plan.
+    pub(super) planned: fn(&mut Value),
 }
 
 impl Default for Drill {
@@ -82,6 +84,7 @@ impl Default for Drill {
             steady_since: 0.0,
             proof_until: 500.0,
             more: vec![],
+            planned: |_| {},
         }
     }
 }
@@ -94,6 +97,23 @@ pub(super) fn objective(kind: &str, target: Option<&str>, store: Option<&str>) -
     json!({"service": "checkout", "kind": kind, "target": target, "store": store, "lost": "east"})
 }
 
+pub(super) fn step(id: &str, stage: &str, action: Value) -> Value {
+    json!({"id": id, "stage": stage, "title": null, "role": null, "runbook": null, "budget": null,
+           "timeout": "5m", "onTimeout": "finding", "action": action})
+}
+
+/// An effect of a step that nothing takes back.
+pub(super) fn effect(id: u32, step: &str, of: Value) -> Value {
+    json!({"effectIntended": {"step": step, "undo": {"nothing": {"because": "it is a test"}},
+        "effect": {"id": id, "act": {"ask": {"role": "r", "text": ""}}, "of": of}}})
+}
+
+/// A reading of the store.
+pub(super) fn read(pass: u32, began: i64, stable: bool) -> Value {
+    json!({"readBack": {"store": "orders", "pass": pass, "began": began * S, "answeredBy": "west",
+                        "stable": stable, "outcome": "ok"}})
+}
+
 pub(super) fn nanos(seconds: f64) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "a few hundred seconds")]
     let nanos = (seconds * 1e9) as i64;
@@ -102,13 +122,15 @@ pub(super) fn nanos(seconds: f64) -> i64 {
 
 impl Drill {
     fn plan(&self) -> Value {
+        let mut plan = self.as_planned();
+        (self.planned)(&mut plan);
+        plan
+    }
+
+    fn as_planned(&self) -> Value {
         let probe = |id: &str, service: Value, control: bool, from: Value| {
             json!({"id": id, "service": service, "control": control, "every": "100ms", "timeout": "1s", "from": from,
                    "freshEvery": 1, "ask": {}})
-        };
-        let step = |id: &str, stage: &str, action: Value| {
-            json!({"id": id, "stage": stage, "title": null, "role": null, "runbook": null, "budget": null,
-                   "timeout": "5m", "onTimeout": "finding", "action": action})
         };
         let mut probes = vec![
             probe("checkout", json!("checkout"), false, json!(["outside", "west"])),
@@ -221,14 +243,6 @@ impl Drill {
         let mut sink = Memory::default();
         let mut told = self.more.clone();
         let mut tell = |at: f64, what: Value| told.push((at, what));
-        let effect = |id: u32, step: &str, of: Value| {
-            json!({"effectIntended": {"step": step, "undo": {"nothing": {"because": "it is a test"}},
-                "effect": {"id": id, "act": {"ask": {"role": "r", "text": ""}}, "of": of}}})
-        };
-        let read = |pass: u32, began: i64| {
-            json!({"readBack": {"store": "orders", "pass": pass, "began": began * S, "answeredBy": "west",
-                                "stable": self.stable, "outcome": "ok"}})
-        };
         tell(
             0.0,
             json!({"runStarted": {"journal": 0, "version": "0", "run": "r", "rehearsal": true, "wallUnixNs": 0,
@@ -239,7 +253,10 @@ impl Drill {
         tell(60.0, effect(0, "lose", json!("fault")));
         tell(61.0, json!({"stepEnded": {"step": "lose", "outcome": "ok"}}));
         if let Some(declared) = self.declared {
-            tell(61.0, json!({"asked": {"step": "declare", "role": "duty-manager", "text": ""}}));
+            tell(
+                61.0,
+                json!({"asked": {"step": "declare", "role": "duty-manager", "about": "declaration", "text": ""}}),
+            );
             tell(
                 declared,
                 json!({"said": {"step": "declare", "role": "duty-manager", "who": "ada", "simulated": true,
@@ -249,14 +266,14 @@ impl Drill {
         tell(80.0, json!({"stepStarted": {"step": "promote"}}));
         tell(80.0, effect(1, "promote", json!({"recovery": {"movesAuthority": true}})));
         tell(85.0, json!({"stepEnded": {"step": "promote", "outcome": "ok"}}));
-        tell(131.0, read(1, 130));
+        tell(131.0, read(1, 130, self.stable));
         tell(140.0, json!({"stepStarted": {"step": "hold"}}));
         tell(290.0, json!({"stepEnded": {"step": "hold", "outcome": "ok"}}));
         tell(300.0, json!({"stepStarted": {"step": "back"}}));
         tell(400.0, json!({"undoStarted": {"effect": 0, "by": "engine"}}));
         tell(400.0, json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}));
         tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
-        tell(450.0, read(2, 449));
+        tell(450.0, read(2, 449, self.stable));
         told.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         for (at, what) in told {
             sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();

@@ -59,8 +59,13 @@ fn finalizers(before: &Value, next: &Value) -> Option<String> {
     (!new.is_empty()).then(|| format!("{why}, found new finalizers []string{{{}}}", new.join(", ")))
 }
 
-/// A pod may get other images, more tolerations, and a deadline.
+/// A pod may get other images, more tolerations, and a deadline, and lose scheduling gates.
 fn pod(before: &Value, next: &Value) -> Option<String> {
+    let gates = |spec: &Value| spec["schedulingGates"].as_array().cloned().unwrap_or_default();
+    let known = gates(before);
+    if gates(next).iter().any(|gate| !known.contains(gate)) {
+        return Some("spec.schedulingGates: Forbidden: only deletion is allowed".to_owned());
+    }
     let list = |spec: &Value| spec["tolerations"].as_array().cloned().unwrap_or_default();
     let lasting = |toleration: &Value| without(toleration, &["tolerationSeconds"]);
     let after: Vec<Value> = list(next).iter().map(lasting).collect();
@@ -69,7 +74,7 @@ fn pod(before: &Value, next: &Value) -> Option<String> {
         return Some(format!("spec.tolerations: Forbidden: {why}"));
     }
     let fixed = |spec: &Value| {
-        let mut spec = without(spec, &["tolerations", "activeDeadlineSeconds"]);
+        let mut spec = without(spec, &["tolerations", "activeDeadlineSeconds", "schedulingGates"]);
         for list in ["containers", "initContainers"] {
             for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
                 *container = without(container, &["image"]);

@@ -1,20 +1,24 @@
 //! Deployments: one replica set per revision of the template, rolled over within `maxSurge` and `maxUnavailable`.
 //!
-//! Undoing a rollout is giving the old template back: the set that has it becomes the newest revision. Left out: adoption of sets
-//! that nobody owns, and scaling in proportion while a rollout stands still.
+//! Undoing a rollout is giving the old template back: the set that has it becomes the newest revision. A set remembers in annotations
+//! for how many replicas it got its size, so that a scaling is told from a rollout, and sets in the middle of one are scaled in proportion.
 
 use serde_json::{Value, json};
 
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::rollout::{Limits, Size, step};
+use super::rollout::{Limits, Share, Size, in_proportion, step};
 use super::{
-    Controller, Processes, Reconciled, at, every, instant, itself, one, owners, read, stamp, template,
+    Controller, Processes, Reconciled, adoption, at, every, instant, itself, one, owners, read, stamp,
+    template,
 };
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const HASH: &str = "pod-template-hash";
+/// For how many replicas a set got its size, and how many there might be with surge.
+const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
+const MOST: &str = "deployment.kubernetes.io/max-replicas";
 
 /// The deployment controller.
 pub struct Deployments;
@@ -27,7 +31,7 @@ impl Controller for Deployments {
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let kind = Resource::deployments();
         let mut keys = itself(change, &kind);
-        keys.extend(owners(change, &kind));
+        keys.extend(adoption::claimants(store, change, &kind, &Resource::replica_sets()));
         // `Recreate` waits until the last old pod is gone.
         if change.key.is(&Resource::pods()) && change.kind == ChangeKind::Deleted {
             let set = owners(change, &Resource::replica_sets()).into_iter().find_map(|key| at(store, &key));
@@ -41,22 +45,29 @@ impl Controller for Deployments {
         let Some(deployment) = at(store, key).filter(|deployment| !read::terminating(deployment)) else {
             return Reconciled::nothing();
         };
-        let sets = Sets::of(store, deployment);
+        let kind = Resource::replica_sets();
+        let alive = |set: &Value| !read::terminating(set);
+        let sets = match adoption::members(store, &Resource::deployments(), deployment, &kind, alive) {
+            Ok(owned) => Sets::of(owned, deployment),
+            Err(writes) => return writes.into(),
+        };
         let mut writes = vec![];
         let revision = sets.revision();
         match sets.new {
+            _ if read::flag(deployment, "/spec/paused") || sets.are_scaled(deployment) => {
+                writes.extend(sets.rescaled(deployment));
+            }
             Some(new) => writes.extend(sets.sizes(store, deployment, new)),
-            None if !read::flag(deployment, "/spec/paused") => writes.push(created(deployment, &sets)),
-            None => {}
+            None => writes.push(created(store, deployment, &sets)),
         }
         if let Some(new) = sets.new
-            && read::annotation(new, REVISION) != revision
+            && (read::annotation(new, REVISION) != revision || patience(new) != patience(deployment))
         {
             // Sizes come again with the change of this.
-            writes = vec![annotated(&Resource::replica_sets(), new, &revision)];
+            writes = vec![renewed(new, &revision, patience(deployment))];
         }
         if sets.new.is_some() && read::annotation(deployment, REVISION) != revision {
-            writes.push(annotated(&Resource::deployments(), deployment, &revision));
+            writes.push(annotated(deployment, &revision));
         }
         let (status, wake) = status(store, deployment, &sets, now);
         writes.extend(super::status(key, deployment, status));
@@ -73,16 +84,51 @@ struct Sets<'a> {
 }
 
 impl<'a> Sets<'a> {
-    fn of(store: &'a Store, deployment: &Value) -> Self {
-        let kind = Resource::replica_sets();
-        let mut owned: Vec<&Value> = every(store, &kind, Some(read::namespace(deployment)))
-            .filter(|set| read::controlled_by(set, deployment) && !read::terminating(set))
-            .collect();
+    fn of(mut owned: Vec<&'a Value>, deployment: &Value) -> Self {
         owned.sort_by_key(|set| (number(set), read::name(set)));
         let wanted = deployment.pointer("/spec/template").map(plain);
         let new = owned.iter().position(|set| set.pointer("/spec/template").map(plain) == wanted);
         let new = new.map(|index| owned.remove(index));
         Self { new, old: owned }
+    }
+
+    /// The sets that should have pods, oldest first.
+    fn active(&self) -> impl Iterator<Item = &'a Value> {
+        self.old.iter().copied().chain(self.new).filter(|set| size(set).wanted > 0)
+    }
+
+    /// Whether the deployment wants another number of replicas than when its sets got their sizes.
+    fn are_scaled(&self, deployment: &Value) -> bool {
+        let desired = Limits::of(deployment).desired.to_string();
+        self.active()
+            .map(|set| read::annotation(set, DESIRED))
+            .any(|count| !count.is_empty() && count != desired)
+    }
+
+    /// Writes of the sizes that a scaling gives, apart from any rollout: all to the one set that has pods, or shared out.
+    fn rescaled(&self, deployment: &Value) -> Vec<Write> {
+        let limits = Limits::of(deployment);
+        let active: Vec<&Value> = self.active().collect();
+        let sizes = match (active.as_slice(), self.new) {
+            ([], new) => {
+                let latest = new.or(self.old.last().copied());
+                return latest.and_then(|set| sized(set, limits.desired, limits)).into_iter().collect();
+            }
+            ([_], _) => vec![limits.desired],
+            (_, Some(new)) if size(new) == (Size { wanted: limits.desired, available: limits.desired }) => {
+                let keeps = |set: &&Value| if read::uid(set) == read::uid(new) { limits.desired } else { 0 };
+                active.iter().map(keeps).collect()
+            }
+            _ if recreates(deployment) => active.iter().map(|set| size(set).wanted).collect(),
+            _ => {
+                let most = |set: &&Value| read::annotation(set, MOST).parse().ok();
+                let replicas = read::number(deployment, "/status/replicas").unwrap_or(0);
+                let share =
+                    |set: &&Value| Share { wanted: size(set).wanted, of: most(set).unwrap_or(replicas) };
+                in_proportion(limits, &active.iter().map(share).collect::<Vec<_>>())
+            }
+        };
+        active.iter().zip(sizes).filter_map(|(set, wanted)| sized(set, wanted, limits)).collect()
     }
 
     /// The revision that the newest set must have.
@@ -96,9 +142,7 @@ impl<'a> Sets<'a> {
     fn sizes(&self, store: &Store, deployment: &Value, new: &Value) -> Vec<Write> {
         let limits = Limits::of(deployment);
         let old: Vec<Size> = self.old.iter().map(|set| size(set)).collect();
-        let (next, older) = if read::flag(deployment, "/spec/paused") {
-            (size(new).wanted, old.iter().map(|set| set.wanted).collect())
-        } else if read::text(deployment, "/spec/strategy/type") == "Recreate" {
+        let (next, older) = if recreates(deployment) {
             let gone = self.old.iter().all(|set| !has_pods(store, set));
             (if gone { limits.desired } else { size(new).wanted }, vec![0; old.len()])
         } else {
@@ -106,7 +150,7 @@ impl<'a> Sets<'a> {
         };
         let all = std::iter::once((new, next)).chain(self.old.iter().copied().zip(older));
         all.filter(|(set, wanted)| size(set).wanted != *wanted)
-            .map(|(set, wanted)| sized(set, wanted))
+            .filter_map(|(set, wanted)| sized(set, wanted, limits))
             .collect()
     }
 
@@ -146,34 +190,54 @@ fn has_pods(store: &Store, set: &Value) -> bool {
         .any(|pod| read::controlled_by(pod, set) && !read::ended(pod))
 }
 
-fn sized(set: &Value, wanted: i64) -> Write {
+fn recreates(deployment: &Value) -> bool {
+    read::text(deployment, "/spec/strategy/type") == "Recreate"
+}
+
+fn patience(owner: &Value) -> i64 {
+    read::number(owner, "/spec/minReadySeconds").unwrap_or(0)
+}
+
+/// The write that gives a set its size, and notes for how many replicas that is; none where both are so already.
+fn sized(set: &Value, wanted: i64, limits: Limits) -> Option<Write> {
     let mut object = set.clone();
     object["spec"]["replicas"] = json!(wanted);
+    note(&mut object, limits);
+    (object != *set).then(|| Write::Update { key: Key::of(&Resource::replica_sets(), set), object })
+}
+
+fn note(set: &mut Value, limits: Limits) {
+    set["metadata"]["annotations"][DESIRED] = json!(limits.desired.to_string());
+    set["metadata"]["annotations"][MOST] = json!((limits.desired + limits.surge).to_string());
+}
+
+/// The write that makes a set the newest revision, with what of its deployment may change without another.
+fn renewed(set: &Value, revision: &str, patience: i64) -> Write {
+    let mut object = set.clone();
+    object["metadata"]["annotations"][REVISION] = json!(revision);
+    object["spec"]["minReadySeconds"] = json!(patience);
     Write::Update { key: Key::of(&Resource::replica_sets(), set), object }
 }
 
-fn annotated(resource: &Resource, object: &Value, revision: &str) -> Write {
-    let key = Key::of(resource, object);
-    let mut object = object.clone();
+fn annotated(deployment: &Value, revision: &str) -> Write {
+    let key = Key::of(&Resource::deployments(), deployment);
+    let mut object = deployment.clone();
     object["metadata"]["annotations"][REVISION] = json!(revision);
     Write::Update { key, object }
 }
 
 /// The replica set of a new template, as large as the limits allow at once.
-fn created(deployment: &Value, sets: &Sets<'_>) -> Write {
+fn created(store: &Store, deployment: &Value, sets: &Sets<'_>) -> Write {
     let hash = template::revision(deployment);
     let limits = Limits::of(deployment);
     let old: Vec<Size> = sets.old.iter().map(|set| size(set)).collect();
-    let recreate = read::text(deployment, "/spec/strategy/type") == "Recreate";
-    let replicas = match (recreate, old.iter().all(|set| set.wanted == 0)) {
-        (true, false) => 0,
-        (true, true) | (false, _) => step(limits, Size { wanted: 0, available: 0 }, &old).0,
-    };
+    let waits = recreates(deployment) && sets.old.iter().any(|set| has_pods(store, set));
+    let replicas = if waits { 0 } else { step(limits, Size { wanted: 0, available: 0 }, &old).0 };
     let mut template = deployment.pointer("/spec/template").cloned().unwrap_or_default();
     template["metadata"]["labels"][HASH] = json!(hash);
     let mut selector = deployment.pointer("/spec/selector").cloned().unwrap_or_default();
     selector["matchLabels"][HASH] = json!(hash);
-    let object = json!({
+    let mut object = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {
             "name": format!("{}-{hash}", read::name(deployment)), "namespace": read::namespace(deployment),
@@ -183,9 +247,10 @@ fn created(deployment: &Value, sets: &Sets<'_>) -> Write {
         },
         "spec": {
             "replicas": replicas, "selector": selector, "template": template,
-            "minReadySeconds": read::number(deployment, "/spec/minReadySeconds").unwrap_or(0),
+            "minReadySeconds": patience(deployment),
         },
     });
+    note(&mut object, limits);
     Write::Create { resource: Resource::replica_sets(), object }
 }
 
@@ -254,6 +319,19 @@ fn progress(
         != read::number(deployment, "/status/observedGeneration");
     let was_complete = before.is_some_and(|before| read::text(before, "/reason") == "NewReplicaSetAvailable");
     let exceeded = before.is_some_and(|before| read::text(before, "/reason") == "ProgressDeadlineExceeded");
+    if read::flag(deployment, "/spec/paused") {
+        let paused = before.is_some_and(|before| read::text(before, "/reason") == "DeploymentPaused");
+        if !exceeded && !paused {
+            set_progressing(
+                &mut conditions,
+                "Unknown",
+                "DeploymentPaused",
+                "Deployment is paused",
+                &stamp(store, now),
+            );
+        }
+        return (conditions, None);
+    }
     let moved = before.is_none()
         || (spec_changed && !complete)
         || ["updatedReplicas", "readyReplicas", "availableReplicas"].into_iter().any(grew)
@@ -280,15 +358,18 @@ fn progress(
         read::text(before, "/reason") == reason && read::text(before, "/message") == message && !moved
     });
     if !(unchanged || (complete && was_complete && !spec_changed)) {
-        read::set_condition(&mut conditions, "Progressing", holds, reason, &message, &stamp(store, now));
-        let updated = conditions.iter_mut().find(|condition| read::text(condition, "/type") == "Progressing");
-        if let Some(condition) = updated {
-            // Reaching the deadline is no progress, but Kubernetes counts it as an update too.
-            condition["lastUpdateTime"] = json!(stamp(store, now));
-        }
+        set_progressing(&mut conditions, holds, reason, &message, &stamp(store, now));
     }
-    let waiting = !complete && holds == "True" && !read::flag(deployment, "/spec/paused");
+    let waiting = !complete && holds == "True";
     (conditions, waiting.then_some(deadline))
+}
+
+/// Sets `Progressing`; reaching the deadline is no progress, but Kubernetes counts it as an update too.
+fn set_progressing(conditions: &mut Vec<Value>, status: &str, reason: &str, message: &str, now: &str) {
+    read::set_condition(conditions, "Progressing", status, reason, message, now);
+    for condition in conditions.iter_mut().filter(|each| read::text(each, "/type") == "Progressing") {
+        condition["lastUpdateTime"] = json!(now);
+    }
 }
 
 /// The deployment that a replica set belongs to.

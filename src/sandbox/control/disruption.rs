@@ -82,6 +82,8 @@ impl Controller for Budgets {
         ] {
             status[field] = json!(count);
         }
+        // An evicted pod is being deleted from the same instant on, so it need not be remembered.
+        status.as_object_mut().map(|status| status.remove("disruptedPods"));
         let conditions =
             read::with_condition(budget, "DisruptionAllowed", holds, reason, "", &stamp(store, now));
         status["conditions"] = json!(conditions);
@@ -94,7 +96,7 @@ fn covers(budget: &Value, pod: &Value) -> bool {
     budget.pointer("/spec/selector").is_some_and(|selector| read::selects(selector, read::labels(pod)))
 }
 
-/// How many pods the owners of these pods want together; a pod that nobody owns counts itself.
+/// How many pods the owners of these pods want together; a pod that nobody owns is not expected.
 fn scale(store: &Store, pods: &[&Value]) -> i64 {
     let (mut counted, mut total) = (BTreeSet::new(), 0);
     for pod in pods {
@@ -114,7 +116,7 @@ fn scale(store: &Store, pods: &[&Value]) -> i64 {
                 total += read::number(top, "/spec/replicas").unwrap_or(1)
             }
             Some(_) => {}
-            None => total += 1,
+            None => total += i64::from(owner.is_some()),
         }
     }
     total

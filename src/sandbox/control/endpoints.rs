@@ -55,8 +55,7 @@ impl Controller for Endpoints {
             .filter(|pod| !read::ended(pod) && !read::text(pod, "/status/podIP").is_empty())
             .take(MOST)
             .collect();
-        let always = read::flag(service, "/spec/publishNotReadyAddresses");
-        let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, pod, always)).collect();
+        let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, service, pod)).collect();
         let ports: Vec<Value> = read::list(service, "/spec/ports")
             .iter()
             .filter_map(|port| resolved(port, pods.first().copied()))
@@ -66,7 +65,7 @@ impl Controller for Endpoints {
             "metadata": {
                 "name": format!("{}-{}", read::name(service), read::digest(read::uid(service), 5)),
                 "namespace": read::namespace(service),
-                "labels": {SERVICE: read::name(service), "endpointslice.kubernetes.io/managed-by": MANAGER},
+                "labels": labels(service),
                 "ownerReferences": template::owned_by(&Resource::services(), service),
             },
             "addressType": "IPv4", "endpoints": endpoints, "ports": ports,
@@ -82,13 +81,25 @@ fn written(store: &Store, slice: Value) -> Option<Write> {
     let Some(before) = at(store, &key) else {
         return Some(Write::Create { resource, object: slice });
     };
-    if ["endpoints", "ports"].iter().all(|part| before.get(part) == slice.get(part)) {
-        return None;
-    }
     let mut object = before.clone();
     object["endpoints"] = slice["endpoints"].clone();
     object["ports"] = slice["ports"].clone();
-    Some(Write::Update { key, object })
+    object["metadata"]["labels"] = slice["metadata"]["labels"].clone();
+    (object != *before).then_some(Write::Update { key, object })
+}
+
+/// The labels of a service's slice: the service's own, whose it is, who keeps it, and whether the service has no address.
+fn labels(service: &Value) -> Value {
+    let mut labels = read::labels(service).clone();
+    if !labels.is_object() {
+        labels = json!({});
+    }
+    labels[SERVICE] = json!(read::name(service));
+    labels["endpointslice.kubernetes.io/managed-by"] = json!(MANAGER);
+    if read::text(service, "/spec/clusterIP") == "None" {
+        labels["service.kubernetes.io/headless"] = json!("");
+    }
+    labels
 }
 
 fn selector(service: &Value) -> Option<&Value> {
@@ -108,8 +119,9 @@ fn seen(pod: &Value) -> (&Value, &str, &str, bool, bool, bool) {
     (read::labels(pod), address, node, read::holds(pod, "Ready"), read::terminating(pod), read::ended(pod))
 }
 
-fn endpoint(store: &Store, pod: &Value, always: bool) -> Value {
-    let (serving, terminating) = (always || read::holds(pod, "Ready"), read::terminating(pod));
+fn endpoint(store: &Store, service: &Value, pod: &Value) -> Value {
+    let always = read::flag(service, "/spec/publishNotReadyAddresses");
+    let (serving, terminating) = (read::holds(pod, "Ready"), read::terminating(pod));
     let node = read::text(pod, "/spec/nodeName");
     let zone =
         one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
@@ -121,6 +133,10 @@ fn endpoint(store: &Store, pod: &Value, always: bool) -> Value {
     });
     if !zone.is_empty() {
         endpoint["zone"] = json!(zone);
+    }
+    let host = read::text(pod, "/spec/hostname");
+    if !host.is_empty() && read::text(pod, "/spec/subdomain") == read::name(service) {
+        endpoint["hostname"] = json!(host);
     }
     endpoint
 }

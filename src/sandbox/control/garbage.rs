@@ -1,8 +1,11 @@
 //! Garbage collection: what becomes of objects whose owner goes away.
 //!
 //! Background: the owner is gone, then its dependents go. Foreground: the owner waits, with a finalizer, for the dependents that
-//! block it. Orphan: the dependents forget the owner first. The finalizers are the API server's to set. Pods and endpoint slices own nothing here, so that a thousand
-//! deleted pods are not a thousand searches.
+//! block it, and they for theirs. Orphan: the dependents forget the owner first. The finalizers are the API server's to set. Whether any object
+//! names a pod as its owner is remembered, so that a thousand deleted pods are not a thousand searches.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -15,7 +18,11 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 /// The garbage collector.
-pub struct Garbage;
+#[derive(Default)]
+pub struct Garbage {
+    /// The uids of the pods that own something.
+    owning: Mutex<BTreeSet<String>>,
+}
 
 impl Controller for Garbage {
     fn name(&self) -> &'static str {
@@ -24,14 +31,20 @@ impl Controller for Garbage {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let mut keys = vec![];
+        let mut owning = self.owning.lock().unwrap_or_else(PoisonError::into_inner);
+        let references = read::list(&change.object, "/metadata/ownerReferences").iter();
+        let by_pods = references.filter(|owner| read::text(owner, "/kind") == "Pod");
+        owning.extend(by_pods.map(|owner| read::text(owner, "/uid").to_owned()));
         // A dependent that is gone may let its owner go.
         if change.kind == ChangeKind::Deleted {
             let owners = read::list(&change.object, "/metadata/ownerReferences").iter();
             let found = owners.filter_map(|owner| named(store, &change.key, owner));
             keys.extend(found.filter(|(_, owner)| holds(owner, FOREGROUND)).map(|(key, _)| key));
-            let leaf = [Resource::pods(), Resource::endpoint_slices()].iter().any(|leaf| change.key.is(leaf));
+            let uid = read::uid(&change.object);
+            let leaf = change.key.is(&Resource::endpoint_slices())
+                || change.key.is(&Resource::pods()) && !owning.remove(uid);
             if !leaf {
-                keys.extend(dependents(store, read::uid(&change.object)).map(|(key, _)| key.clone()));
+                keys.extend(dependents(store, uid).map(|(key, _)| key.clone()));
             }
             return keys;
         }
@@ -60,15 +73,22 @@ impl Controller for Garbage {
                 return vec![released(key, object, FOREGROUND)].into();
             }
             let doomed = owned.into_iter().filter(|(_, dependent)| !read::terminating(dependent));
-            return doomed.map(|(key, _)| Write::Delete { key: key.clone() }).collect::<Vec<_>>().into();
+            return doomed
+                .flat_map(|(key, dependent)| foreground(store, key, dependent))
+                .collect::<Vec<_>>()
+                .into();
         }
         let owners = read::list(object, "/metadata/ownerReferences");
-        let lost = !owners.is_empty() && !owners.iter().any(|owner| exists(store, key, owner));
-        if lost && !read::terminating(object) {
-            vec![Write::Delete { key: key.clone() }].into()
-        } else {
-            Reconciled::nothing()
+        let left: Vec<&Value> = owners.iter().filter(|owner| exists(store, key, owner)).collect();
+        if left.len() == owners.len() || read::terminating(object) {
+            return Reconciled::nothing();
         }
+        if left.is_empty() {
+            return vec![Write::Delete { key: key.clone() }].into();
+        }
+        let mut object = object.clone();
+        object["metadata"]["ownerReferences"] = json!(left);
+        vec![Write::Update { key: key.clone(), object }].into()
     }
 }
 
@@ -83,6 +103,20 @@ fn dependents<'a>(store: &'a Store, owner: &'a str) -> impl Iterator<Item = (&'a
             .any(|reference| read::text(reference, "/uid") == owner)
     };
     store.all().map(|(key, object)| (key, object.as_ref())).filter(move |(_, object)| owned(object))
+}
+
+/// Writes that delete what an owner waits for; what owns something itself waits for that in its turn.
+fn foreground(store: &Store, key: &Key, object: &Value) -> Vec<Write> {
+    let mut writes = vec![];
+    if dependents(store, read::uid(object)).next().is_some() {
+        let mut finalizers = read::list(object, "/metadata/finalizers").to_vec();
+        finalizers.push(json!(FOREGROUND));
+        let mut object = object.clone();
+        object["metadata"]["finalizers"] = json!(finalizers);
+        writes.push(Write::Update { key: key.clone(), object });
+    }
+    writes.push(Write::Delete { key: key.clone() });
+    writes
 }
 
 fn blocks(dependent: &Value, owner: &str) -> bool {

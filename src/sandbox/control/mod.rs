@@ -7,14 +7,16 @@
 //!
 //! deployment ─► replica_set ─┐                 ┌─► kubelet ─► endpoints
 //! stateful_set, daemon_set ──┼─► pod ─► scheduler    ▲   └─► disruption (budgets)
-//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service
+//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service, claims
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
-//! the same in every run. Left out: ControllerRevision, proportional scaling, resources, preemption, CronJob.
+//! the same in every run. Left out: preemption, CronJob, events.
 //!
 //! How to add one: a file with a type that implements [`Controller`], and its line in [`all`].
 
+pub mod adoption;
+pub mod claims;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
@@ -28,7 +30,9 @@ pub mod node;
 pub mod placement;
 pub mod read;
 pub mod replica_set;
+pub mod revisions;
 pub mod rollout;
+pub mod room;
 pub mod scheduler;
 pub mod service;
 pub mod stateful_set;
@@ -65,7 +69,7 @@ pub trait Processes: Send + Sync {
     /// The exit code of the container's latest incarnation, once it ended by itself.
     fn exited(&self, pod_uid: &str, container: &str) -> Option<i32>;
 
-    /// Whether the node runs and reaches its API server.
+    /// Whether the node has a machine that runs and reaches its API server.
     fn heartbeat(&self, node: &str) -> bool;
 }
 
@@ -115,20 +119,23 @@ pub struct Addresses {
     pub pods: Pool,
     /// Services of type LoadBalancer.
     pub load_balancers: Pool,
+    /// The machines of the nodes; the first address is somebody else's.
+    pub machines: Pool,
 }
 
 /// Every controller there is, in the order in which they hear of a change.
 pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(namespace::Namespaces),
-        Box::new(garbage::Garbage),
-        Box::new(node::Nodes { pods: addresses.pods }),
+        Box::new(garbage::Garbage::default()),
+        Box::new(node::Nodes { pods: addresses.pods, machines: addresses.machines }),
         Box::new(taints::Taints),
         Box::new(deployment::Deployments),
         Box::new(replica_set::ReplicaSets),
         Box::new(stateful_set::StatefulSets),
         Box::new(daemon_set::DaemonSets),
         Box::new(job::Jobs),
+        Box::new(claims::Claims),
         Box::new(scheduler::Scheduler),
         Box::new(kubelet::Kubelet::default()),
         Box::new(endpoints::Endpoints),

@@ -2,7 +2,8 @@
 //!
 //! A kubelet renews its Lease every ten seconds, each node at its own phase. Nobody writes that: while a node is healthy its stored
 //! Lease has no `renewTime`, and [`as_read`] works it out for whoever reads it; when the heartbeat is lost, the last one is
-//! stored. So 40 to 50 seconds after the loss the node is `Unknown`, as with Kubernetes' `node-monitor-grace-period` of 50 s. Where
+//! stored. So 40 to 50 seconds after the loss the node is `Unknown`, as with Kubernetes' `node-monitor-grace-period` of 50 s. A node
+//! without a machine lives by what somebody posts in its status. Taints follow the `Ready` condition and the cordon. Where
 //! no node is ready any more, none is tainted NoExecute: a control plane that sees nobody blames itself. Left out: the limited
 //! rate of evictions in a zone, which matters for hundreds of nodes.
 
@@ -22,11 +23,14 @@ const RENEWS_EVERY: Duration = Duration::from_secs(10);
 /// How long after the last heartbeat a node is not ready.
 const GRACE: Duration = Duration::from_secs(50);
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 const LEASES: &str = "kube-node-lease";
 
-/// The node lifecycle controller, which also gives each node its range of pod addresses.
+/// The node lifecycle controller, which also gives each node its range of pod addresses and each machine an address.
 pub struct Nodes {
     pub pods: Pool,
+    pub machines: Pool,
 }
 
 impl Controller for Nodes {
@@ -58,22 +62,29 @@ impl Controller for Nodes {
         if read::text(node, "/spec/podCIDR").is_empty() {
             return self.ranged(store, key, node).into_iter().collect::<Vec<_>>().into();
         }
-        let Some(lease) = one(store, &Resource::leases(), Some(LEASES), &key.name) else {
-            return vec![registered(node)].into();
-        };
-        let silent_since = instant(store, lease, "/spec/renewTime");
-        match (processes.heartbeat(&key.name), silent_since) {
-            (true, Some(_)) => vec![renewed(lease, None)].into(),
-            (true, None) => healthy(store, key, node, now).into(),
-            (false, None) => {
-                let last = last_renewal(&key.name, now);
-                vec![renewed(lease, Some(store.clock().micro_time(last)))].into()
-            }
-            (false, Some(last)) if now < last.plus(GRACE) => {
-                Reconciled { writes: vec![], wake: Some(last.plus(GRACE)) }
-            }
-            (false, Some(last)) => lost(store, key, node, last, now).into(),
+        let lease = one(store, &Resource::leases(), Some(LEASES), &key.name);
+        let silent = lease.filter(|lease| instant(store, lease, "/spec/renewTime").is_some());
+        if processes.heartbeat(&key.name) {
+            return match (lease, silent) {
+                (None, _) => vec![registered(node)].into(),
+                (Some(_), Some(lease)) => vec![renewed(lease, None)].into(),
+                (Some(_), None) => self.healthy(store, key, node, now).into(),
+            };
         }
+        if let (Some(lease), None) = (lease, silent) {
+            let last = last_renewal(&key.name, now);
+            return vec![renewed(lease, Some(store.clock().micro_time(last)))].into();
+        }
+        let last = heard(store, node, silent);
+        if now < last.plus(GRACE) {
+            let ready = read::condition(node, "Ready").map(|ready| read::text(ready, "/status"));
+            let mut writes: Vec<Write> = tainted(store, key, node, ready, now).into_iter().collect();
+            if ready.is_some_and(|ready| ready != "True") {
+                writes.extend(unready(store, key, now));
+            }
+            return Reconciled { writes, wake: Some(last.plus(GRACE)) };
+        }
+        lost(store, key, node, last, now).into()
     }
 }
 
@@ -91,6 +102,49 @@ impl Nodes {
         object["spec"]["podCIDR"] = json!(range);
         object["spec"]["podCIDRs"] = json!([range]);
         Some(Write::Update { key: key.clone(), object })
+    }
+
+    /// The lowest address that no machine has; the first is the agent's.
+    fn free(&self, store: &Store) -> Option<String> {
+        let taken: Vec<&str> = every(store, &Resource::nodes(), None)
+            .flat_map(|node| read::list(node, "/status/addresses"))
+            .map(|address| read::text(address, "/address"))
+            .collect();
+        let start = u32::from(self.machines.network);
+        let size = 1_u32 << 32_u8.saturating_sub(self.machines.prefix).min(16);
+        let mut all =
+            (2..size.saturating_sub(1)).map(|host| Ipv4Addr::from(start.wrapping_add(host)).to_string());
+        all.find(|address| !taken.contains(&address.as_str()))
+    }
+
+    /// Writes for a node that is there: ready, and no longer unreachable.
+    fn healthy(&self, store: &Store, key: &Key, node: &Value, now: At) -> Vec<Write> {
+        let shown = stamp(store, now);
+        let mut conditions = read::list(node, "/status/conditions").to_vec();
+        for (kind, reason, message) in [
+            ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ] {
+            read::set_condition(&mut conditions, kind, "False", reason, message, &shown);
+        }
+        read::set_condition(
+            &mut conditions,
+            "Ready",
+            "True",
+            "KubeletReady",
+            "kubelet is posting ready status",
+            &shown,
+        );
+        let mut status = with_conditions(node, conditions);
+        if read::list(&status, "/addresses").is_empty() {
+            let inside = self.free(store).map(|address| json!({"type": "InternalIP", "address": address}));
+            let name = json!({"type": "Hostname", "address": key.name});
+            status["addresses"] = inside.into_iter().chain([name]).collect();
+        }
+        let mut writes: Vec<Write> = super::status(key, node, status).into_iter().collect();
+        writes.extend(tainted(store, key, node, Some("True"), now));
+        writes
     }
 }
 
@@ -135,30 +189,6 @@ fn renewed(lease: &Value, time: Option<String>) -> Write {
     Write::Update { key: Key::of(&Resource::leases(), lease), object }
 }
 
-/// Writes for a node that is there: ready, and no longer unreachable.
-fn healthy(store: &Store, key: &Key, node: &Value, now: At) -> Vec<Write> {
-    let shown = stamp(store, now);
-    let mut conditions = read::list(node, "/status/conditions").to_vec();
-    for (kind, reason, message) in [
-        ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-    ] {
-        read::set_condition(&mut conditions, kind, "False", reason, message, &shown);
-    }
-    read::set_condition(
-        &mut conditions,
-        "Ready",
-        "True",
-        "KubeletReady",
-        "kubelet is posting ready status",
-        &shown,
-    );
-    let mut writes: Vec<Write> = with_conditions(key, node, conditions).into_iter().collect();
-    writes.extend(tainted(key, node, &[]));
-    writes
-}
-
 /// Writes for a node of which nothing was heard for too long.
 fn lost(store: &Store, key: &Key, node: &Value, last: At, now: At) -> Vec<Write> {
     let shown = stamp(store, now);
@@ -170,14 +200,25 @@ fn lost(store: &Store, key: &Key, node: &Value, last: At, now: At) -> Vec<Write>
             condition["lastHeartbeatTime"] = json!(store.clock().time(last));
         }
     }
-    let mut writes: Vec<Write> = with_conditions(key, node, conditions).into_iter().collect();
-    let somebody = every(store, &Resource::nodes(), None)
-        .any(|other| read::name(other) != key.name && read::holds(other, "Ready"));
-    let mut taints = vec![json!({"key": UNREACHABLE, "effect": "NoSchedule", "timeAdded": shown})];
-    if somebody {
-        taints.push(json!({"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": shown}));
-    }
-    writes.extend(tainted(key, node, &taints));
+    let status = with_conditions(node, conditions);
+    let mut writes: Vec<Write> = super::status(key, node, status).into_iter().collect();
+    writes.extend(tainted(store, key, node, Some("Unknown"), now));
+    writes.extend(unready(store, key, now));
+    writes
+}
+
+/// When a node without a heartbeat was heard of last: by its Lease, by what it posted, or when it was made.
+fn heard(store: &Store, node: &Value, lease: Option<&Value>) -> At {
+    let renewed = lease.and_then(|lease| instant(store, lease, "/spec/renewTime"));
+    let posted = read::condition(node, "Ready").and_then(|ready| instant(store, ready, "/lastHeartbeatTime"));
+    let made = || instant(store, node, "/metadata/creationTimestamp");
+    renewed.max(posted).or_else(made).unwrap_or_default()
+}
+
+/// Writes that make the pods of a node not ready.
+fn unready(store: &Store, key: &Key, now: At) -> Vec<Write> {
+    let shown = stamp(store, now);
+    let mut writes = vec![];
     let pods =
         every(store, &Resource::pods(), None).filter(|pod| read::text(pod, "/spec/nodeName") == key.name);
     for pod in pods.filter(|pod| read::holds(pod, "Ready")) {
@@ -190,20 +231,40 @@ fn lost(store: &Store, key: &Key, node: &Value, last: At, now: At) -> Vec<Write>
     writes
 }
 
-fn with_conditions(key: &Key, node: &Value, conditions: Vec<Value>) -> Option<Write> {
+fn with_conditions(node: &Value, conditions: Vec<Value>) -> Value {
     let mut status =
         node.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     status["conditions"] = json!(conditions);
-    super::status(key, node, status)
+    status
 }
 
-/// The write that leaves a node with just these taints of ours; those that it has already keep their time.
-fn tainted(key: &Key, node: &Value, wanted: &[Value]) -> Option<Write> {
+/// The write that leaves a node with just those taints of ours that its `Ready` condition and its cordon ask for; those that it has
+/// already keep their time.
+fn tainted(store: &Store, key: &Key, node: &Value, ready: Option<&str>, now: At) -> Option<Write> {
+    let taint =
+        |key: &str, effect: &str| json!({"key": key, "effect": effect, "timeAdded": stamp(store, now)});
+    let somebody = || {
+        every(store, &Resource::nodes(), None)
+            .any(|other| read::name(other) != key.name && read::holds(other, "Ready"))
+    };
+    let mut wanted = vec![];
+    if read::flag(node, "/spec/unschedulable") {
+        wanted.push(taint(UNSCHEDULABLE, "NoSchedule"));
+    }
+    if ready != Some("True") {
+        let name = if ready == Some("Unknown") { UNREACHABLE } else { NOT_READY };
+        wanted.push(taint(name, "NoSchedule"));
+        if ready.is_some() && somebody() {
+            wanted.push(taint(name, "NoExecute"));
+        }
+    }
     let all = read::list(node, "/spec/taints");
-    let ours = |taint: &&Value| read::text(taint, "/key") == UNREACHABLE;
-    let same = |one: &Value, other: &Value| read::text(one, "/effect") == read::text(other, "/effect");
+    let ours = |taint: &&Value| [UNREACHABLE, NOT_READY, UNSCHEDULABLE].contains(&read::text(taint, "/key"));
+    let same = |one: &Value, other: &Value| {
+        ["/key", "/effect"].iter().all(|field| read::text(one, field) == read::text(other, field))
+    };
     let mut taints: Vec<Value> = all.iter().filter(|taint| !ours(taint)).cloned().collect();
-    for taint in wanted {
+    for taint in &wanted {
         let before = all.iter().filter(ours).find(|before| same(before, taint));
         taints.push(before.unwrap_or(taint).clone());
     }
@@ -211,6 +272,9 @@ fn tainted(key: &Key, node: &Value, wanted: &[Value]) -> Option<Write> {
         return None;
     }
     let mut object = node.clone();
-    object["spec"]["taints"] = json!(taints);
+    match object.get_mut("spec").and_then(Value::as_object_mut) {
+        Some(spec) if taints.is_empty() => spec.remove("taints"),
+        spec => spec.and_then(|spec| spec.insert("taints".into(), json!(taints))),
+    };
     Some(Write::Update { key: key.clone(), object })
 }

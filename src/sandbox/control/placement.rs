@@ -1,14 +1,15 @@
 //! Where a pod may run and where it runs best: the scheduler's filters and its one score, over plain objects.
 //!
-//! Filters: cordon, taints, node selector, required node affinity, required pod (anti-)affinity, topology spread that must hold, and the
-//! zone of a volume. Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
-//! the name, so that the same cluster always gives the same placement. Left out: resources, preferred affinities, preemption.
+//! Filters: cordon, taints, node selector, required node affinity, required pod affinity and (of both sides) anti-affinity, topology
+//! spread that must hold, the zone of a volume, and room (`room`). Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
+//! the name, so that the same cluster always gives the same placement. Left out: preferred affinities, preemption.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::read;
+use super::room::{Taken, lacks};
 
 /// The label that says in which zone a node stands.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
@@ -20,19 +21,24 @@ pub struct Board<'a> {
     held: BTreeMap<&'a str, usize>,
     /// How many pods of an owner each node holds.
     owned: BTreeMap<(String, &'a str), usize>,
+    /// What pods take of each node.
+    taken: BTreeMap<&'a str, Taken>,
     /// Pods with their nodes, for rules that look at labels.
     placed: Vec<(&'a Value, &'a str)>,
 }
 
 impl<'a> Board<'a> {
-    /// A board of nodes and of all pods; those without a node or at their end take no place.
+    /// A board of nodes and of all pods; those without a node or at their end take no place. One that is being deleted keeps others
+    /// company until it is gone, and no longer counts in the score.
     pub fn new(mut nodes: Vec<&'a Value>, pods: impl Iterator<Item = &'a Value>) -> Self {
         nodes.sort_by_key(|node| read::name(node));
-        let mut board = Self { nodes, held: BTreeMap::new(), owned: BTreeMap::new(), placed: vec![] };
-        for pod in pods.filter(|pod| read::active(pod)) {
-            let node = read::text(pod, "/spec/nodeName");
-            if !node.is_empty() {
-                board.put(pod, node);
+        let (held, owned, taken) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut board = Self { nodes, held, owned, taken, placed: vec![] };
+        for pod in pods.filter(|pod| !read::ended(pod)) {
+            match read::text(pod, "/spec/nodeName") {
+                "" => {}
+                node if read::terminating(pod) => board.seat(pod, node),
+                node => board.put(pod, node),
             }
         }
         board
@@ -42,6 +48,12 @@ impl<'a> Board<'a> {
     fn put(&mut self, pod: &'a Value, node: &'a str) {
         *self.held.entry(node).or_default() += 1;
         *self.owned.entry((group(pod), node)).or_default() += 1;
+        self.seat(pod, node);
+    }
+
+    /// Gives a pod its place and what it takes there.
+    fn seat(&mut self, pod: &'a Value, node: &'a str) {
+        self.taken.entry(node).or_default().put(pod);
         self.placed.push((pod, node));
     }
 
@@ -50,10 +62,13 @@ impl<'a> Board<'a> {
     /// # Errors
     /// Where no node will do: why, in the words of Kubernetes.
     pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
-        let mut refused: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut refused: BTreeMap<String, usize> = BTreeMap::new();
         let mut open = vec![];
         for &node in &self.nodes {
-            match self.refusal(pod, node, zones) {
+            let none = Taken::default();
+            let taken = self.taken.get(read::name(node)).unwrap_or(&none);
+            let refusal = self.refusal(pod, node, zones).map(str::to_owned);
+            match refusal.or_else(|| lacks(node, taken, pod)) {
                 Some(why) => *refused.entry(why).or_default() += 1,
                 None => open.push(node),
             }
@@ -106,24 +121,39 @@ impl<'a> Board<'a> {
         None
     }
 
-    /// Whether the pod's own required affinities to other pods hold on a node.
+    /// Whether the required affinities between the pod and others hold on a node.
     fn keeps_company(&self, pod: &Value, node: &Value) -> bool {
         let near = |term: &Value| {
             let key = read::text(term, "/topologyKey");
-            let domain = read::label(node, key);
-            self.matching(pod, term.get("labelSelector"))
-                .any(|at| at.is_some_and(|at| read::label(at, key) == domain))
+            self.matching(pod, term.get("labelSelector")).flatten().any(|at| together(key, at, node))
         };
-        let required = "requiredDuringSchedulingIgnoredDuringExecution";
-        let terms = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{required}"));
-        !terms("podAntiAffinity").iter().any(near)
-            && terms("podAffinity").iter().all(|term| {
+        !terms(pod, "podAntiAffinity").iter().any(near)
+            && terms(pod, "podAffinity").iter().all(|term| {
                 // The first of a group that wants its own company may start it.
                 let selector = term.get("labelSelector");
                 let first = self.matching(pod, selector).next().is_none()
                     && selector.is_some_and(|selector| read::selects(selector, read::labels(pod)));
                 first || near(term)
             })
+            && !self.shunned(pod, node)
+    }
+
+    /// Whether a pod that is there wants no such pod near it.
+    fn shunned(&self, pod: &Value, node: &Value) -> bool {
+        let same = |(other, _): &&(&Value, &str)| read::namespace(other) == read::namespace(pod);
+        self.placed.iter().filter(same).any(|(other, name)| {
+            terms(other, "podAntiAffinity").iter().any(|term| {
+                let chosen =
+                    term.get("labelSelector").is_some_and(|rule| read::selects(rule, read::labels(pod)));
+                let key = read::text(term, "/topologyKey");
+                chosen && self.node(name).is_some_and(|at| together(key, at, node))
+            })
+        })
+    }
+
+    fn node(&self, name: &str) -> Option<&'a Value> {
+        let found = self.nodes.binary_search_by_key(&name, |node| read::name(node));
+        found.ok().map(|index| self.nodes[index])
     }
 
     /// Whether the topology spread constraints that must hold would hold with the pod on a node.
@@ -134,18 +164,32 @@ impl<'a> Board<'a> {
             let mut counts: BTreeMap<&str, i64> = self
                 .nodes
                 .iter()
-                .filter(|node| fits(pod, node))
+                .filter(|node| fits(pod, node) && !read::label(node, key).is_empty())
                 .map(|node| (read::label(node, key), 0))
                 .collect();
-            for at in self.matching(pod, rule.get("labelSelector")).flatten() {
+            let selector = rule.get("labelSelector");
+            for at in self.alive(pod, selector).flatten() {
                 if let Some(count) = counts.get_mut(read::label(at, key)) {
                     *count += 1;
                 }
             }
             let least = counts.values().min().copied().unwrap_or_default();
             let here = counts.get(read::label(node, key)).copied().unwrap_or_default();
+            let itself = selector.is_some_and(|selector| read::selects(selector, read::labels(pod)));
             !read::label(node, key).is_empty()
-                && here + 1 - least <= read::number(rule, "/maxSkew").unwrap_or(1)
+                && here + i64::from(itself) - least <= read::number(rule, "/maxSkew").unwrap_or(1)
+        })
+    }
+
+    /// The placed pods of the same namespace that a selector chooses.
+    fn chosen<'b>(
+        &'b self,
+        pod: &'b Value,
+        selector: Option<&'b Value>,
+    ) -> impl Iterator<Item = (&'a Value, &'a str)> + 'b {
+        self.placed.iter().copied().filter(move |(other, _)| {
+            read::namespace(other) == read::namespace(pod)
+                && selector.is_some_and(|selector| read::selects(selector, read::labels(other)))
         })
     }
 
@@ -155,19 +199,29 @@ impl<'a> Board<'a> {
         pod: &'b Value,
         selector: Option<&'b Value>,
     ) -> impl Iterator<Item = Option<&'a Value>> + 'b {
-        self.placed
-            .iter()
-            .filter(move |(other, _)| {
-                read::namespace(other) == read::namespace(pod)
-                    && selector.is_some_and(|selector| read::selects(selector, read::labels(other)))
-            })
-            .map(|(_, name)| {
-                self.nodes
-                    .binary_search_by_key(name, |node| read::name(node))
-                    .ok()
-                    .map(|index| self.nodes[index])
-            })
+        self.chosen(pod, selector).map(|(_, name)| self.node(name))
     }
+
+    /// The nodes of those of them that nobody deletes.
+    fn alive<'b>(
+        &'b self,
+        pod: &'b Value,
+        selector: Option<&'b Value>,
+    ) -> impl Iterator<Item = Option<&'a Value>> + 'b {
+        let stays = |(other, _): &(&Value, &str)| !read::terminating(other);
+        self.chosen(pod, selector).filter(stays).map(|(_, name)| self.node(name))
+    }
+}
+
+/// The required terms of a pod's affinity of a kind.
+fn terms<'b>(pod: &'b Value, kind: &str) -> &'b [Value] {
+    read::list(pod, &format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution"))
+}
+
+/// Whether two nodes stand in the same domain; one without the label stands in none.
+fn together(key: &str, one: &Value, other: &Value) -> bool {
+    let domain = read::label(one, key);
+    !domain.is_empty() && domain == read::label(other, key)
 }
 
 /// Whose pods are spread together: those of one controller, or of one namespace where nobody owns them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, instant, itself, owners, read, template};
+use super::{Controller, Processes, Reconciled, adoption, at, instant, itself, read, template};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
@@ -17,9 +17,9 @@ impl Controller for ReplicaSets {
         "replicaset"
     }
 
-    fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
+    fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let mut keys = itself(change, &Resource::replica_sets());
-        keys.extend(owners(change, &Resource::replica_sets()));
+        keys.extend(adoption::claimants(store, change, &Resource::replica_sets(), &Resource::pods()));
         keys
     }
 
@@ -27,13 +27,15 @@ impl Controller for ReplicaSets {
         let Some(set) = at(store, key).filter(|set| !read::terminating(set)) else {
             return Reconciled::nothing();
         };
-        let pods: Vec<&Value> = every(store, &Resource::pods(), key.namespace.as_deref())
-            .filter(|pod| read::controlled_by(pod, set) && read::active(pod))
-            .collect();
+        let kind = Resource::replica_sets();
+        let pods = match adoption::members(store, &kind, set, &Resource::pods(), read::active) {
+            Ok(pods) => pods,
+            Err(writes) => return writes.into(),
+        };
         let wanted = usize::try_from(read::number(set, "/spec/replicas").unwrap_or(1)).unwrap_or_default();
         let mut writes = vec![];
         if pods.len() < wanted {
-            let mut pod = template::pod(&Resource::replica_sets(), set, &[]);
+            let mut pod = template::pod(&kind, set, &[]);
             pod["metadata"]["generateName"] = json!(format!("{}-", read::name(set)));
             let create = Write::Create { resource: Resource::pods(), object: pod };
             writes.extend(std::iter::repeat_n(create, wanted - pods.len()));
@@ -72,7 +74,7 @@ pub fn available(store: &Store, pods: &[&Value], seconds: i64, now: At) -> (usiz
 
 /// Pods in the order in which a replica set gives them up: without a node, not running, not ready, cheap to delete, crowded
 /// on their node, ready for the shortest time, often restarted, young.
-fn worst_first<'a>(store: &Store, pods: &[&'a Value]) -> Vec<&'a Value> {
+pub fn worst_first<'a>(store: &Store, pods: &[&'a Value]) -> Vec<&'a Value> {
     let node = |pod: &'a Value| read::text(pod, "/spec/nodeName");
     let mut held: BTreeMap<&str, usize> = BTreeMap::new();
     pods.iter().for_each(|pod| *held.entry(node(pod)).or_default() += 1);

@@ -62,6 +62,41 @@ pub fn step(limits: Limits, new: Size, old: &[Size]) -> (i64, Vec<i64>) {
     (new.wanted, next)
 }
 
+/// A set that is scaled together with others: its size, and the most pods that all of them might have when it got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    pub wanted: i64,
+    pub of: i64,
+}
+
+/// The sizes of sets, oldest first, when their deployment is scaled in the middle of a rollout: each grows or shrinks in proportion, and
+/// the largest takes what rounding leaves.
+pub fn in_proportion(limits: Limits, sets: &[Share]) -> Vec<i64> {
+    let mut next: Vec<i64> = sets.iter().map(|set| set.wanted).collect();
+    let most = if limits.desired > 0 { limits.desired + limits.surge } else { 0 };
+    let mut left = most - next.iter().sum::<i64>();
+    if left == 0 {
+        return next;
+    }
+    let grows = left > 0;
+    let mut order: Vec<usize> = (0..sets.len()).collect();
+    if grows {
+        order.reverse();
+    }
+    order.sort_by_key(|&index| std::cmp::Reverse(sets[index].wanted));
+    for &index in &order {
+        let Share { wanted, of } = sets[index];
+        let share = if of > 0 { (2 * wanted * most + of) / (2 * of) - wanted } else { 0 };
+        let change = if grows { share.min(left) } else { share.max(left) };
+        next[index] += change;
+        left -= change;
+    }
+    if let Some(&largest) = order.first() {
+        next[largest] = (next[largest] + left).max(0);
+    }
+    next
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -78,6 +113,16 @@ mod tests {
         assert_eq!(step(limits, new, &[Size { wanted: 3, available: 3 }]), (2, vec![3]));
         let new = Size { wanted: 2, available: 0 };
         assert_eq!(step(limits, new, &[Size { wanted: 3, available: 3 }]), (2, vec![3]), "it stalls");
+    }
+
+    #[test]
+    fn sets_are_scaled_in_proportion_and_the_largest_takes_the_rest() {
+        let sets = [Share { wanted: 8, of: 13 }, Share { wanted: 5, of: 13 }];
+        let limits = |desired| Limits { desired, surge: 3, unavailable: 2 };
+        assert_eq!(in_proportion(limits(15), &sets), [11, 7]);
+        assert_eq!(in_proportion(limits(10), &sets), [8, 5]);
+        assert_eq!(in_proportion(limits(3), &sets), [4, 2]);
+        assert_eq!(in_proportion(limits(0), &sets), [0, 0]);
     }
 
     proptest! {

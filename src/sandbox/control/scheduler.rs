@@ -26,18 +26,30 @@ impl Controller for Scheduler {
     fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
         let pod = change.key.is(&Resource::pods())
             && (waits(&change.object)
+                || gated(&change.object)
                 || change.kind == ChangeKind::Deleted
+                || read::ended(&change.object)
+                || change.before.as_deref().map(place).unwrap_or_default() != place(&change.object)
                 || read::terminating(&change.object));
         let node = change.key.is(&Resource::nodes())
             && change.before.as_deref().map(offer) != Some(offer(&change.object));
-        if pod || node { vec![waiting()] } else { vec![] }
+        let claim = change.key.is(&Resource::claims()) && change.kind == ChangeKind::Added;
+        if pod || node || claim { vec![waiting()] } else { vec![] }
     }
 
     fn reconcile(&self, store: &Store, _: &Key, now: At, _: &dyn Processes) -> Reconciled {
         let pods: Vec<&Value> = every(store, &Resource::pods(), None).collect();
         let mut queue: Vec<&Value> = pods.iter().copied().filter(|pod| waits(pod)).collect();
+        let mut writes: Vec<Write> = pods
+            .iter()
+            .filter(|pod| gated(pod))
+            .filter_map(|pod| {
+                let message = "Scheduling is blocked due to non-empty scheduling gates";
+                said(store, pod, "False", "SchedulingGated", message, now)
+            })
+            .collect();
         if queue.is_empty() {
-            return Reconciled::nothing();
+            return writes.into();
         }
         queue.sort_by_key(|pod| {
             (
@@ -46,9 +58,7 @@ impl Controller for Scheduler {
             )
         });
         let mut board = Board::new(every(store, &Resource::nodes(), None).collect(), pods.into_iter());
-        let mut writes = vec![];
         for pod in queue {
-            let key = Key::of(&Resource::pods(), pod);
             let (holds, reason, message) = match volumes::zones(store, pod) {
                 Ok(zones) => match board.place(pod, &zones) {
                     Ok(node) => {
@@ -59,29 +69,43 @@ impl Controller for Scheduler {
                 },
                 Err(why) => ("False", "Unschedulable", why),
             };
-            let conditions =
-                read::with_condition(pod, "PodScheduled", holds, reason, &message, &stamp(store, now));
-            let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
-            status["conditions"] = Value::Array(conditions);
-            if status.get("phase").is_none() {
-                status["phase"] = json!("Pending");
-            }
-            writes.extend(super::status(&key, pod, status));
+            writes.extend(said(store, pod, holds, reason, &message, now));
         }
         writes.into()
     }
 }
 
+/// The write of what the scheduler says of a pod.
+fn said(store: &Store, pod: &Value, holds: &str, reason: &str, message: &str, now: At) -> Option<Write> {
+    let conditions = read::with_condition(pod, "PodScheduled", holds, reason, message, &stamp(store, now));
+    let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
+    status["conditions"] = Value::Array(conditions);
+    if status.get("phase").is_none() {
+        status["phase"] = json!("Pending");
+    }
+    super::status(&Key::of(&Resource::pods(), pod), pod, status)
+}
+
+/// The node that a pod stands on: others may wait for its company.
+fn place(pod: &Value) -> &str {
+    read::text(pod, "/spec/nodeName")
+}
+
 /// What of a node decides about who may run there.
-fn offer(node: &Value) -> (Option<&Value>, &Value) {
-    (node.get("spec"), read::labels(node))
+fn offer(node: &Value) -> (Option<&Value>, &Value, Option<&Value>) {
+    (node.get("spec"), read::labels(node), node.pointer("/status/allocatable"))
+}
+
+/// Whether a pod waits for its scheduling gates to open.
+fn gated(pod: &Value) -> bool {
+    !read::list(pod, "/spec/schedulingGates").is_empty() && read::active(pod)
 }
 
 /// Whether a pod waits for a node.
 fn waits(pod: &Value) -> bool {
     read::text(pod, "/spec/nodeName").is_empty()
         && read::active(pod)
-        && read::list(pod, "/spec/schedulingGates").is_empty()
+        && !gated(pod)
         && matches!(read::text(pod, "/spec/schedulerName"), "" | "default-scheduler")
 }
 

@@ -66,7 +66,8 @@ fn made(claim: &Value, zone: &str) -> [Write; 3] {
     ]
 }
 
-fn claims(pod: &Value) -> impl Iterator<Item = &str> {
+/// The names of the claims that a pod uses.
+pub fn claims(pod: &Value) -> impl Iterator<Item = &str> {
     read::list(pod, "/spec/volumes")
         .iter()
         .map(|volume| read::text(volume, "/persistentVolumeClaim/claimName"))

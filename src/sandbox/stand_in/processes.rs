@@ -40,6 +40,8 @@ pub struct Pods {
     clock: Clock,
     network: Arc<Network>,
     storages: Storages,
+    /// The nodes that have a machine; others exist in the API only.
+    machines: BTreeSet<String>,
     /// Carries the keys of pods and nodes whose health changed to the controllers.
     wakes: UnboundedSender<Key>,
     state: Mutex<State>,
@@ -96,9 +98,10 @@ impl Pods {
         clock: Clock,
         network: Arc<Network>,
         storages: Storages,
+        machines: BTreeSet<String>,
         wakes: UnboundedSender<Key>,
     ) -> Arc<Pods> {
-        Arc::new(Pods { region, clock, network, storages, wakes, state: Mutex::default() })
+        Arc::new(Pods { region, clock, network, storages, machines, wakes, state: Mutex::default() })
     }
 
     pub(super) fn network(&self) -> &Arc<Network> {
@@ -167,6 +170,8 @@ impl Pods {
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
         let made = Config::from_env(&start.env).map_err(|bad| bad.to_string()).and_then(|config| {
             let port = config.port;
+            let pod = start.pod.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+            let config = Config { pod, ..config };
             let storage = self.storages.of(&self.region, start.pod, config.role, self.clock);
             let net = self.network.view(source);
             let service = Service::new(config, Box::new(storage), net, Arc::new(self.clock));
@@ -332,7 +337,7 @@ impl Processes for Pods {
     }
 
     fn heartbeat(&self, node: &str) -> bool {
-        !self.lock().dark.contains(node)
+        self.machines.contains(node) && !self.lock().dark.contains(node)
     }
 }
 

@@ -7,6 +7,7 @@ use super::sides::Sides;
 use super::{region_of, steps};
 use crate::document::Diagnostic;
 use crate::model::effect::Ref;
+use crate::model::plan::Side;
 use crate::scenario::{Action, Scenario};
 
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
@@ -20,7 +21,9 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
             let region = fault.and_then(|fault| region_of(scenario, fault));
             for (by, authority) in sides.moved.values() {
                 let freed = |side: &&Ref| Some(&side.region) == region.as_ref() && !sides.off.contains(*side);
-                for side in authority.others.iter().map(|other| &other.exec.at).filter(freed) {
+                let takeover = authority.takeover().map(|side| &side.region);
+                let others = authority.sides.iter().filter(|side| Some(&side.region) != takeover);
+                for side in others.map(Side::pod).filter(freed) {
                     let message = format!(
                         "removing `{of}` lets {} write to {} again, though `{by}` has moved its write authority: two sides would accept",
                         side.region, authority.workload

@@ -3,6 +3,7 @@
 //! How to add one: a file here with a function `check`, its line in [`ALL`], and a bad document under `tests/bad_input`.
 
 pub mod absent_catalogue;
+pub mod at_once;
 pub mod duplicate_id;
 pub mod early_removal;
 pub mod fault_left;
@@ -17,6 +18,7 @@ pub mod shared_proof;
 mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
+pub mod unfenceable;
 pub mod unknown_alert;
 pub mod unknown_probe;
 pub mod unknown_role;
@@ -37,6 +39,7 @@ use crate::model::plan::Stage;
 /// Every check.
 pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     absent_catalogue::check,
+    at_once::check,
     duplicate_id::check,
     early_removal::check,
     fault_left::check,
@@ -50,6 +53,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     shared_proof::check,
     slow_probe::check,
     stage_fits::check,
+    unfenceable::check,
     unknown_alert::check,
     unknown_probe::check,
     unknown_role::check,

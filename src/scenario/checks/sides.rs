@@ -10,7 +10,6 @@ use crate::model::effect::Ref;
 use crate::model::name::{Region, RunId, StepId};
 use crate::model::plan::Authority;
 use crate::model::scene::Scene;
-use crate::recovery::RecoveryKind;
 use crate::scenario::{Action, Scenario};
 
 /// The sides of every workload that steps promote, fence or demote.
@@ -55,6 +54,39 @@ impl<'a> Sides<'a> {
         self.faults.values().any(|(region, fault)| *region == side.region && fault.behaviour().cuts_off(side))
     }
 
+    /// The fault that is in and takes a side's pod away, if one does.
+    pub fn taken_away(&self, side: &Ref) -> Option<&'a StepId> {
+        let takes =
+            |region: &Region, fault: &FaultKind| *region == side.region && fault.behaviour().takes_away(side);
+        self.faults.iter().find(|(_, (region, fault))| takes(region, fault)).map(|(step, _)| *step)
+    }
+
+    /// The side that a step keeps from writing, if it keeps one.
+    pub fn kept_off(&self, placed: &Placed) -> Option<Ref> {
+        let Action::Recover(kind) = &placed.step.action else { return None };
+        self.seen(placed, |scene| kind.behaviour().keeps_off(scene))
+    }
+
+    /// Whether a step injects or removes a fault that keeps everybody from such a pod, in the fault's own region.
+    pub fn cuts_or_frees(&self, placed: &Placed, pod: &Ref) -> bool {
+        let steps = steps(self.scenario);
+        let fault = match &placed.step.action {
+            Action::RemoveFault(of) => steps.iter().map(|other| other.step).find(|step| step.id == *of),
+            Action::Fault(_) => Some(placed.step),
+            Action::Recover(_)
+            | Action::Declare(_)
+            | Action::Wait(_)
+            | Action::Task(_)
+            | Action::Notify(_)
+            | Action::Check(_)
+            | Action::Procedure(_)
+            | Action::Parallel(_) => None,
+        };
+        let Some(action @ Action::Fault(kind)) = fault.map(|step| &step.action) else { return false };
+        let region = region_of(self.scenario, action).unwrap_or_default();
+        kind.behaviour().cuts_off(&Ref { region, ..pod.clone() })
+    }
+
     /// As they are after one more step.
     pub fn take(&mut self, placed: &Placed<'a>) {
         match &placed.step.action {
@@ -65,7 +97,7 @@ impl<'a> Sides<'a> {
             Action::RemoveFault(of) => {
                 self.faults.remove(of);
             }
-            Action::Recover(kind) => self.recover(placed, kind),
+            Action::Recover(_) => self.recover(placed),
             Action::Declare(_)
             | Action::Wait(_)
             | Action::Task(_)
@@ -76,10 +108,12 @@ impl<'a> Sides<'a> {
         }
     }
 
-    fn recover(&mut self, placed: &Placed<'a>, kind: &RecoveryKind) {
-        self.off.extend(self.seen(placed, |scene| kind.behaviour().keeps_off(scene)));
+    fn recover(&mut self, placed: &Placed<'a>) {
+        self.off.extend(self.kept_off(placed));
         if let Some(authority) = self.authority(placed) {
-            self.off.remove(&authority.takeover);
+            if let Some(takeover) = authority.takeover() {
+                self.off.remove(takeover.pod());
+            }
             self.moved.insert(authority.workload.clone(), (&placed.step.id, authority));
         }
     }

@@ -40,8 +40,10 @@ pub struct Look<'a> {
     pub spec: &'a Value,
     /// The container's status until now; null where it has none.
     pub before: &'a Value,
-    /// When the pod's containers may start.
-    pub startable: At,
+    /// When the pod's containers may start; nobody knows while its volumes are missing.
+    pub startable: Option<At>,
+    /// Whether init containers come first, or did.
+    pub init: bool,
     pub now: At,
     pub processes: &'a dyn Processes,
 }
@@ -54,9 +56,6 @@ impl Look<'_> {
         }
         if self.before.pointer("/state/terminated").is_some() {
             return (self.before.clone(), None);
-        }
-        if self.now < self.startable {
-            return (self.waiting("ContainerCreating", ""), Some(self.startable));
         }
         if read::text(self.before, "/state/waiting/reason") == "CrashLoopBackOff"
             && let Some(due) =
@@ -152,22 +151,32 @@ impl Look<'_> {
         (status, Some(self.now.plus(wait)))
     }
 
-    /// Starts the container, or says why that is not possible.
-    fn start(&self, memory: &mut Memory) -> (Value, Option<At>) {
+    /// Why the container cannot start yet, and when to look again.
+    pub fn held_up(&self) -> Option<(Value, Option<At>)> {
+        let creating = if self.init { "PodInitializing" } else { "ContainerCreating" };
+        let Some(startable) = self.startable else { return Some((self.waiting(creating, ""), None)) };
+        if self.now < startable {
+            return Some((self.waiting(creating, ""), Some(startable)));
+        }
         let image = read::text(self.spec, "/image");
         if is_out_of_reach(image) {
-            return self.unpulled(image);
+            return Some(self.unpulled(image, startable));
         }
         if let Err(error) = resolve(self.store, self.pod, self.spec) {
-            return (self.waiting("CreateContainerConfigError", &error.to_string()), None);
+            return Some((self.waiting("CreateContainerConfigError", &error.to_string()), None));
         }
         // A kubelet tries again every ten seconds, not when the missing ConfigMap appears.
-        if read::text(self.before, "/state/waiting/reason") == "CreateContainerConfigError" {
-            let retry = next_tick(self.startable, RETRIES, self.now);
-            if self.now < retry {
-                return (self.before.clone(), Some(retry));
-            }
+        let failed = read::text(self.before, "/state/waiting/reason") == "CreateContainerConfigError";
+        let retry = next_tick(startable, RETRIES, self.now);
+        (failed && self.now < retry).then(|| (self.before.clone(), Some(retry)))
+    }
+
+    /// Starts the container, or says why that is not possible.
+    fn start(&self, memory: &mut Memory) -> (Value, Option<At>) {
+        if let Some(not_yet) = self.held_up() {
+            return not_yet;
         }
+        let image = read::text(self.spec, "/image");
         memory.rows.clear();
         let restarts = read::number(self.before, "/restartCount").unwrap_or(0);
         let again = self.before.pointer("/lastState/terminated").is_some();
@@ -184,8 +193,8 @@ impl Look<'_> {
         (status, None)
     }
 
-    fn unpulled(&self, image: &str) -> (Value, Option<At>) {
-        let second = self.startable.plus(RETRIES);
+    fn unpulled(&self, image: &str, startable: At) -> (Value, Option<At>) {
+        let second = startable.plus(RETRIES);
         if read::text(self.before, "/state/waiting/reason") == "ImagePullBackOff" || self.now >= second {
             return (self.waiting("ImagePullBackOff", &format!("Back-off pulling image \"{image}\"")), None);
         }
@@ -193,7 +202,8 @@ impl Look<'_> {
         (self.waiting("ErrImagePull", &message), Some(second))
     }
 
-    fn waiting(&self, reason: &str, message: &str) -> Value {
+    /// The status of a container that waits.
+    pub fn waiting(&self, reason: &str, message: &str) -> Value {
         let mut waiting = json!({"reason": reason});
         if !message.is_empty() {
             waiting["message"] = json!(message);
@@ -222,6 +232,7 @@ pub fn resolve(
         one(store, &resource, Some(namespace), name)
     })
 }
+
 /// Whether nobody can pull an image: its registry stands in a domain that cannot exist (RFC 6761), or its name says so.
 fn is_out_of_reach(image: &str) -> bool {
     let registry = image.split_once('/').map_or("", |(registry, _)| registry);

@@ -6,12 +6,13 @@
 //!                 └───────────────────────────────┘
 //! ```
 //! A kubelet on a node without a heartbeat does nothing. What a real one keeps on its node and not in the API stands in its memory:
-//! the addresses that are taken, rows of probe results, back-offs. Left out: init containers' work (they take a second each),
-//! sidecars, ephemeral containers, preStop hooks.
+//! the addresses that are taken, rows of probe results, back-offs. Left out: ephemeral containers, preStop hooks.
 
 pub mod container;
 pub mod environment;
+pub mod init;
 pub mod probes;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -27,8 +28,6 @@ pub use container::resolve;
 
 /// From a pod's binding to the start of its containers: sandbox, image, create.
 pub const STARTS_IN: Duration = Duration::from_secs(2);
-/// What each init container adds.
-const INIT: Duration = Duration::from_secs(1);
 
 /// The kubelets.
 #[derive(Default)]
@@ -66,7 +65,9 @@ impl Controller for Kubelet {
         if change.key.is(&Resource::config_maps()) || change.key.is(&secrets()) {
             let stuck = |pod: &&Value| {
                 let mut statuses = read::list(pod, "/status/containerStatuses").iter();
-                statuses.any(|each| read::text(each, "/state/waiting/reason") == "CreateContainerConfigError")
+                read::text(pod, "/status/phase") == "Pending"
+                    || statuses
+                        .any(|each| read::text(each, "/state/waiting/reason") == "CreateContainerConfigError")
             };
             let within = every(store, &pods, change.key.namespace.as_deref());
             return within.filter(stuck).map(|pod| Key::of(&pods, pod)).collect();
@@ -111,69 +112,80 @@ impl Controller for Kubelet {
         if let Some(host) = internal(node) {
             status["hostIP"] = json!(host);
         }
-        let init = u64::try_from(read::list(pod, "/spec/initContainers").len()).unwrap_or_default();
-        let startable =
-            started.plus(STARTS_IN).plus(Duration::from_secs(init.saturating_mul(INIT.as_secs())));
+        let deadline = seconds(pod, "/spec/activeDeadlineSeconds").map(|seconds| started.plus(seconds));
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            let over = summary::late(pod, status, processes, &stamp(store, now));
+            return super::status(key, pod, over).into_iter().collect::<Vec<_>>().into();
+        }
         // The environment may name the pod's own address.
         let mut seen = pod.clone();
         seen["status"] = status.clone();
-        let remembered = memory.of(key, read::uid(pod));
-        let mut statuses = vec![];
-        let mut wakes = vec![];
-        for spec in read::list(pod, "/spec/containers") {
-            let name = read::name_field(spec);
-            let olds = read::list(pod, "/status/containerStatuses");
-            let before = olds.iter().find(|each| read::name_field(each) == name).unwrap_or(&Value::Null);
-            let look = container::Look { store, pod: &seen, spec, before, startable, now, processes };
-            let (next, wake) = look.next(remembered.containers.entry(name.to_owned()).or_default());
-            statuses.push(next);
-            wakes.extend(wake);
-        }
-        summarise(&mut status, pod, &statuses, &stamp(store, now));
-        status["containerStatuses"] = json!(statuses);
+        let wakes = contained(store, &seen, &mut status, memory.of(key, read::uid(pod)), now, processes);
         let writes = super::status(key, pod, status).into_iter().collect();
-        Reconciled { writes, wake: wakes.into_iter().min() }
+        Reconciled { writes, wake: wakes.into_iter().chain(deadline).min() }
     }
 }
 
-/// The pod's phase and conditions, as its containers' statuses have them.
-fn summarise(status: &mut Value, pod: &Value, containers: &[Value], now: &str) {
-    let states = |state: &str| containers.iter().filter(|each| each["state"].get(state).is_some()).count();
-    let clean = containers.iter().all(|each| read::number(each, "/state/terminated/exitCode") == Some(0));
-    let ran = |each: &Value| {
-        each["state"].get("running").is_some() || each.pointer("/lastState/terminated").is_some()
+/// Brings the statuses of all containers of a pod to what they are now; when to look again if nothing changes.
+fn contained(
+    store: &Store,
+    pod: &Value,
+    status: &mut Value,
+    remembered: &mut Remembered,
+    now: At,
+    processes: &dyn Processes,
+) -> Vec<At> {
+    // Once a container ran, the volumes are mounted.
+    let mounted = read::text(pod, "/status/phase") == "Running" || volumes_are_there(store, pod);
+    let startable = instant(store, status, "/startTime").unwrap_or(now).plus(STARTS_IN);
+    let startable = mounted.then_some(startable);
+    let has_init = !read::list(pod, "/spec/initContainers").is_empty();
+    let look = |spec, before, startable| container::Look {
+        store,
+        pod,
+        spec,
+        before,
+        startable,
+        init: has_init,
+        now,
+        processes,
     };
-    let phase = match states("terminated") {
-        ended if ended == containers.len() && ended > 0 => {
-            if clean {
-                "Succeeded"
-            } else {
-                "Failed"
-            }
-        }
-        ended if ended > 0 || containers.iter().any(ran) => "Running",
-        _ => "Pending",
-    };
-    let unready: Vec<&str> =
-        containers.iter().filter(|each| !read::flag(each, "/ready")).map(read::name_field).collect();
-    let mut conditions = read::list(pod, "/status/conditions").to_vec();
-    let (holds, reason, message) = match (unready.is_empty(), phase) {
-        (true, _) => ("True", "", String::new()),
-        (false, "Succeeded") => ("False", "PodCompleted", String::new()),
-        (false, _) => (
-            "False",
-            "ContainersNotReady",
-            format!("containers with unready status: [{}]", unready.join(" ")),
-        ),
-    };
-    for kind in ["PodReadyToStartContainers", "Initialized", "PodScheduled"] {
-        read::set_condition(&mut conditions, kind, "True", "", "", now);
+    let init = init::init(pod, |spec, before| look(spec, before, startable));
+    let ready = startable.filter(|_| init.incomplete.is_empty());
+    let mut wakes: Vec<At> = init.wake.into_iter().collect();
+    let mut statuses = vec![];
+    for spec in read::list(pod, "/spec/containers") {
+        let name = read::name_field(spec);
+        let olds = read::list(pod, "/status/containerStatuses");
+        let before = olds.iter().find(|each| read::name_field(each) == name).unwrap_or(&Value::Null);
+        let (next, wake) =
+            look(spec, before, ready).next(remembered.containers.entry(name.to_owned()).or_default());
+        statuses.push(next);
+        wakes.extend(wake);
     }
-    for kind in ["ContainersReady", "Ready"] {
-        read::set_condition(&mut conditions, kind, holds, reason, &message, now);
+    summary::summarise(status, pod, &init.incomplete, &statuses, &stamp(store, now));
+    status["containerStatuses"] = json!(statuses);
+    if has_init {
+        status["initContainerStatuses"] = json!(init.statuses);
     }
-    status["phase"] = json!(phase);
-    status["conditions"] = json!(conditions);
+    wakes
+}
+
+/// Whether the ConfigMaps and Secrets of all volumes that need them are there.
+fn volumes_are_there(store: &Store, pod: &Value) -> bool {
+    let there = |resource: &Resource, source: &Value, name: &str| {
+        read::flag(source, "/optional")
+            || one(store, resource, Some(read::namespace(pod)), read::text(source, name)).is_some()
+    };
+    read::list(pod, "/spec/volumes").iter().all(|volume| {
+        volume.get("configMap").is_none_or(|map| there(&Resource::config_maps(), map, "/name"))
+            && volume.get("secret").is_none_or(|secret| there(&secrets(), secret, "/secretName"))
+    })
+}
+
+/// A number of seconds at a JSON pointer.
+fn seconds(object: &Value, pointer: &str) -> Option<Duration> {
+    read::number(object, pointer).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
 }
 
 /// A pod that is being deleted goes when its processes have ended, at the latest when its grace is over.
@@ -184,7 +196,14 @@ fn stop(store: &Store, key: &Key, pod: &Value, now: At, processes: &dyn Processe
     let ended = left.map(read::name_field).all(|name| processes.exited(read::uid(pod), name).is_some());
     let deadline = instant(store, pod, "/metadata/deletionTimestamp").unwrap_or(now);
     if ended || now >= deadline {
-        return vec![Write::Remove { key: key.clone() }].into();
+        let mut writes = vec![];
+        // One that somebody else holds shows that it is over.
+        if !read::list(pod, "/metadata/finalizers").is_empty() && !read::ended(pod) {
+            let status = summary::over(pod, pod["status"].clone(), processes, &stamp(store, now));
+            writes.extend(super::status(key, pod, status));
+        }
+        writes.push(Write::Remove { key: key.clone() });
+        return writes.into();
     }
     Reconciled { writes: vec![], wake: Some(deadline) }
 }

@@ -72,7 +72,8 @@ impl Cluster {
             services: pool(254, 24),
             remembered_changes: 100,
         });
-        let addresses = Addresses { pods: pool(0, 17), load_balancers: pool(255, 24) };
+        let addresses =
+            Addresses { pods: pool(0, 17), load_balancers: pool(255, 24), machines: pool(253, 24) };
         let mut cluster = Self { state, driver: Driver::new(all(addresses)), told: Told::default() };
         cluster.create(&Resource::namespaces(), json!({"metadata": {"name": "shop"}}));
         for name in nodes {

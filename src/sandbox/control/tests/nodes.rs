@@ -126,7 +126,7 @@ async fn the_driver_runs_as_a_task_of_its_own_and_hears_of_health() {
     let pool = |third: u8| Pool { network: Ipv4Addr::new(10, 1, third, 0), prefix: 24 };
     let told = Arc::new(Told::default());
     let (wake, wakes) = tokio::sync::mpsc::unbounded_channel();
-    let addresses = Addresses { pods: pool(0), load_balancers: pool(255) };
+    let addresses = Addresses { pods: pool(0), load_balancers: pool(255), machines: pool(253) };
     let task = tokio::spawn(drive(state.clone(), told.clone(), wakes, addresses));
     let mut web = deployment(1);
     web["metadata"]["namespace"] = json!("shop");

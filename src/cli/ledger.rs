@@ -34,8 +34,8 @@ pub struct Args {
 enum Command {
     /// Serves a node. LEDGER_ROLE, LEDGER_SHIP_EVERY and LEDGER_SNAPSHOT_EVERY are read from the environment.
     Serve {
-        /// The folder that holds its records.
-        #[arg(long)]
+        /// The folder that holds its records: where the shipped manifests mount their volume.
+        #[arg(long, env = "LEDGER_DATA", default_value = "/var/lib/ledger")]
         data: PathBuf,
         /// Where to listen; all of this machine's addresses at the port where it is left out.
         #[arg(long)]

@@ -3,6 +3,7 @@
 //! ```text
 //! behaviours (a file per group) ──► Cluster (client, namespace, image) ◄── the sandbox in virtual time
 //!                                                                      ◄── the sandbox served over TLS, in real time
+//!                                                                      ◄── a real region (tests/regions)
 //! ```
 //! A behaviour is what the Kubernetes documentation or API server says, not what the sandbox happens to do; one that differs is a
 //! defect of the sandbox. Bodies wait with [`cluster::Cluster::eventually`] and never ask which cluster they are on.
@@ -10,10 +11,11 @@
 //! How to add one: an `async fn` with the sentence as its name in the group's file, and its name in the list at the file's top. A
 //! behaviour that is not in its list is dead code, and does not compile.
 
-#![expect(clippy::unwrap_used, reason = "what a behaviour sets up must work")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a behaviour sets up must work")]
 
 mod cluster;
 mod hollow;
+mod real_region;
 mod rest;
 mod workloads;
 
@@ -34,6 +36,15 @@ macro_rules! behaviours {
                 #[ignore = "needs minutes of real time; tests/run runs all of them at once"]
                 fn $name() {
                     $crate::cluster::served(|cluster| Box::pin(super::$name(cluster)));
+                }
+            )*
+        }
+        mod real_region {
+            $(
+                #[test]
+                #[ignore = "needs real regions; DRILLMASTER_REAL=1 tests/run starts them"]
+                fn $name() {
+                    $crate::real_region::on(|cluster| Box::pin(super::$name(cluster)));
                 }
             )*
         }

@@ -89,12 +89,14 @@ async fn a_watch_from_no_version_begins_with_what_is_there(cluster: &Cluster) {
 async fn a_watch_hears_nothing_of_other_namespaces(cluster: &Cluster) {
     let other = format!("{}-w", cluster.namespace);
     cluster.post("/api/v1/namespaces", json!({"metadata": {"name": other}})).await.ok();
+    // A label of its own: others may watch for theirs in the same cluster.
+    let namespace = cluster.namespace.as_str();
     let version = now(cluster).await;
-    let query = format!("labelSelector=part%3Dw&resourceVersion={version}");
+    let query = format!("labelSelector=part%3D{namespace}&resourceVersion={version}");
     let mut here = watch(cluster, &query).await;
     let mut everywhere = watch_at(cluster, "/api/v1/configmaps", &query).await;
-    cluster.post(&format!("/api/v1/namespaces/{other}/configmaps"), config("there", "w")).await.ok();
-    cluster.post("configmaps", config("here", "w")).await.ok();
+    cluster.post(&format!("/api/v1/namespaces/{other}/configmaps"), config("there", namespace)).await.ok();
+    cluster.post("configmaps", config("here", namespace)).await.ok();
     assert_eq!(next(&mut here).await, said("ADDED", "here"));
     assert_eq!(next(&mut everywhere).await, said("ADDED", "there"));
     assert_eq!(next(&mut everywhere).await, said("ADDED", "here"));

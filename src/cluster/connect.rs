@@ -59,7 +59,7 @@ pub struct Connected {
     pub identity: Uid,
     /// The API server's own version: `v1.37.2`.
     pub version: String,
-    /// What the API server's clock said, between two instants of this machine's, as seconds since 1970; `None` where it says none.
+    /// The `Date` of the API server's answer, to the second (RFC 9110, section 6.6.1); `None` where it says none.
     pub date: Option<String>,
 }
 

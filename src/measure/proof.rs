@@ -112,13 +112,16 @@ fn shown_until(proof: &Proof, owed: At, end: At, gone: Interval) -> At {
 }
 
 /// The probe's first failure since the request, and its first success after that: each proves what it says, however short it was. A fault
-/// cannot work before it is asked for; while its effect may still come and is owed, it may also come and go.
+/// cannot work before it is asked for, and what was failing already shows nothing of it; while its effect may still come and is owed, it may
+/// also come and go.
 fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At, comes_until: At) -> Shown {
     let first = views
         .filter_map(|view| {
             let failures = view.failures();
-            // One whose last failure was sent before the request says nothing of it.
-            let later = |failed: &&Outage| failed.end.is_none_or(|end| end.earliest >= requested);
+            // One that surely failed before the request, or whose last failure was sent before it, says nothing of it.
+            let later = |failed: &&Outage| {
+                failed.begin.latest >= requested && failed.end.is_none_or(|end| end.earliest >= requested)
+            };
             let mut later = failures.iter().filter(later);
             let first = later.next()?;
             let onset = |failed: &&Outage| failed.begin.latest <= comes_until;

@@ -198,6 +198,19 @@ fn one_failure_of_the_proof_shows_the_fault_and_one_success_its_end() {
     assert!(invalid(&reverted).contains("was gone at 1m25s"), "{}", invalid(&reverted));
 }
 
+#[test]
+fn a_proof_that_was_failing_before_the_fault_shows_nothing_of_it() {
+    for until in ["once", "recovery", "restored"] {
+        let failing = Drill { until, fault_shows: Some((55.0, 400.0)), ..Drill::default() };
+        assert!(invalid(&failing).contains("had no effect that anything showed"), "{}", invalid(&failing));
+        // Once it had succeeded again, its next failure is the fault's.
+        let again = Drill { opened: vec![(58.0, 58.5)], ..failing };
+        assert_eq!(again.verdict().0, Overall::Invalid, "it failed again before the fault was asked for");
+        let later = Drill { opened: vec![(61.0, 61.5)], ..again };
+        assert_eq!(later.verdict().0, Overall::Met);
+    }
+}
+
 /// A fault that is proved by its objects, with these events.
 fn by_objects(until: &'static str, told: &[(f64, Value)]) -> Drill {
     let more = [proof(true, 60.0, 61.0)].into_iter().chain(told.iter().cloned()).collect();

@@ -4,7 +4,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -79,15 +79,11 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 async fn init(init: &Init) -> ExitCode {
+    let folder = inputs::folder_of(&init.file);
     let mut regions = Vec::new();
     for (name, context) in &init.regions {
-        let greeted =
-            connect::greet(name, init.kubeconfig.as_deref(), Some(context), folder_of(&init.file)).await;
+        let greeted = connect::greet(name, init.kubeconfig.as_deref(), Some(context), &folder).await;
         match greeted {
             Ok(connected) => regions.push(entry(init, name, context, &connected.identity)),
             Err(error) => return failed(&error, exit::REFUSED),

@@ -126,7 +126,8 @@ pub fn sandbox(file: &FilePath) -> Result<(Document<SandboxSpec>, BTreeMap<Strin
     sandbox.filter(|_| !found.refused()).ok_or(found)
 }
 
-fn folder_of(file: &FilePath) -> PathBuf {
+/// The folder that a file stands in: where the paths in it begin.
+pub(super) fn folder_of(file: &FilePath) -> PathBuf {
     match file.parent() {
         Some(parent) if parent != FilePath::new("") => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),

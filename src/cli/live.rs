@@ -96,7 +96,7 @@ fn within(plan: &Plan, environment: &EnvironmentSpec) -> Result<(), ClusterError
     Ok(())
 }
 
-/// A runtime for clusters: one thread, with sockets and the real clock.
+/// A runtime for clusters, and for a ledger that is served: one thread, with sockets and the real clock.
 ///
 /// # Errors
 /// Where the system has no event queue.

@@ -121,7 +121,7 @@ pub fn main() -> ExitCode {
 }
 
 fn ledger(arguments: ledger::Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, exit::BUG),
     };

@@ -25,9 +25,6 @@ use crate::world::World;
 /// Rights by region.
 pub type Rights = BTreeMap<Region, BTreeSet<Right>>;
 
-/// A promotion.
-const MOVES: Of = Of::Recovery { moves_authority: true };
-
 /// What every run reads to know a cluster.
 const IDENTITY: &str = "/api/v1/namespaces/kube-system";
 
@@ -38,7 +35,7 @@ const IDENTITY: &str = "/api/v1/namespaces/kube-system";
 /// Where the drill cannot be rehearsed.
 pub async fn needed(inputs: &Inputs) -> Result<Rights, RehearsalError> {
     let noted: Arc<Mutex<Rights>> = Arc::default();
-    for abort_after in [None, Some(Of::Fault), Some(MOVES)] {
+    for abort_after in [None, Some(Of::Fault), Some(Of::MOVES)] {
         rehearse(inputs, abort_after, &noted).await?;
     }
     let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);

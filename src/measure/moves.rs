@@ -13,9 +13,6 @@ use crate::model::plan::Action;
 use crate::model::time::{At, Interval};
 use crate::model::workload::Workload;
 
-/// What makes another side primary.
-const MOVES: Of = Of::Recovery { moves_authority: true };
-
 /// A workload's first pod: its namespace and its name.
 pub(super) type Pod = (Option<Name>, Name);
 
@@ -38,7 +35,7 @@ pub(super) fn moves(story: &Story<'_>) -> Vec<Move> {
     let mut open: BTreeMap<EffectId, &Ref> = BTreeMap::new();
     for event in story.events {
         match &event.what {
-            What::EffectIntended { effect: Effect { id, act, of: MOVES }, undo, .. } => {
+            What::EffectIntended { effect: Effect { id, act, of: Of::MOVES }, undo, .. } => {
                 let Some(at) = act.at() else { continue };
                 let was_so = matches!(undo, Undo::Nothing { .. });
                 if !was_so || tried.contains_key(at) {

@@ -166,6 +166,11 @@ pub enum Of {
     Fence,
 }
 
+impl Of {
+    /// What makes another side primary.
+    pub const MOVES: Of = Of::Recovery { moves_authority: true };
+}
+
 /// The closed set of things that a drill does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -42,7 +42,7 @@ macro_rules! behaviours {
         mod real_region {
             $(
                 #[test]
-                #[ignore = "needs real regions; DRILLMASTER_REAL=1 tests/run starts them"]
+                #[ignore = "needs real regions; tests/regions/regions.py starts them"]
                 fn $name() {
                     $crate::real_region::on(|cluster| Box::pin(super::$name(cluster)));
                 }

@@ -49,6 +49,8 @@ struct Writes {
     track: Track,
     /// When the last that was not acknowledged was sent.
     unacknowledged: Option<At>,
+    /// Whether any was acknowledged, or has an unknown end.
+    may_be_stored: bool,
 }
 
 impl Live {
@@ -104,7 +106,9 @@ impl Live {
                 address: write.address,
                 track: fresh(write.sent),
                 unacknowledged: None,
+                may_be_stored: false,
             });
+            writes.may_be_stored |= !matches!(write.seen, WriteSeen::Failed(_));
             if write.number >= writes.newest {
                 (writes.newest, writes.scheduled) = (write.number, write.scheduled);
                 (writes.sent, writes.address) = (write.sent, write.address);
@@ -131,6 +135,11 @@ impl Live {
     /// When the last write to a store that was not acknowledged was sent.
     pub(super) fn unacknowledged(&self, store: &Name) -> Option<At> {
         self.state().writes.get(store)?.unacknowledged
+    }
+
+    /// Whether writes to a store were seen, and every one of them was surely not stored.
+    pub(super) fn stored_nothing(&self, store: &Name) -> bool {
+        self.state().writes.get(store).is_some_and(|writes| !writes.may_be_stored)
     }
 
     /// Whether the writes to a store have been acknowledged for a time.

@@ -16,6 +16,8 @@
 //! api         one request to an API server: done, refused, unknown
 //! health      whether the lost side can serve again
 //! heal        putting back, never into a split brain (I4, I5)
+//! home        in which order, where nothing was promoted
+//! writes      what the run wrote is removed, or named
 //! tell        those who may decide learn of a fence and of what is left
 //! ```
 //! The engine decides nothing about results: it emits events, and `measure` reads them.
@@ -26,6 +28,7 @@ mod calibrate;
 mod effects;
 mod heal;
 mod health;
+mod home;
 mod instrument;
 mod live;
 mod proof;
@@ -33,6 +36,7 @@ mod recorder;
 mod steady;
 mod steps;
 mod tell;
+mod writes;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -104,6 +108,8 @@ const READ_WITHIN: Duration = Duration::from_secs(120);
 
 struct Engine {
     world: World,
+    /// The world's.
+    regions: Vec<Region>,
     plan: Arc<Plan>,
     run: RunId,
     recorder: Recorder,
@@ -179,7 +185,7 @@ pub async fn heal(
     });
     let recorder = Recorder::new(world.clock.clone(), sink, watcher, events);
     let engine = Engine::new(world, plan, run, recorder);
-    let outstanding = engine.healed("heal").await;
+    let outstanding = engine.healed("heal", true).await;
     let how = how.unwrap_or(Ended::Aborted { why: "the orchestrator died".to_owned() });
     Ok(Finished { how, outstanding, journal: engine.recorder.broken().map(|error| error.why) })
 }
@@ -198,6 +204,7 @@ pub enum HealError {
 impl Engine {
     fn new(world: World, plan: Plan, run: RunId, recorder: Recorder) -> Self {
         Self {
+            regions: world.regions.keys().cloned().collect(),
             world,
             plan: Arc::new(plan),
             run,
@@ -247,7 +254,8 @@ impl Engine {
         }
         instrument.alongside(self.aftermath(&how)).await??;
         instrument.finish().await?;
-        self.remove_writes().await?;
+        let kept = self.remove_writes(READ_WITHIN).await?;
+        self.left.borrow_mut().extend(kept);
         how
     }
 
@@ -328,14 +336,14 @@ impl Engine {
         Ok(Ended::Completed)
     }
 
-    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, and its writes were acknowledged,
-    /// for as long as its clause asks, so that the rows hold it.
+    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, if it does, and its writes were
+    /// acknowledged, for as long as its clause asks, so that the rows hold it.
     async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
         let measured = self.plan.probes.iter().filter_map(|probe| {
             let service =
                 self.plan.services.iter().find(|service| probe.service.as_ref() == Some(&service.name))?;
-            Some((probe, service.restored.lasting.plus(probe.every)))
+            Some((probe, service.restored.lasting.plus(probe.every), self.plan.restored_by(service)))
         });
         let measured: Vec<_> = measured.collect();
         if measured.is_empty() {
@@ -350,23 +358,23 @@ impl Engine {
         // Where the stage recovers nothing, nobody is moved.
         let mut steps = self.plan.all_steps().filter(|step| step.stage == stage);
         let moves = steps.any(|step| matches!(step.action, Action::Recover { .. }));
-        let right = |side: &Region| match &self.plan.takes_over {
-            Some(takes_over) if moves => (side == takes_over) != (stage == Stage::Failback),
+        let right = |side: &Region, by: Option<&Region>| match by {
+            Some(by) if moves => (side == by) != (stage == Stage::Failback),
             Some(_) | None => true,
         };
         // What succeeded before this does not count: the last step may be about to break it.
         let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
-            measured.iter().all(|(p, lasting)| {
+            measured.iter().all(|(p, lasting, by)| {
                 lasted(*lasting)
                     && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
-                    && live.answered_by(&p.id, right, *lasting, now())
+                    && live.answered_by(&p.id, |side| right(side, *by), *lasting, now())
             }) && written
                 .iter()
                 .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))
         };
         let patience = patience(&self.plan);
-        let names: Vec<&str> = measured.iter().map(|(probe, _)| probe.id.as_str()).collect();
+        let names: Vec<&str> = measured.iter().map(|(probe, ..)| probe.id.as_str()).collect();
         let what = format!("{} succeed as long as promised", names.join(", "));
         self.recorder.show(Shown::Waiting { what: &what, at_most: patience });
         let outcome = match tokio::time::timeout(patience.std(), self.live.until(up)).await {
@@ -473,7 +481,7 @@ impl Engine {
             }
         }
         self.owed.borrow_mut().clear();
-        let left = self.healed("engine").await;
+        let left = self.healed("engine", false).await;
         self.left.replace(left);
         Ok(())
     }
@@ -485,25 +493,17 @@ impl Engine {
         self.left.replace(open.iter().map(|open| heal::left_open(open, "run `drillmaster heal`")).collect());
     }
 
-    /// Removes what the ledgers' clients wrote, and proves it.
-    async fn remove_writes(&self) -> Result<(), SinkError> {
-        for ledger in &self.plan.ledgers {
-            let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
-            let clock = self.world.clock.as_ref();
-            let deadline = clock.now().plus(READ_WITHIN);
-            let outcome = ledger::client::remove(net.as_ref(), clock, ledger, &self.run, deadline).await;
-            self.recorder.append(What::WritesRemoved { store: ledger.store.clone(), outcome })?;
-        }
-        Ok(())
-    }
-
-    /// Heals, between its two events; a journal that cannot be written stops nothing here.
-    async fn healed(&self, by: &str) -> Vec<Outstanding> {
+    /// Heals, between its two events; a journal that cannot be written stops nothing here. What a dead run wrote is removed as well; one
+    /// that lives still writes.
+    async fn healed(&self, by: &str, is_dead: bool) -> Vec<Outstanding> {
         let by = Name::from(by);
         self.recorder.heal_whatever_happens();
         let healing = async {
             self.recorder.append(What::HealStarted { by: by.clone() })?;
-            let outstanding = self.heal(&by).await?;
+            let mut outstanding = self.heal(&by).await?;
+            if is_dead {
+                outstanding.extend(self.remove_what_was_written().await?);
+            }
             self.tell_what_is_left(&by, &outstanding).await?;
             self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;
             Ok::<_, SinkError>(outstanding)

@@ -7,7 +7,7 @@ use super::service::Windows;
 use crate::model::evidence::Evidence;
 use crate::model::name::{Name, Region, Vantage};
 use crate::model::outage::{Outage, Rules, failures, outages, outages_by, strays, sustained};
-use crate::model::plan::{Plan, Probe};
+use crate::model::plan::{Plan, Probe, Service};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
 use crate::model::time::{At, Duration, Interval};
@@ -101,17 +101,17 @@ pub(super) fn views<'a>(
     steady: At,
     windows: Windows,
 ) -> (Vec<View<'a>>, Vec<Excluded>) {
-    let clauses: BTreeMap<&Name, &RestoredClause> =
-        plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
+    let services: BTreeMap<&Name, &Service> =
+        plan.services.iter().map(|service| (&service.name, service)).collect();
     let until = last_sent(evidence);
     let mut views = Vec::new();
     for probe in &plan.probes {
-        let clause = probe.service.as_ref().and_then(|service| clauses.get(service)).copied();
+        let service = probe.service.as_ref().and_then(|service| services.get(service)).copied();
         for vantage in &probe.from {
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
             let samples = with_silences(samples, probe.every, until);
-            views.push(view(plan, (probe, vantage), samples, clause, (steady, windows)));
+            views.push(view(plan, (probe, vantage), samples, service, (steady, windows)));
         }
     }
     let excluded = excluded(&views);
@@ -125,7 +125,7 @@ fn view<'a>(
     plan: &Plan,
     (probe, vantage): (&'a Probe, &'a Vantage),
     samples: Vec<Sample>,
-    clause: Option<&RestoredClause>,
+    service: Option<&Service>,
     (steady, windows): (At, Windows),
 ) -> View<'a> {
     let counted = since(&samples, steady);
@@ -141,13 +141,13 @@ fn view<'a>(
         taken_back: true,
         samples: Vec::new(),
     };
-    match (clause, &plan.takes_over) {
-        (None, _) => view.outages = outages(counted, &five_in_a_row(probe)),
-        (Some(clause), takes_over) => {
-            let rules = Rules { slow_from: windows.from, ..Rules::of(clause) };
+    match service {
+        None => view.outages = outages(counted, &five_in_a_row(probe)),
+        Some(service) => {
+            let rules = Rules { slow_from: windows.from, ..Rules::of(&service.restored) };
             view.outages = outages_by(counted, &rules);
             (view.recovery, view.at_best) = (view.outages.clone(), view.outages.clone());
-            if let Some(takes_over) = takes_over {
+            if let Some(takes_over) = plan.restored_by(service) {
                 take_sides(&mut view, counted, &rules, takes_over, windows);
             }
         }

@@ -90,7 +90,7 @@ struct Writes {
     track: Track,
     /// When the last that was not acknowledged was sent.
     unacknowledged: Option<At>,
-    /// Whether any was stored, as far as anybody knows.
+    /// Whether any was surely stored.
     stored: bool,
 }
 
@@ -156,7 +156,7 @@ impl Live {
                 unacknowledged: None,
                 stored: false,
             });
-            writes.stored |= !matches!(write.seen, WriteSeen::Failed(_));
+            writes.stored |= acknowledged;
             if write.number >= writes.newest {
                 (writes.newest, writes.scheduled) = (write.number, write.scheduled);
                 (writes.sent, writes.address) = (write.sent, write.address);
@@ -212,8 +212,8 @@ impl Live {
         self.state().written.get(store).is_some_and(|strip| strip.holds(clause, since))
     }
 
-    /// Whether a store may hold any of the run's writes.
-    pub(super) fn may_be_stored(&self, store: &Name) -> bool {
+    /// Whether a store surely took any of the run's writes.
+    pub(super) fn any_stored(&self, store: &Name) -> bool {
         self.state().writes.get(store).is_some_and(|writes| writes.stored)
     }
 
@@ -373,12 +373,12 @@ mod tests {
             live.write(&store, &write, Duration::from_nanos(1));
         };
         let not_by_east = || live.acknowledged_by_none(&store, |by| by.is_none_or(|by| by == east));
-        assert!(!not_by_east() && !live.may_be_stored(&store), "nothing was written");
-        write(0, WriteSeen::Failed(Failure::Refused), Some(east));
-        assert!(!live.may_be_stored(&store));
+        assert!(!not_by_east() && !live.any_stored(&store), "nothing was written");
+        write(0, WriteSeen::Unknown(Failure::Timeout), Some(east));
+        assert!(!live.any_stored(&store));
         write(1, WriteSeen::Ok { epoch: 1 }, Some(east));
         assert!(!not_by_east() && live.written_since(&store, At(1)) && !live.written_since(&store, At(2)));
-        assert!(live.may_be_stored(&store));
+        assert!(live.any_stored(&store));
         write(2, WriteSeen::Failed(Failure::Timeout), Some(east));
         assert!(not_by_east() && live.written_since(&store, At(2)));
         write(3, WriteSeen::Ok { epoch: 1 }, None);

@@ -498,7 +498,7 @@ impl Engine {
             let clock = self.world.clock.as_ref();
             let deadline = clock.now().plus(READ_WITHIN);
             let outcome = ledger::client::remove(net.as_ref(), clock, ledger, &self.run, deadline).await;
-            let left = outcome.why().filter(|_| self.live.may_be_stored(&ledger.store));
+            let left = outcome.why().filter(|_| self.live.any_stored(&ledger.store));
             self.left.borrow_mut().extend(left.map(|why| Outstanding {
                 effect: None,
                 what: format!("what the run wrote to {}: {why}", ledger.store),

@@ -50,6 +50,7 @@ pub use recorder::{SharedSink, Shown, Watcher};
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, Sha256};
+use crate::model::outage::restores_after;
 use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
@@ -336,24 +337,28 @@ impl Engine {
         Ok(Ended::Completed)
     }
 
-    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, if it does, and its writes were
-    /// acknowledged, for as long as its clause asks, so that the rows hold it.
+    /// Waits until every service has kept its clause, answered by the side that a stage moves it to, if it does, and by its writes, for as
+    /// long as that asks, so that the rows hold it.
     async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
+        let service = |name: &Name| self.plan.services.iter().find(|service| service.name == *name);
         let measured = self.plan.probes.iter().filter_map(|probe| {
-            let service =
-                self.plan.services.iter().find(|service| probe.service.as_ref() == Some(&service.name))?;
-            Some((probe, service.restored.lasting.plus(probe.every), self.plan.restored_by(service)))
+            let service = service(probe.service.as_ref()?)?;
+            let clause = &service.restored;
+            Some((probe, clause, restores_after(clause, probe.every), self.plan.restored_by(service)))
         });
         let measured: Vec<_> = measured.collect();
         if measured.is_empty() {
             return Ok(());
         }
         let written = self.plan.ledgers.iter().filter_map(|ledger| {
-            let service = self.plan.services.iter().find(|service| service.name == ledger.service)?;
-            Some((&ledger.store, service.restored.lasting.plus(Duration::from_secs(1))))
+            let clause = service(&ledger.service)?.restored.of_writes();
+            let lasting = restores_after(&clause, ledger.period()).plus(Duration::from_secs(1));
+            Some((&ledger.store, clause, lasting))
         });
         let written: Vec<_> = written.collect();
+        let lasting = measured.iter().map(|one| one.2).chain(written.iter().map(|one| one.2));
+        self.live.keep(lasting.max());
         let now = || self.world.clock.now();
         // Where the stage recovers nothing, nobody is moved.
         let mut steps = self.plan.all_steps().filter(|step| step.stage == stage);
@@ -365,13 +370,13 @@ impl Engine {
         // What succeeded before this does not count: the last step may be about to break it.
         let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
-            measured.iter().all(|(p, lasting, by)| {
+            measured.iter().all(|(p, clause, lasting, by)| {
                 lasted(*lasting)
-                    && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
+                    && live.holds(&p.id, &p.from, clause, now().minus(*lasting))
                     && live.answered_by(&p.id, |side| right(side, *by), *lasting, now())
-            }) && written
-                .iter()
-                .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))
+            }) && written.iter().all(|(store, clause, lasting)| {
+                lasted(*lasting) && live.writes_hold(store, clause, now().minus(*lasting))
+            })
         };
         let patience = patience(&self.plan);
         let names: Vec<&str> = measured.iter().map(|(probe, ..)| probe.id.as_str()).collect();
@@ -381,6 +386,7 @@ impl Engine {
             Ok(()) => Outcome::Ok,
             Err(_) => Outcome::failed(format!("not all services were restored within {patience}")),
         };
+        self.live.keep(None);
         self.observed("restored".to_owned(), sent, outcome)
     }
 
@@ -429,7 +435,7 @@ impl Engine {
             let clock = self.world.clock.as_ref();
             let read =
                 ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
-            let (answered_by, pod, stable, outcome) = match read {
+            let (answered_by, (pod, namespace), stable, outcome) = match read {
                 Ok(read) => {
                     let file = RowFile::Read(ledger.store.clone(), pass);
                     for found in &read.found {
@@ -442,9 +448,9 @@ impl Engine {
                     let once = read.once.map(|failure| {
                         Outcome::failed(format!("read to its end only once in time: {failure}"))
                     });
-                    (answered_by, read.pod, read.stable, once.unwrap_or(Outcome::Ok))
+                    (answered_by, (read.pod, read.namespace), read.stable, once.unwrap_or(Outcome::Ok))
                 }
-                Err(error) => ("nobody".to_owned(), None, false, Outcome::failed(error)),
+                Err(error) => ("nobody".to_owned(), (None, None), false, Outcome::failed(error)),
             };
             self.recorder.append(What::ReadBack {
                 store: ledger.store.clone(),
@@ -452,6 +458,7 @@ impl Engine {
                 began,
                 answered_by: answered_by.into(),
                 pod: pod.map(Name::from),
+                namespace: namespace.map(Name::from),
                 stable,
                 outcome: outcome.clone(),
             })?;

@@ -398,6 +398,7 @@ fn interrupted(
             (Interrupted::Recovered, None) => "it failed again:",
             (Interrupted::Writes, Some(_)) => "no write was acknowledged for",
             (Interrupted::Writes, None) => "no write was acknowledged for a while:",
+            (Interrupted::Silent, _) => "nobody could see it for",
         };
         told.entry(words)
             .and_modify(|(known, why, times)| {

@@ -29,7 +29,10 @@ impl Engine {
                 left.push(Outstanding {
                     effect: None,
                     what: format!("what the run wrote to {} is not shown to be removed", ledger.store),
-                    advice: "run `drillmaster heal` again once its service takes writes".to_owned(),
+                    advice: format!(
+                        "run `drillmaster heal` again once its service takes writes, or remove it by hand: DELETE {}?run={}",
+                        ledger.url, self.run
+                    ),
                 });
             }
             self.recorder.append(What::WritesRemoved { store: ledger.store.clone(), outcome })?;

@@ -234,7 +234,11 @@ async fn an_indexed_job_gives_each_pod_its_index(cluster: &Cluster) {
             (indexes(&active(cluster, 2).await) == ["1", "2"]).then_some(())
         })
         .await;
-    assert_eq!(copy(cluster).await["status"]["completedIndexes"], "0");
+    cluster
+        .eventually("the first index is done", async || {
+            (copy(cluster).await["status"]["completedIndexes"] == "0").then_some(())
+        })
+        .await;
 }
 
 async fn a_deleted_job_takes_its_pods_along(cluster: &Cluster) {

@@ -64,7 +64,11 @@ async fn until(cluster: &Cluster, kind: &str) -> Value {
 async fn a_job_is_complete_when_enough_pods_have_succeeded(cluster: &Cluster) {
     made::<Job>(cluster, job(cluster, json!({"completions": 2}))).await;
     let first = active(cluster, 1).await.remove(0);
-    assert!(!copy(cluster).await["status"]["startTime"].is_null());
+    cluster
+        .eventually("it has started", async || {
+            copy(cluster).await["status"]["startTime"].is_string().then_some(())
+        })
+        .await;
     finish(cluster, &first, "Succeeded").await;
     let second = active(cluster, 1).await.remove(0);
     assert!(!holds(&copy(cluster).await, "Complete"));

@@ -431,6 +431,28 @@ fn a_side_that_took_over_by_itself_is_asked_before_its_fault_goes() {
 }
 
 #[test]
+fn a_way_back_from_what_people_promoted_is_kept_when_the_run_ends() {
+    let (before, failback) = SWITCHOVER.split_once("    failback:\n").unwrap();
+    let (before, _) = before.split_once("    failover:\n").unwrap();
+    let inputs = drill(&format!(
+        "{before}    operate:\n      - {{id: people, wait: {{duration: 2m}}}}\n    failback:\n{failback}"
+    ));
+    in_virtual_time(async {
+        let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();
+        let people = async {
+            seconds(40).await;
+            assert_eq!(by_hand(&rehearsal, "east", "ledger-0", "demote").await["role"], "replica");
+            assert_eq!(by_hand(&rehearsal, "west", "ledger-0", "promote").await["role"], "primary");
+        };
+        let pen = Pen::new(Death::Never);
+        let ((finished, events), ()) = tokio::join!(run(&rehearsal, rehearsal.sandbox.world(), pen), people);
+        assert!(did(&events, "promote-east"), "{finished:?}");
+        assert_eq!(roles(&rehearsal, ["east", "west"]).await, ["primary", "replica"], "{finished:?}");
+        assert!(finished.outstanding.is_empty(), "{finished:?}");
+    });
+}
+
+#[test]
 fn a_recovery_that_opens_what_cut_a_side_off_fences_that_side_first() {
     let open = "    operate:
       - id: open-east

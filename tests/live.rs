@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may")]
 
+#[path = "live/drill.rs"]
+mod drill;
 mod laboratory;
 
 use std::collections::BTreeMap;
@@ -13,10 +15,9 @@ use std::process::{Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration as Std;
 
+use drill::{answers, documents, said};
 use drillmaster::cli::inputs::{self, Inputs};
 use drillmaster::cli::rehearsal::Rehearsal;
-use drillmaster::cluster::control::{self, Wish};
-use drillmaster::cluster::people::{Answer, Says};
 use drillmaster::journal::{JOURNAL, read};
 use drillmaster::serve::{self, ENVIRONMENT, Served};
 use laboratory::{assert_no_two_accepted, ledger_status, seconds, stores, write_everywhere};
@@ -40,7 +41,8 @@ struct Lab {
 impl Lab {
     async fn start() -> Lab {
         let place = tempfile::tempdir().unwrap();
-        let drill = documents(place.path());
+        documents(place.path(), |_, text| text);
+        let drill = place.path().join("failover.yaml");
         let inputs: Inputs = inputs::load(&drill, &[]).unwrap_or_else(|found| panic!("{found:?}"));
         let now = chrono::Utc::now().timestamp_nanos_opt().unwrap();
         let rehearsal = Rehearsal::prepare(&inputs, 7, now).await.unwrap();
@@ -90,34 +92,6 @@ impl Lab {
     }
 }
 
-/// The drill with what it refers to; names live two seconds, since these tests wait for them.
-fn documents(place: &Path) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["failover.yaml", "catalogue.yaml", "sandbox.yaml"] {
-        std::fs::copy(root.join("tests/live").join(name), place.join(name)).unwrap();
-    }
-    std::fs::create_dir(place.join("manifests")).unwrap();
-    for entry in std::fs::read_dir(root.join("scenarios/manifests")).unwrap() {
-        let entry = entry.unwrap();
-        let text = std::fs::read_to_string(entry.path()).unwrap();
-        let text = text.replace("recordTTL: 30", "recordTTL: 2").replace("ttl: \"30\"", "ttl: \"2\"");
-        std::fs::write(place.join("manifests").join(entry.file_name()), text).unwrap();
-    }
-    place.join("failover.yaml")
-}
-
-/// The duty manager: acknowledges and declares as soon as anybody asks.
-async fn answers(evidence: PathBuf) {
-    loop {
-        for says in [Says::Acknowledge, Says::Done] {
-            let answer = Answer { who: "Dana".into(), step: None, says, text: String::new() };
-            // Nobody asks yet, or nobody listens.
-            drop(control::say(&evidence, &Wish::Answer(answer)).await);
-        }
-        tokio::time::sleep(Std::from_millis(100)).await;
-    }
-}
-
 /// Runs a test in real time, on regions that have settled before it.
 fn in_real_time<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
@@ -126,10 +100,6 @@ fn in_real_time<T>(test: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(test)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
 #[test]
@@ -142,7 +112,7 @@ fn a_drill_on_served_regions_is_met_and_leaves_them_as_they_were() {
         let planned = lab.ran(&["plan", "failover.yaml", "--env", &format!("lab/{ENVIRONMENT}")]).await;
         assert_eq!(planned.status.code(), Some(0), "{}", said(&planned));
         assert_eq!(lab.changed(&before), Vec::<String>::new(), "a plan changed something");
-        let people = tokio::spawn(answers(lab.evidence()));
+        let people = tokio::spawn(answers(lab.evidence(), None));
         let ran = tokio::time::timeout(PATIENCE, lab.run().wait_with_output()).await.unwrap().unwrap();
         people.abort();
         assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
@@ -165,7 +135,7 @@ async fn dies(records: usize) -> bool {
     let truth = lab.rehearsal.sandbox.truth();
     let before = stores(&lab.rehearsal);
     let writers = write_everywhere(&lab.rehearsal.sandbox.world());
-    let people = tokio::spawn(answers(lab.evidence()));
+    let people = tokio::spawn(answers(lab.evidence(), None));
     tokio::time::timeout(PATIENCE, killed(&lab, records, &what)).await.unwrap();
     let healed = lab.heal().await;
     people.abort();

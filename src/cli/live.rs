@@ -53,14 +53,18 @@ impl Live {
         let people = Arc::new(LivePeople::default());
         let world =
             cluster::world(&environment.spec, folder, Arc::clone(&people), LiveClock::begin()).await?;
+        // Before the plan, which reads: whoever may not is told all that is missing, and not what could not be read first.
+        let needed = rights(inputs);
+        if let Ok(needed) = &needed {
+            let missing = rights::missing(&world, needed).await;
+            if !missing.is_empty() {
+                return Err(LiveError::Rights(missing));
+            }
+        }
         let (plan, effects) = planned(inputs, &world).await.map_err(LiveError::Plan)?;
         within(&plan, &effects, &environment.spec)?;
-        match rights(inputs) {
-            Ok(rights) => match rights::missing(&world, &rights).await {
-                missing if missing.is_empty() => {}
-                missing => return Err(LiveError::Rights(missing)),
-            },
-            Err(why) => say(&format!("warning: nobody knows which rights the drill needs: {why}")),
+        if let Err(why) = needed {
+            say(&format!("warning: nobody knows which rights the drill needs: {why}"));
         }
         let head = Head {
             run: RunId(Uuid::now_v7().to_string()),

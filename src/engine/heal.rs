@@ -21,7 +21,7 @@ use super::home::faults;
 use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
 use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, StepId, Uid};
-use crate::undo::{Open, inverse, is_restored, later, outstanding};
+use crate::undo::{Open, inverse, is_restored, later, outstanding, promotions};
 
 /// How often a restoring patch is computed anew when somebody else changes the object in between.
 const TRIES: u32 = 5;
@@ -128,7 +128,8 @@ impl Engine {
     async fn is_as_before(&self, at: &Ref, group: &[&Open]) -> bool {
         match &group[0].undo {
             Undo::Reverse { exec, before } => self.status(exec).await.is_ok_and(|now| {
-                !before.is_empty() && before.iter().all(|(field, value)| now.get(field) == Some(value))
+                let was = |(field, value): (&String, &Value)| now.get(field) == Some(value);
+                !before.is_empty() && (before.iter().all(was) || self.went_home(exec, before, &now))
             }),
             Undo::Restore { uid, .. } => {
                 let Ok(client) = self.client(&at.region) else { return false };
@@ -150,6 +151,16 @@ impl Engine {
             | Undo::Act(_)
             | Undo::Irreversible => false,
         }
+    }
+
+    /// Whether a side has the write authority, or its lack, that it had before the run, and had it no more before our first effect on it:
+    /// people moved it meanwhile, and to take our way home back would move it away again.
+    fn went_home(&self, exec: &Exec, before: &BTreeMap<String, Value>, now: &Value) -> bool {
+        let Some(authority) = self.plan.authority_of(&exec.at) else { return false };
+        let home = self.recorder.with_events(|events| promotions(events, authority));
+        let home = home.is_home(&exec.at.region, authority);
+        let promoted = &authority.promoted;
+        promoted.shown_by(&json!(before)) != home && promoted.shown_by(now) == home
     }
 
     fn undone(

@@ -1,6 +1,6 @@
 //! What the events say: when each step, effect and word was. One pass; everything else asks here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::measured::{Actual, Moment, Response, StageMeasured, StepMeasured};
 use super::moves;
@@ -182,10 +182,22 @@ impl<'a> Story<'a> {
         recoveries.filter_map(|step| self.intent(&step.id)).filter(|(at, _)| *at >= since).min()
     }
 
-    /// The faults' first intent.
+    /// The faults' first intent; in a drill without any, when a person was first asked to break something.
     pub fn first_fault(&self) -> Option<(At, u64)> {
-        let faults = self.plan.all_steps().filter(|step| matches!(step.action, Action::Fault { .. }));
-        faults.filter_map(|step| self.intent(&step.id)).min()
+        let is_fault = |step: &&Step| matches!(step.action, Action::Fault { .. });
+        if self.plan.all_steps().any(|step| is_fault(&step)) {
+            return self.plan.all_steps().filter(is_fault).filter_map(|step| self.intent(&step.id)).min();
+        }
+        let tasks: BTreeSet<&StepId> = self
+            .steps_in(Stage::Inject)
+            .filter(|step| matches!(step.action, Action::Task { .. }))
+            .map(|step| &step.id)
+            .collect();
+        let asked = self.first(|what| match what {
+            What::Asked { step, .. } if tasks.contains(step) => Some(()),
+            _ => None,
+        });
+        asked.map(|(event, ())| (event.at, event.seq))
     }
 
     /// The first event that a test accepts.

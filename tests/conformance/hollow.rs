@@ -17,15 +17,17 @@ use crate::workloads::{condition, web};
 /// A node without a machine; [`Hollow::remove`] it at the end.
 pub struct Hollow {
     pub name: String,
+    pub zone: String,
     born: DateTime<Utc>,
     since: Instant,
 }
 
 impl Hollow {
-    /// A node that is ready, in a zone.
+    /// A node that is ready, in a zone of the behaviour's own: where most nodes of a zone are lost, its pods are not evicted, and behaviours
+    /// that lose nodes at the same time would see each other's losses.
     pub async fn new(cluster: &Cluster, name: &str, zone: &str) -> Hollow {
         let space = &cluster.namespace;
-        let name = format!("{name}-{space}");
+        let (name, zone) = (format!("{name}-{space}"), format!("{zone}-{space}"));
         let node = json!({
             "metadata": {"name": name, "labels": {
                 "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone, "hollow": space}},
@@ -34,7 +36,7 @@ impl Hollow {
         let made: Node = cluster.wide().create(&PostParams::default(), &object(node)).await.unwrap();
         let made = serde_json::to_value(made).unwrap();
         let born = made["metadata"]["creationTimestamp"].as_str().unwrap().parse().unwrap();
-        let hollow = Hollow { name, born, since: Instant::now() };
+        let hollow = Hollow { name, zone, born, since: Instant::now() };
         hollow.post(cluster, "True").await;
         cluster
             .eventually("the node is open", async || {

@@ -64,7 +64,11 @@ async fn until(cluster: &Cluster, kind: &str) -> Value {
 async fn a_job_is_complete_when_enough_pods_have_succeeded(cluster: &Cluster) {
     made::<Job>(cluster, job(cluster, json!({"completions": 2}))).await;
     let first = active(cluster, 1).await.remove(0);
-    assert!(!copy(cluster).await["status"]["startTime"].is_null());
+    cluster
+        .eventually("it has started", async || {
+            copy(cluster).await["status"]["startTime"].is_string().then_some(())
+        })
+        .await;
     finish(cluster, &first, "Succeeded").await;
     let second = active(cluster, 1).await.remove(0);
     assert!(!holds(&copy(cluster).await, "Complete"));
@@ -234,7 +238,11 @@ async fn an_indexed_job_gives_each_pod_its_index(cluster: &Cluster) {
             (indexes(&active(cluster, 2).await) == ["1", "2"]).then_some(())
         })
         .await;
-    assert_eq!(copy(cluster).await["status"]["completedIndexes"], "0");
+    cluster
+        .eventually("the first index is done", async || {
+            (copy(cluster).await["status"]["completedIndexes"] == "0").then_some(())
+        })
+        .await;
 }
 
 async fn a_deleted_job_takes_its_pods_along(cluster: &Cluster) {

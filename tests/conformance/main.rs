@@ -9,7 +9,7 @@
 //! defect of the sandbox. Bodies wait with [`cluster::Cluster::eventually`] and never ask which cluster they are on.
 //!
 //! How to add one: an `async fn` with the sentence as its name in the group's file, and its name in the list at the file's top. A
-//! behaviour that is not in its list is dead code, and does not compile.
+//! behaviour that is not in its list is dead code, and does not compile. `README.md` lists them all; `table.rs` writes it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a behaviour sets up must work")]
 
@@ -17,11 +17,13 @@ mod cluster;
 mod hollow;
 mod real_region;
 mod rest;
+mod table;
 mod workloads;
 
 /// The behaviours of a group, and a test of each on every cluster that there is.
 macro_rules! behaviours {
     ($($name:ident),* $(,)?) => {
+        pub const SENTENCES: &[&str] = &[$(stringify!($name)),*];
         mod sandbox {
             $(
                 #[test]
@@ -42,7 +44,7 @@ macro_rules! behaviours {
         mod real_region {
             $(
                 #[test]
-                #[ignore = "needs real regions; tests/regions/regions.py starts them"]
+                #[ignore = "needs real regions; tests/run starts them"]
                 fn $name() {
                     $crate::real_region::on(|cluster| Box::pin(super::$name(cluster)));
                 }
@@ -51,26 +53,36 @@ macro_rules! behaviours {
     };
 }
 
-mod applying;
-mod budgets;
-mod creating;
-mod custom;
-mod daemon_sets;
-mod deleting;
-mod deployments;
-mod garbage;
-mod jobs;
-mod nodes;
-mod patching;
-mod pods;
-mod reading;
-mod replica_sets;
-mod scheduling;
-mod server;
-mod services;
-mod stateful_sets;
-mod subresources;
-mod validating;
-mod volumes;
-mod watching;
-mod writing;
+/// The groups, each a file with its sentences.
+macro_rules! groups {
+    ($($group:ident),* $(,)?) => {
+        $(mod $group;)*
+        const GROUPS: &[(&str, &[&str])] = &[$((stringify!($group), $group::SENTENCES)),*];
+    };
+}
+
+groups!(
+    applying,
+    budgets,
+    creating,
+    custom,
+    daemon_sets,
+    deleting,
+    deployments,
+    garbage,
+    jobs,
+    nodes,
+    patching,
+    pods,
+    reading,
+    replica_sets,
+    scheduling,
+    server,
+    services,
+    stateful_sets,
+    subresources,
+    validating,
+    volumes,
+    watching,
+    writing,
+);

@@ -8,6 +8,7 @@ use crate::rest::{JSON, MERGE, STRATEGIC, config};
 behaviours!(
     a_json_patch_adds_replaces_and_removes,
     a_json_patch_whose_test_fails_changes_nothing,
+    a_json_patch_that_replaces_what_is_not_there_adds_it,
     a_merge_patch_removes_by_null_and_replaces_lists,
     a_patch_of_what_is_not_there_is_not_found,
     a_patch_without_a_version_never_conflicts_and_with_a_stale_one_does,
@@ -19,6 +20,7 @@ behaviours!(
     tolerations_are_replaced_as_a_whole,
     an_element_is_deleted_by_its_key,
     a_list_or_a_map_is_replaced_where_the_patch_says_so,
+    a_directive_about_a_map_that_is_not_there_says_nothing,
     an_order_that_the_patch_sets_is_kept,
     keys_that_are_not_retained_go,
     finalizers_merge_as_a_set,
@@ -44,7 +46,7 @@ async fn a_json_patch_whose_test_fails_changes_nothing(cluster: &Cluster) {
     for failing in [
         json!({"op": "test", "path": "/data/key", "value": "other"}),
         json!({"op": "remove", "path": "/data/none"}),
-        json!({"op": "replace", "path": "/data/none", "value": "x"}),
+        json!({"op": "replace", "path": "/none/none", "value": "x"}),
     ] {
         let patch = json!([{"op": "add", "path": "/data/more", "value": "x"}, failing]);
         let answer = cluster.patch(JSON, "configmaps/a", patch).await;
@@ -201,14 +203,30 @@ async fn an_element_is_deleted_by_its_key(cluster: &Cluster) {
     assert_eq!(words(&pod["containers"][0]["ports"], "name"), ["http"]);
 }
 
+async fn a_json_patch_that_replaces_what_is_not_there_adds_it(cluster: &Cluster) {
+    cluster.post("configmaps", config("a", "x")).await.ok();
+    let patch = json!([{"op": "replace", "path": "/data/none", "value": "x"}]);
+    let patched = cluster.patch(JSON, "configmaps/a", patch).await.ok();
+    assert_eq!(patched["data"], json!({"key": "value", "none": "x"}));
+}
+
 async fn a_list_or_a_map_is_replaced_where_the_patch_says_so(cluster: &Cluster) {
     paused(cluster).await;
     let web = json!({"name": "web", "env": [{"name": "Z", "value": "9"}, {"$patch": "replace"}]});
     let pod = merged(cluster, json!({"containers": [web]})).await;
     assert_eq!(words(&pod["containers"][0]["env"], "name"), ["Z"]);
+    let labels = json!({"metadata": {"labels": {"old": "one"}}});
+    cluster.patch(STRATEGIC, "deployments/a", labels).await.ok();
     let labels = json!({"metadata": {"labels": {"$patch": "replace", "only": "this"}}});
     let patched = cluster.patch(STRATEGIC, "deployments/a", labels).await.ok();
     assert_eq!(patched["metadata"]["labels"], json!({"only": "this"}));
+}
+
+async fn a_directive_about_a_map_that_is_not_there_says_nothing(cluster: &Cluster) {
+    cluster.post("configmaps", json!({"metadata": {"name": "a"}})).await.ok();
+    let patch = json!({"data": {"$patch": "replace", "only": "this"}, "metadata": {"labels": {"a": "b"}}});
+    let patched = cluster.patch(STRATEGIC, "configmaps/a", patch).await.ok();
+    assert_eq!((&patched["data"], &patched["metadata"]["labels"]), (&Value::Null, &json!({"a": "b"})));
 }
 
 async fn an_order_that_the_patch_sets_is_kept(cluster: &Cluster) {

@@ -22,6 +22,7 @@ behaviours!(
     a_missing_key_of_a_secret_holds_up_the_container,
     an_optional_config_map_may_be_missing,
     a_volume_of_a_missing_config_map_holds_up_the_pod_until_it_is_there,
+    a_volume_that_no_container_mounts_holds_up_nothing,
     an_init_container_that_cannot_start_holds_up_the_others,
     an_image_that_cannot_be_pulled_keeps_the_pod_pending,
     a_pod_ends_at_its_deadline,
@@ -199,6 +200,8 @@ async fn a_volume_of_a_missing_config_map_holds_up_the_pod_until_it_is_there(clu
     let mut spec = web(cluster);
     spec["volumes"] = json!([{"name": "settings", "configMap": {"name": "settings"}},
         {"name": "login", "secret": {"secretName": "login"}}]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "settings", "mountPath": "/settings"},
+        {"name": "login", "mountPath": "/login"}]);
     made::<Pod>(cluster, pod("web", spec)).await;
     made::<ConfigMap>(cluster, json!({"metadata": {"name": "settings"}})).await;
     waits(cluster, "ContainerCreating").await;
@@ -237,9 +240,16 @@ async fn an_image_that_cannot_be_pulled_keeps_the_pod_pending(cluster: &Cluster)
     assert_eq!(number(&web, "/status/containerStatuses/0/restartCount"), 0);
 }
 
+async fn a_volume_that_no_container_mounts_holds_up_nothing(cluster: &Cluster) {
+    let mut spec = web(cluster);
+    spec["volumes"] = json!([{"name": "settings", "configMap": {"name": "settings"}}]);
+    made::<Pod>(cluster, pod("web", spec)).await;
+    ready(cluster).await;
+}
+
 async fn a_pod_ends_at_its_deadline(cluster: &Cluster) {
     let mut spec = web(cluster);
-    spec["activeDeadlineSeconds"] = json!(8);
+    spec["activeDeadlineSeconds"] = json!(40);
     made::<Pod>(cluster, pod("web", spec)).await;
     ready(cluster).await;
     let web = until(cluster, "it failed", |pod| pod["status"]["phase"] == "Failed").await;

@@ -243,7 +243,8 @@ async fn a_table_has_the_columns_that_people_read(cluster: &Cluster) {
     assert_eq!(rows[0]["cells"][4], "80/TCP");
     let (columns, rows) = table("/api/v1/nodes").await;
     assert_eq!(columns, ["Name", "Status", "Roles", "Age", "Version"]);
-    assert_eq!(rows[0]["cells"][1], "Ready");
+    // Others may be losing nodes of theirs.
+    assert!(rows.as_array().unwrap().iter().any(|row| row["cells"][1] == "Ready"), "{rows}");
     let (columns, rows) = table("configmaps/a").await;
     assert_eq!(
         (columns, &rows[0]["cells"][1]),

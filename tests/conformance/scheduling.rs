@@ -85,8 +85,8 @@ async fn required_node_affinity_chooses_by_expressions(cluster: &Cluster) {
     let (one, two) = (Hollow::new(cluster, "one", "y").await, Hollow::new(cluster, "two", "z").await);
     one.change(cluster, json!({"metadata": {"labels": {"size": "3"}}})).await;
     let cases = [
-        ("in", json!({"key": ZONE, "operator": "In", "values": ["z", "x"]}), &two),
-        ("not-in", json!({"key": ZONE, "operator": "NotIn", "values": ["y"]}), &two),
+        ("in", json!({"key": ZONE, "operator": "In", "values": [two.zone, "x"]}), &two),
+        ("not-in", json!({"key": ZONE, "operator": "NotIn", "values": [one.zone]}), &two),
         ("exists", json!({"key": "size", "operator": "Exists"}), &one),
         ("absent", json!({"key": "size", "operator": "DoesNotExist"}), &two),
         ("more", json!({"key": "size", "operator": "Gt", "values": ["2"]}), &one),

@@ -13,6 +13,7 @@ behaviours!(
     an_update_of_another_uid_is_a_conflict,
     an_update_of_another_name_than_its_path_is_a_bad_request,
     the_generation_moves_with_the_spec_only,
+    a_budget_is_replaced_only_by_who_names_its_version,
     a_write_of_an_object_leaves_its_status,
     a_write_of_a_status_leaves_the_spec,
     a_status_written_at_a_stale_version_is_a_conflict,
@@ -101,6 +102,13 @@ async fn the_generation_moves_with_the_spec_only(cluster: &Cluster) {
     assert_eq!(after(json!({"metadata": {"generation": 9}})).await, 2);
 }
 
+async fn a_budget_is_replaced_only_by_who_names_its_version(cluster: &Cluster) {
+    let budget = json!({"metadata": {"name": "a"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"no": "pod"}}}});
+    let (path, budget) = made(cluster, "poddisruptionbudgets", budget).await;
+    let blind = cluster.put(&path, &unversioned(budget)).await;
+    blind.invalid("FieldValueInvalid", "metadata.resourceVersion");
+}
+
 async fn a_write_of_an_object_leaves_its_status(cluster: &Cluster) {
     let budget = json!({"metadata": {"name": "a"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"no": "pod"}}}});
     let (path, _) = made(cluster, "poddisruptionbudgets", budget).await;
@@ -109,7 +117,7 @@ async fn a_write_of_an_object_leaves_its_status(cluster: &Cluster) {
         (budget["status"]["observedGeneration"] == 1).then_some(budget)
     };
     let before = cluster.eventually("the budget is counted", counted).await;
-    let mut next = unversioned(before.clone());
+    let mut next = before.clone();
     next["status"]["expectedPods"] = 77.into();
     assert_eq!(cluster.put(&path, &next).await.ok()["status"], before["status"]);
     let patch = json!({"status": {"expectedPods": 77}, "metadata": {"labels": {"a": "b"}}});
@@ -196,8 +204,9 @@ async fn a_stateful_set_changes_in_few_fields_only(cluster: &Cluster) {
     let template = deployment(cluster, "db", 0)["spec"]["template"].take();
     let spec = json!({"replicas": 0, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template});
     let (path, _) = made(cluster, "statefulsets", json!({"metadata": {"name": "db"}, "spec": spec})).await;
-    for patch in [json!({"serviceName": "other"}), json!({"podManagementPolicy": "Parallel"})] {
-        cluster.patch(MERGE, &path, json!({"spec": patch})).await.invalid("FieldValueForbidden", "spec");
+    for (field, other) in [("serviceName", "other"), ("podManagementPolicy", "Parallel")] {
+        let refused = cluster.patch(MERGE, &path, json!({"spec": {field: other}})).await;
+        refused.invalid("FieldValueInvalid", &format!("spec.{field}"));
     }
     let allowed = json!({"spec": {"minReadySeconds": 1, "revisionHistoryLimit": 3, "updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}});
     assert_eq!(cluster.patch(MERGE, &path, allowed).await.ok()["spec"]["minReadySeconds"], 1);

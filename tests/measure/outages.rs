@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use drillmaster::measure::{Measured, Moment};
 use drillmaster::model::event::Ended;
 use drillmaster::model::target::{Overall, Verdict};
-use drillmaster::model::time::At;
+use drillmaster::model::time::{At, Interval};
 
 use super::drill::{Drill, S, nanos, objective, of, rta, secs};
 
@@ -45,6 +45,23 @@ fn what_is_made_ready_before_the_fault_recovers_nothing() {
     let reverted = Drill { fault_shows: Some((60.0, 70.0)), until: "recovery", ..warmed.clone() };
     assert_eq!(reverted.verdict(), (Overall::Invalid, Verdict::Void));
     let mut failed = warmed;
+    failed.down.push(("west", 45.0, 50.0));
+    assert_eq!(failed.verdict(), (Overall::Invalid, Verdict::Void), "steady state was lost at 45 s");
+}
+
+#[test]
+fn a_person_who_is_asked_to_break_something_is_the_fault_of_a_drill_without_another() {
+    let asked =
+        (59.95, json!({"asked": {"step": "lose", "role": "on-call", "about": "task", "text": "cut it"}}));
+    let by_hand = Drill {
+        planned: |plan| plan["steps"][0]["action"] = json!({"task": {"role": "on-call", "text": "cut it"}}),
+        more: vec![asked],
+        ..Drill::default()
+    };
+    assert_eq!(by_hand.verdict(), (Overall::Met, Verdict::Met), "{}", invalid(&by_hand));
+    let (measured, _) = by_hand.judged();
+    assert_eq!(of(&measured).timeline[&Moment::FaultRequested].at, Interval::exactly(At(nanos(59.95))));
+    let mut failed = by_hand;
     failed.down.push(("west", 45.0, 50.0));
     assert_eq!(failed.verdict(), (Overall::Invalid, Verdict::Void), "steady state was lost at 45 s");
 }

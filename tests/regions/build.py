@@ -4,6 +4,7 @@ Images are made here, without a registry: a tar of a layer with one static binar
 from the manifests of scenarios/: the project's own name is drillmaster itself, every other one is the stand-in that answers.
 """
 
+import fcntl
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 from addons import IMAGE
@@ -22,6 +24,8 @@ from node import PAUSE
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drillmaster" / "regions"
+# How long a thing is kept that nobody has used: another checkout may be about to start regions of it.
+KEPT_SECONDS = 3600
 KUBERNETES = "1.37.2"
 OWN = "ghcr.io/drillmaster/"
 # The image that behaviours of tests/conformance name.
@@ -40,16 +44,20 @@ def digest(*paths, more=""):
 
 
 def once(name, key, make):
-    """The thing of this key, made if it is not there; older ones of the name are removed."""
+    """The thing of this key, made if it is not there, by one process at a time; those of the name that nobody uses are removed."""
     path = CACHE / f"{name}-{key}"
-    if not path.exists():
-        print(f"building {name} for real regions (once)", file=sys.stderr)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        for old in CACHE.glob(f"{name}-*"):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        partial = CACHE / f".{name}.{os.getpid()}"
-        make(partial)
-        partial.rename(path)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / f".{name}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            print(f"building {name} for real regions (once)", file=sys.stderr)
+            for old in [*CACHE.glob(f"{name}-*"), *CACHE.glob(f".{name}.partial.*")]:
+                if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+            partial = CACHE / f".{name}.partial.{os.getpid()}"
+            make(partial)
+            partial.rename(path)
+        os.utime(path)
     return path
 
 
@@ -141,18 +149,23 @@ def images(binaries, regions):
     return make
 
 
-def everything(regions):
-    """The paths of all that these regions need."""
+def kubernetes():
+    """The paths of what Go builds, which takes minutes once."""
     version = "k8s.io/component-base/version"
     minor = KUBERNETES.split(".")[1]
     flags = f"-X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}"
     source = HERE / "controlplane"
     modules = [source / "go.mod", source / "go.sum"]
-    binaries = {
+    return {
         "controlplane": once("controlplane", digest(*sorted(source.glob("*.go")), *modules, more=flags), go(".", flags)),
         "standin": once("standin", digest(source / "standin"), go("./standin")),
-        "drillmaster": once("drillmaster", digest(ROOT / "src", ROOT / "Cargo.toml", ROOT / "Cargo.lock"), drillmaster),
     }
+
+
+def everything(regions):
+    """The paths of all that these regions need."""
+    sources = digest(ROOT / "src", ROOT / "Cargo.toml", ROOT / "Cargo.lock")
+    binaries = {**kubernetes(), "drillmaster": once("drillmaster", sources, drillmaster)}
     own, others = named()
     key = digest(HERE / "build.py", more=json.dumps([sorted(path.name for path in binaries.values()), own, others, regions]))
     return {**binaries, "images": once("images", key, images(binaries, regions))}

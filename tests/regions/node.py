@@ -128,6 +128,7 @@ def start(lab, region, n):
 
 
 def enforce(lab, region, n):
+    processes.end(lab, place(region, n) + "policies")
     processes.start(lab, place(region, n), "policies", [
         lab.controlplane, "policies", f"--kubeconfig={region.admin}", f"--node={region.node(n)}",
     ], region.namespace(n))

@@ -5,10 +5,12 @@
     regions.py up [--nodes 2] DIR               start them; they end with this process, or when a pipe on its stdin closes
     regions.py down DIR                         end them from elsewhere, whatever is left of them
     regions.py exec DIR COMMAND…                run a command outside, where orchestrator and users are
+    regions.py at DIR REGION COMMAND…           run a command in a region's own network, where people at the site are
     regions.py cut|mend DIR REGION              nothing goes into or out of a region's network, API server and all
     regions.py node-loss|node-back DIR REGION N a node dies with everything on it, and comes back empty
     regions.py unenforce|enforce DIR REGION     NetworkPolicies are stored as before, and mean nothing
-    regions.py build                            only build what is needed, into the cache
+    regions.py build [--kubernetes]             only build what is needed, into the cache; or of that only what Go builds
+    regions.py check                            say what this machine lacks, and how to get it
 
              the outside's network namespace: COMMAND, DNS 198.18.0.53, its resolver .54, alerts 198.18.0.1:9093
                   │ 198.18.1.0/30                                            │ 198.18.2.0/30
@@ -34,11 +36,13 @@ Debian's containerd, runc, containernetworking-plugins, iproute2, nftables, open
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +63,7 @@ PACKAGES = {
     "openssl": "openssl",
     "nsenter": "util-linux",
 }
+LEAST_MEMORY_KIB = 3 << 20
 # A socket's path is at most 107 bytes long, and the longest one here adds this much to the folder.
 LONGEST_FOLDER = 107 - len("/region-name/node1/containerd.sock.ttrpc")
 
@@ -67,21 +72,45 @@ def check_machine(folder):
     """Says everything that is missing, at once."""
     wrong = []
     if os.geteuid() != 0:
-        wrong.append("root is needed: regions are network namespaces with containers in them")
+        wrong.append("root is needed, since regions are network namespaces with containers in them: run this as root")
     missing = {package for tool, package in PACKAGES.items() if not shutil.which(tool)}
     if not (node.CNI / "ptp").exists():
         missing.add("containernetworking-plugins")
     if missing:
         wrong.append("packages are missing: apt-get install " + " ".join(sorted(missing)))
-    cgroups = Path("/sys/fs/cgroup")
-    if not (cgroups / "cgroup.controllers").exists() and not (cgroups / "memory").is_dir():
-        wrong.append("no cgroups are mounted at /sys/fs/cgroup: containers cannot be started")
-    elif not os.access(cgroups, os.W_OK):
-        wrong.append("/sys/fs/cgroup is read-only: containers cannot be started")
+    if not wrong:
+        wrong.extend(forbidden())
+    free = re.search(r"^MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    if free and int(free[1]) < LEAST_MEMORY_KIB:
+        wrong.append(f"{int(free[1]) >> 10} MiB of memory are free: two regions take {LEAST_MEMORY_KIB >> 10} MiB")
     if len(str(folder)) > LONGEST_FOLDER:
         wrong.append(f"{folder} is too long for the sockets in it: at most {LONGEST_FOLDER} characters")
     if wrong:
         raise Trouble("real regions cannot be started here:\n  " + "\n  ".join(wrong))
+
+
+def forbidden():
+    """What root may not do here, found out by doing it."""
+    cgroups = Path("/sys/fs/cgroup")
+    # The first version has a hierarchy for each controller.
+    memory = cgroups if (cgroups / "cgroup.controllers").exists() else cgroups / "memory"
+    group = memory / f"drillmaster-{os.getpid()}"
+    try:
+        group.mkdir()
+        group.rmdir()
+    except OSError as why:
+        yield f"no control group can be made, so no container: {why}; mount cgroups writable, or run on a machine of its own"
+    links = "ip link add v0 type veth peer name v1 && ip link add b0 type bridge && nft add table inet t"
+    ran = subprocess.run(["unshare", "--net", "sh", "-c", links], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        yield ("network namespaces with veth, bridge and nftables cannot be had: "
+               f"{ran.stderr.strip()}; a container needs --privileged, a kernel those modules")
+    with tempfile.TemporaryDirectory() as folder:
+        overlay = ('mount -t tmpfs none "$0" && cd "$0" && mkdir a b c d && '
+                   "mount -t overlay none -o lowerdir=a,upperdir=b,workdir=c d")
+        ran = subprocess.run(["unshare", "--mount", "sh", "-c", overlay, folder], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        yield f"overlays cannot be mounted: {ran.stderr.strip()}; a container needs --privileged, a kernel overlayfs"
 
 
 def start(lab):
@@ -187,14 +216,18 @@ def arguments():
             command.add_argument(take, type=int if take == "n" else Path if take == "dir" else str)
         return command
 
+    add("check")
     for name in ("up", "with", "build"):
         command = add(name) if name == "build" else add(name, "dir")
         command.add_argument("--regions", default="east,west")
         command.add_argument("--nodes", type=int, default=1)
         if name == "with":
             command.add_argument("run", nargs=argparse.REMAINDER)
+        if name == "build":
+            command.add_argument("--kubernetes", action="store_true")
     add("down", "dir")
     add("exec", "dir").add_argument("run", nargs=argparse.REMAINDER)
+    add("at", "dir", "region").add_argument("run", nargs=argparse.REMAINDER)
     for name in ("cut", "mend", "enforce", "unenforce"):
         add(name, "dir", "region")
     for name in ("node-loss", "node-back"):
@@ -204,8 +237,11 @@ def arguments():
 
 def main():
     given = arguments()
+    if given.command == "check":
+        check_machine("")
+        return 0
     if given.command == "build":
-        build.everything(given.regions.split(","))
+        build.kubernetes() if given.kubernetes else build.everything(given.regions.split(","))
         return 0
     lab = Lab(given.dir.resolve())
     if given.command in ("up", "with"):
@@ -219,6 +255,8 @@ def main():
     if given.command == "exec":
         os.execvp("nsenter", network.inside(lab.outside, given.run))
     region = lab.region(given.region)
+    if given.command == "at":
+        os.execvp("nsenter", network.inside(region.router, given.run))
     act = {
         "cut": lambda: network.cut(lab, region),
         "mend": lambda: network.mend(lab, region),

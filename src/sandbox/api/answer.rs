@@ -142,6 +142,16 @@ impl Refusal {
         )
     }
 
+    /// A replacement that does not say of which version, where it must.
+    pub fn unversioned(resource: &Resource, name: &str) -> Self {
+        let why = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+        Self::all_invalid(
+            full_name(&resource.group, &resource.plural),
+            about(name, &resource.group, &resource.plural),
+            &[why.to_owned()],
+        )
+    }
+
     /// Options of a request that do not hold together.
     pub fn invalid_options(kind: &str, why: &str) -> Self {
         const GROUP: &str = "meta.k8s.io";

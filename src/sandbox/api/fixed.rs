@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::resources::Served;
 use crate::model::effect::Resource;
 
 /// Fields that stay as they are: group, plural, field.
@@ -9,6 +10,10 @@ const IMMUTABLE: &[(&str, &str, &str)] = &[
     ("apps", "daemonsets", "spec.selector"),
     ("apps", "deployments", "spec.selector"),
     ("apps", "replicasets", "spec.selector"),
+    ("apps", "statefulsets", "spec.selector"),
+    ("apps", "statefulsets", "spec.volumeClaimTemplates"),
+    ("apps", "statefulsets", "spec.serviceName"),
+    ("apps", "statefulsets", "spec.podManagementPolicy"),
     ("batch", "jobs", "spec.completionMode"),
     ("batch", "jobs", "spec.selector"),
     ("", "secrets", "type"),
@@ -16,6 +21,19 @@ const IMMUTABLE: &[(&str, &str, &str)] = &[
     ("rbac.authorization.k8s.io", "rolebindings", "roleRef"),
     ("storage.k8s.io", "storageclasses", "provisioner"),
 ];
+
+/// Kinds whose objects are replaced only by who names the version: group, plural. So are all custom resources.
+const VERSIONED: &[(&str, &str)] = &[
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("coordination.k8s.io", "leases"),
+    ("policy", "poddisruptionbudgets"),
+];
+
+/// Whether an object of a kind may be replaced without naming its version.
+pub(super) fn unconditional(served: &Served) -> bool {
+    let kind = (served.resource.group.as_str(), served.resource.plural.as_str());
+    served.built_in && !VERSIONED.contains(&kind)
+}
 
 /// What is wrong with a change, if anything: `spec.selector: Invalid value: field is immutable`.
 pub(super) fn wrong(resource: &Resource, before: &Value, next: &Value) -> Option<String> {
@@ -30,7 +48,6 @@ pub(super) fn wrong(resource: &Resource, before: &Value, next: &Value) -> Option
         ("", "services") => service(&before["spec"], &next["spec"]),
         ("", "configmaps" | "secrets") => frozen(before, next),
         ("", "persistentvolumeclaims") => claim(&before["spec"], &next["spec"]),
-        ("apps", "statefulsets") => stateful_set(&before["spec"], &next["spec"]),
         _ => None,
     })
 }
@@ -113,24 +130,6 @@ fn claim(before: &Value, next: &Value) -> Option<String> {
     (without(before, FREE) != without(next, FREE)).then(|| {
         "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for \
          bound claims"
-            .to_owned()
-    })
-}
-
-fn stateful_set(before: &Value, next: &Value) -> Option<String> {
-    const FREE: &[&str] = &[
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
-    (without(before, FREE) != without(next, FREE)).then(|| {
-        "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
-         'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are \
-         forbidden"
             .to_owned()
     })
 }

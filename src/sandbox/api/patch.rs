@@ -3,6 +3,7 @@
 //! All of them read, change and store under one lock, so that a patch without a `resourceVersion` never conflicts.
 
 use http::request::Parts;
+use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal, json_response};
@@ -52,7 +53,7 @@ impl Patch {
             Kind::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
                     .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
-                json_patch::patch(object, &patch).map_err(|error| {
+                *object = patched(object.clone(), patch).map_err(|error| {
                     let why = "the server rejected our request due to an error in our request";
                     Refusal::unprocessable(format!("{why}: {error}"))
                 })?;
@@ -62,6 +63,27 @@ impl Patch {
         }
         if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
     }
+}
+
+/// An object after a JSON patch. An API server takes a `replace` of a member that is not there for an `add`, other than RFC 6902 (section
+/// 4.3) says: so does its library, evanphx/json-patch 4.
+fn patched(mut object: Value, patch: json_patch::Patch) -> Result<Value, json_patch::PatchError> {
+    for operation in patch.0 {
+        let operation = match operation {
+            PatchOperation::Replace(ReplaceOperation { path, value }) if lacks(&object, path.as_str()) => {
+                PatchOperation::Add(AddOperation { path, value })
+            }
+            other => other,
+        };
+        json_patch::patch(&mut object, &[operation])?;
+    }
+    Ok(object)
+}
+
+/// Whether the map that a pointer's member would be in is there, and the member is not.
+fn lacks(object: &Value, pointer: &str) -> bool {
+    let parent = pointer.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+    parent.is_some_and(Value::is_object) && object.pointer(pointer).is_none()
 }
 
 /// Patches an object or its status; an apply makes what is not there.

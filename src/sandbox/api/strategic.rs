@@ -67,6 +67,12 @@ fn merge_field(target: &mut Map<String, Value>, field: &str, value: &Value) {
         Value::Object(inner) if inner.get("$patch").is_some_and(|directive| directive == "delete") => {
             target.remove(field);
         }
+        // A directive about a map that is not there says nothing.
+        Value::Object(inner)
+            if inner.contains_key("$patch") && !target.get(field).is_some_and(Value::is_object) =>
+        {
+            target.remove(field);
+        }
         Value::Object(_) => merge(target.entry(field).or_insert(Value::Null), value),
         Value::Array(elements) => {
             let list = target.entry(field).or_insert_with(|| Value::Array(Vec::new()));
@@ -183,6 +189,9 @@ mod tests {
             "$deleteFromPrimitiveList/finalizers": ["x"], "finalizers": ["z"]});
         let expected = json!({"env": [{"name": "B", "value": "1"}, {"name": "A"}], "finalizers": ["y", "z"]});
         assert_eq!(merged(listed, patch), expected);
+
+        let patch = json!({"selector": {"$patch": "replace", "app": "c"}});
+        assert_eq!(merged(json!({"a": 1}), patch), json!({"a": 1}));
 
         let selector = json!({"selector": {"app": "a", "tier": "b"}});
         let patch = json!({"selector": {"$patch": "replace", "app": "c"}});

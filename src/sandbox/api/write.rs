@@ -59,7 +59,11 @@ pub(super) fn store_create(
 pub(super) fn update(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
     let (object, unknown) = decode::object(call, parts, body)?;
     let dry = call.query.dry_run("UpdateOptions")?;
-    let updated = state.write(|store| store_update(call, store, object, &Signed::Update, dry))?;
+    let is_blind = object["metadata"].get("resourceVersion").is_none() && !fixed::unconditional(&call.served);
+    let updated = state.write(|store| match store.get(&call.key()) {
+        Some(_) if is_blind => Err(Refusal::unversioned(&call.served.resource, &call.key().name)),
+        _ => store_update(call, store, object, &Signed::Update, dry),
+    })?;
     Ok(decode::warned(call, json_response(200, &updated), &unknown))
 }
 

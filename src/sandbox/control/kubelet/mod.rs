@@ -14,7 +14,7 @@ pub mod init;
 pub mod probes;
 pub mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
@@ -171,13 +171,18 @@ fn contained(
     wakes
 }
 
-/// Whether the ConfigMaps and Secrets of all volumes that need them are there.
+/// Whether the ConfigMaps and Secrets of all volumes that containers mount are there.
 fn volumes_are_there(store: &Store, pod: &Value) -> bool {
     let there = |resource: &Resource, source: &Value, name: &str| {
         read::flag(source, "/optional")
             || one(store, resource, Some(read::namespace(pod)), read::text(source, name)).is_some()
     };
-    read::list(pod, "/spec/volumes").iter().all(|volume| {
+    let containers =
+        ["/spec/initContainers", "/spec/containers"].into_iter().flat_map(|of| read::list(pod, of));
+    let mounted: BTreeSet<&str> =
+        containers.flat_map(|each| read::list(each, "/volumeMounts")).map(read::name_field).collect();
+    let volumes = read::list(pod, "/spec/volumes").iter();
+    volumes.filter(|volume| mounted.contains(read::name_field(volume))).all(|volume| {
         volume.get("configMap").is_none_or(|map| there(&Resource::config_maps(), map, "/name"))
             && volume.get("secret").is_none_or(|secret| there(&secrets(), secret, "/secretName"))
     })

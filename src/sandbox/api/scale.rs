@@ -10,6 +10,7 @@ use super::answer::{Answer, Refusal, json_response};
 use super::patch::Patch;
 use super::path::Call;
 use super::write::{self, Signed};
+use super::decode;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Store, StoreError};
 
@@ -26,8 +27,7 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
     let stored = state.write(|store| {
         let mut object = current(store, call)?;
         let scale = match &patch {
-            None => serde_json::from_slice(body)
-                .map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?,
+            None => decode::value(parts, body)?,
             Some(patch) => {
                 let mut scale = scale_of(call, &object);
                 patch.change(&mut scale)?;

@@ -102,6 +102,9 @@ impl Session {
         let mut got = String::new();
         let mut lines = expected.lines().peekable();
         while let Some(line) = lines.next() {
+            if line.starts_with("## ") && !got.ends_with("\n\n") {
+                got.push('\n');
+            }
             got += line;
             got.push('\n');
             let Some(command) = line.strip_prefix("$ ") else { continue };
@@ -154,6 +157,7 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
     const RULES: &[(&str, &str)] = &[
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+\-]\d{4}", "<time>"),
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+\-]\d{4}", "<time>"),
         (r"\bv1\.\d+\.\d+(-[\w.]+)?(\+\w+)?", "<version>"),
         (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(/\d+)?\b", "<address>"),
@@ -161,6 +165,9 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
         (r"-[bcdf-hj-np-tv-xz2456789]{8,10}(-[bcdf-hj-np-tv-xz2456789]{5})?\b", "-<drawn>"),
         (r"(pod-template-hash|controller-revision-hash)([=:] ?)[\w-]+", "$1$2<drawn>"),
         (r"(kube-api-access|transient)-\w{5}\b", "$1-<drawn>"),
+        (r"(containerd://|sha256:|start exec .)[0-9a-f]{64}", "$1<drawn>"),
+        (r"/tmp/(LIVE|MERGED)-\d+/", "$1/"),
+        (r"(topology.kubernetes.io/zone[=:] ?)[\w-]+", "$1<zone>"),
         (r#"(resourceVersion: )"\d+""#, "$1\"<number>\""),
         (r"\b(\d+[dhms])+\b", "<age>"),
     ];

@@ -136,21 +136,33 @@ fn notes(change: &Change) -> Vec<Note<'_>> {
     if change.key.is(&Resource::pods()) { pods::notes(change) } else { others::notes(change) }
 }
 
+/// The event that says the same.
+fn known<'a>(store: &'a Store, note: &Note<'_>, namespace: &str) -> Option<&'a Value> {
+    let Note { about, reason, message, component, .. } = note;
+    let first = Key::new(&events(), Some(namespace), &format!("{}.", about.name));
+    let of_object = store.list_after(first.clone(), true).take_while(|(key, _)| key.name.starts_with(&first.name));
+    of_object.map(|(_, event)| event.as_ref()).find(|event| {
+        read::text(event, "/involvedObject/uid") == about.uid
+            && read::text(event, "/involvedObject/fieldPath") == about.field
+            && read::text(event, "/reason") == *reason
+            && read::text(event, "/message") == message
+            && read::text(event, "/reportingComponent") == *component
+    })
+}
+
 /// Writes an event, or counts up the one that is there.
 fn record(store: &mut Store, note: &Note<'_>, at: At) {
     let Note { about, warning, reason, message, component, host } = note;
-    let one = [about.uid, &about.field, reason, message, component].join("\n");
-    let name = format!("{}.{:016x}", about.name, read::hash(&one));
     let namespace = if about.namespace.is_empty() { "default" } else { about.namespace };
     let space = store.get(&Key::new(&Resource::namespaces(), None, namespace));
     if space.is_none_or(|space| read::terminating(space)) {
         return; // nothing new is made in a namespace that ends
     }
-    let key = Key::new(&events(), Some(namespace), &name);
     let (second, precise) = (store.clock().time(at), store.clock().micro_time(at));
     let series = *component == "default-scheduler"; // it notes through the newer API
-    if let Some(event) = store.get(&key) {
-        let mut event = (**event).clone();
+    if let Some(event) = known(store, note, namespace) {
+        let key = Key::of(&events(), event);
+        let mut event = event.clone();
         if series {
             let count = read::number(&event, "/series/count").unwrap_or(1) + 1;
             event["series"] = json!({"count": count, "lastObservedTime": precise});
@@ -161,6 +173,9 @@ fn record(store: &mut Store, note: &Note<'_>, at: At) {
         let _ = store.update(&key, event, Part::Whole);
         return;
     }
+    // By time, and what happens at once in its order.
+    let number = store.clock().wall_unix_ns_at(at).saturating_add(i64::try_from(store.version()).unwrap_or(0));
+    let name = format!("{}.{number:016x}", about.name);
     let mut involved = json!({"kind": about.kind, "namespace": about.namespace, "name": about.name,
         "uid": about.uid, "apiVersion": about.api_version, "resourceVersion": about.version, "fieldPath": about.field});
     if let Some(fields) = involved.as_object_mut() {

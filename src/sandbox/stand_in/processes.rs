@@ -22,6 +22,7 @@ use crate::model::effect::Resource;
 use crate::model::name::{Name, Region};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::control::Processes;
+use crate::sandbox::control::kubelet::container::drawn;
 use crate::sandbox::net::{Listener, Network, Source};
 use crate::sandbox::state::{Containers, Printed, Ran};
 use crate::sandbox::store::Key;
@@ -298,8 +299,8 @@ impl Pods {
         count
     }
 
-    /// The ledger of a container that runs, as a command finds it.
-    fn ledger(&self, pod: &Value, container: Option<&str>) -> io::Result<Arc<Service>> {
+    /// The ledger of a container that runs, as a program finds it.
+    fn ledger(&self, pod: &Value, container: Option<&str>, program: &str) -> io::Result<Arc<Service>> {
         let uid = text(pod, "/metadata/uid");
         let state = self.lock();
         if state.dark.contains(text(pod, "/spec/nodeName")) {
@@ -312,13 +313,25 @@ impl Pods {
         match mine.next() {
             Some((_, Process { exited: None, runs: Runs::Ledger(service), .. })) => Ok(Arc::clone(service)),
             Some((_, Process { exited: None, runs: Runs::Http(_) | Runs::Nothing, .. })) => {
-                Err(io::Error::new(io::ErrorKind::NotFound, "executable file not found in $PATH"))
+                Err(missing(uid, program))
             }
             Some((_, Process { exited: Some(_), .. })) | None => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "container not running"))
             }
         }
     }
+}
+
+/// What a runtime says of a program that a container does not have.
+fn missing(uid: &str, program: &str) -> io::Error {
+    let id = drawn(&format!("{uid} {program}"));
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!(
+            "failed to exec in container: failed to start exec \"{id}\": OCI runtime exec failed: exec failed: unable to \
+             start container process: exec: \"{program}\": executable file not found in $PATH: unknown"
+        ),
+    )
 }
 
 /// The TCP ports that a container states.
@@ -363,9 +376,10 @@ impl Containers for Pods {
         argv: &'a [String],
     ) -> BoxFuture<'a, io::Result<Ran>> {
         Box::pin(async move {
-            let service = self.ledger(pod, container)?;
-            if argv.first().is_none_or(|program| program != "drillmaster") {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "executable file not found in $PATH"));
+            let program = argv.first().map(String::as_str).unwrap_or_default();
+            let service = self.ledger(pod, container, program)?;
+            if program != "drillmaster" {
+                return Err(missing(text(pod, "/metadata/uid"), program));
             }
             let ran = control(&service, argv).await;
             Ok(Ran { stdout: format!("{}\n", ran.stdout).into_bytes(), stderr: Vec::new(), code: ran.code })

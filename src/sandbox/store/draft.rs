@@ -114,7 +114,7 @@ impl Store {
         self.give_address(&key, &mut object)?;
         self.give_node_ports(&key, &mut object, &Value::Null)?;
         let (uid, time) = (self.uid(), self.clock.time(self.clock.now()));
-        let counted = object.get("spec").is_some();
+        let counted = object.get("spec").is_some() && !is_uncounted(&key);
         put(&mut object, "apiVersion", resource.api_version().into());
         put(&mut object, "kind", resource.kind.as_str().into());
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
@@ -166,7 +166,9 @@ impl Store {
         if next == **current {
             return Ok(Draft { key: key.clone(), next: Next::Same(current.clone()) });
         }
-        if changes_what_counts(&next, current, part) {
+        // A pod that is bound is what was asked for.
+        let binds = key.is(&Resource::pods()) && current["spec"]["nodeName"].is_null();
+        if changes_what_counts(&next, current, part) && !(binds && !next["spec"]["nodeName"].is_null()) {
             count_generation(&mut next);
         }
         let released = next["metadata"].get("deletionTimestamp").is_some()
@@ -286,6 +288,12 @@ impl Store {
     }
 }
 
+/// Kinds whose generations nobody counts.
+fn is_uncounted(key: &Key) -> bool {
+    const CORE: [&str; 5] = ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "services"];
+    (key.group.is_empty() && CORE.contains(&key.plural.as_str())) || key.group == "coordination.k8s.io"
+}
+
 /// A name must be a part of a path (RFC 1123 for most kinds; RBAC allows colons).
 fn check_name(key: &Key) -> Result<(), StoreError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == ':';
@@ -300,7 +308,8 @@ fn check_name(key: &Key) -> Result<(), StoreError> {
     let name: String = key.name.chars().take(60).collect();
     let why = format!(
         "metadata.name: Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case \
-         alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+         alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+         regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     );
     Err(StoreError::Invalid(key.clone(), why))
 }

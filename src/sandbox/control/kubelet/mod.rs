@@ -114,6 +114,7 @@ impl Controller for Kubelet {
             status["hostIPs"] = json!([{"ip": host}]);
         }
         status["qosClass"] = json!(room::quality(pod));
+        status["resources"] = json!({});
         let deadline = seconds(pod, "/spec/activeDeadlineSeconds").map(|seconds| started.plus(seconds));
         if deadline.is_some_and(|deadline| deadline <= now) {
             let over = summary::late(pod, status, processes, &stamp(store, now));

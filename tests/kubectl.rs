@@ -169,7 +169,9 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
         (r"/tmp/(LIVE|MERGED)-\d+/", "$1/"),
         (r"(topology.kubernetes.io/zone[=:] ?)[\w-]+", "$1<zone>"),
         (r#"(resourceVersion: )"\d+""#, "$1\"<number>\""),
+        (r"-[bcdf-hj-np-tv-xz2456789]{5}\b", "-<drawn>"),
         (r"\b(\d+[dhms])+\b", "<age>"),
+        (r"<age> \(x\d+ over <age>\)", "<age>"),
     ];
     let mut text = text.to_owned();
     for (pattern, by) in RULES {

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Key;
+use crate::sandbox::control::room::quality;
 
 /// What a new object starts with.
 pub(super) fn at_creation(key: &Key, object: &mut Value) {
@@ -27,8 +28,9 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
                     }
                 }
             });
+            let quality = quality(object);
             default(object, &[], json!({"status": {}}));
-            default(object, &["status"], json!({"phase": "Pending"}));
+            default(object, &["status"], json!({"phase": "Pending", "qosClass": quality}));
         }
         ("", "namespaces") => {
             let name = object["metadata"]["name"].clone();
@@ -82,7 +84,7 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
         ("apps", "statefulsets") => {
             let spec = json!({
                 "replicas": 1, "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
-                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
                 "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             });
             default(object, &["spec"], spec);
@@ -91,6 +93,9 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
             let strategy =
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
             default(object, &["spec"], json!({"updateStrategy": strategy, "revisionHistoryLimit": 10}));
+        }
+        ("scheduling.k8s.io", "priorityclasses") => {
+            default(object, &[], json!({"preemptionPolicy": "PreemptLowerPriority"}));
         }
         ("batch", "jobs") => {
             let spec = json!({"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": false,

@@ -92,10 +92,9 @@ impl Refusal {
     }
 
     /// A body that is in none of the known formats.
-    pub fn unsupported(content_type: &str, known: &str) -> Self {
+    pub fn unsupported(known: &str) -> Self {
         let message = format!(
-            "the body of the request was in an unknown format ({}) - accepted media types include: {known}",
-            content_type.chars().take(80).collect::<String>()
+            "the body of the request was in an unknown format - accepted media types include: {known}"
         );
         Self::new(415, "UnsupportedMediaType", message)
     }

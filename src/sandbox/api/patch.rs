@@ -35,12 +35,13 @@ impl Patch {
             "application/merge-patch+json" => Kind::Merge,
             "application/strategic-merge-patch+json" if call.served.built_in => Kind::Strategic,
             "application/apply-patch+yaml" => Kind::Apply,
-            other => {
-                let strategic = if call.served.built_in { " application/strategic-merge-patch+json," } else { "" };
+            _ => {
+                let strategic =
+                    if call.served.built_in { " application/strategic-merge-patch+json," } else { "" };
                 let known = format!(
                     "application/json-patch+json, application/merge-patch+json,{strategic} application/apply-patch+yaml"
                 );
-                return Err(Refusal::unsupported(other, &known));
+                return Err(Refusal::unsupported(&known));
             }
         };
         let json = serde_json::from_slice(body);

@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 
 use super::client;
 use crate::model::effect::Resource;
-use crate::sandbox::clock::Clock;
 use crate::model::time::At;
+use crate::sandbox::clock::Clock;
 use crate::sandbox::state::{Availability, Containers, Line, Pool, Printed, Ran, RegionState, Settings};
 use crate::sandbox::store::{Key, Write};
 

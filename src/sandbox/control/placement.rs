@@ -93,7 +93,8 @@ impl<'a> Board<'a> {
         });
         let Some(best) = best else {
             let none = |reasons: &BTreeMap<String, usize>| {
-                let reasons: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                let reasons: Vec<String> =
+                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
                 format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", "))
             };
             return Err(format!("{} preemption: {}", none(&refused), none(&self.unpreempted(crowded))));
@@ -358,8 +359,10 @@ mod tests {
         wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED] = json!([{"weight": 1, "preference": near}]);
         let mut shuns = pod("q");
         let term = json!({"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": ZONE});
-        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] = json!([{"weight": 9, "podAffinityTerm": term}]);
-        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] = wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
+        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] =
+            json!([{"weight": 9, "podAffinityTerm": term}]);
+        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] =
+            wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
         let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
         assert_eq!(board.place(&wishes, &[]), Ok("b1"));
         assert_eq!(board.place(&shuns, &[]), Ok("a1"));

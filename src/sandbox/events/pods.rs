@@ -19,14 +19,22 @@ pub(super) fn notes(change: &Change) -> Vec<Note<'_>> {
     match by {
         "scheduler" => all.extend(scheduled(pod, before)),
         "kubelet" => {
-            for (path, field) in [("/status/initContainerStatuses", "spec.initContainers"), ("/status/containerStatuses", "spec.containers")] {
+            for (path, field) in [
+                ("/status/initContainerStatuses", "spec.initContainers"),
+                ("/status/containerStatuses", "spec.containers"),
+            ] {
                 for status in read::list(pod, path) {
                     let old = read::list(before, path).iter().find(|old| old["name"] == status["name"]);
                     all.extend(contained(pod, field, old.unwrap_or(&Value::Null), status));
                 }
             }
             if read::text(pod, "/status/reason") == "DeadlineExceeded" && !read::ended(before) {
-                all.push(kubelet(pod, false, "DeadlineExceeded", read::text(pod, "/status/message").to_owned()));
+                all.push(kubelet(
+                    pod,
+                    false,
+                    "DeadlineExceeded",
+                    read::text(pod, "/status/message").to_owned(),
+                ));
             }
         }
         "node-lifecycle" if read::holds(before, "Ready") && !read::holds(pod, "Ready") => {
@@ -92,8 +100,7 @@ fn owned(change: &Change, leaves: bool) -> Option<Note<'_>> {
 fn scheduled<'a>(pod: &'a Value, before: &Value) -> Option<Note<'a>> {
     let node = read::text(pod, "/spec/nodeName");
     if !node.is_empty() && read::text(before, "/spec/nodeName").is_empty() {
-        let message =
-            format!("Successfully assigned {}/{} to {node}", read::namespace(pod), read::name(pod));
+        let message = format!("Successfully assigned {}/{} to {node}", read::namespace(pod), read::name(pod));
         return Some(about(pod, "default-scheduler", false, "Scheduled", message));
     }
     let stuck = read::condition(pod, "PodScheduled").filter(|is| is["reason"] == "Unschedulable")?;

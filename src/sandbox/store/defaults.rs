@@ -55,6 +55,26 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
     }
 }
 
+/// Gives a Job the selector and the labels that tell its pods from those of others, unless somebody chose them.
+pub(super) fn own_selector(job: &mut Value, uid: &str) {
+    let name = job["metadata"]["name"].clone();
+    if job["spec"]["manualSelector"] != true {
+        let labels = json!({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid,
+            "batch.kubernetes.io/job-name": name, "job-name": name});
+        default(job, &["spec", "template"], json!({"metadata": {}}));
+        default(job, &["spec", "template", "metadata"], json!({"labels": {}}));
+        default(job, &["spec", "template", "metadata", "labels"], labels);
+        default(job, &["spec"], json!({"selector": {}}));
+        default(job, &["spec", "selector"], json!({"matchLabels": {}}));
+        let own = json!({"batch.kubernetes.io/controller-uid": uid});
+        default(job, &["spec", "selector", "matchLabels"], own);
+    }
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    if labels.is_object() {
+        default(job, &["metadata"], json!({"labels": labels}));
+    }
+}
+
 /// Kubernetes' defaults for a kind.
 pub(super) fn fill(key: &Key, object: &mut Value) {
     match (key.group.as_str(), key.plural.as_str()) {

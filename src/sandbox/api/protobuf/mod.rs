@@ -47,7 +47,9 @@ enum Type {
     Flag,
     Bytes,
     /// An instant, with the fraction of a second or without.
-    Time { precise: bool },
+    Time {
+        precise: bool,
+    },
     Quantity,
     NumberOrText,
     /// JSON within.
@@ -187,7 +189,9 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
         (Type::Text, Wire::Bytes(bytes)) => words(bytes)?.into(),
         (Type::Bytes, Wire::Bytes(bytes)) => json!(k8s_openapi::ByteString(bytes.to_vec())),
         (Type::Json, Wire::Bytes(bytes)) => match inner(bytes)? {
-            (Some(Wire::Bytes(text)), ..) => serde_json::from_slice(text).map_err(|error| error.to_string())?,
+            (Some(Wire::Bytes(text)), ..) => {
+                serde_json::from_slice(text).map_err(|error| error.to_string())?
+            }
             _ => Value::Null,
         },
         (Type::Quantity, Wire::Bytes(bytes)) => match inner(bytes)? {

@@ -81,7 +81,8 @@ const EVENTS: &[Column] = &[
     text("Type", |row| json!(row.text("/type"))),
     text("Reason", |row| json!(row.text("/reason"))),
     text("Object", |row| {
-        let (kind, name) = (row.text("/involvedObject/kind").to_lowercase(), row.text("/involvedObject/name"));
+        let (kind, name) =
+            (row.text("/involvedObject/kind").to_lowercase(), row.text("/involvedObject/name"));
         json!(if name.is_empty() { kind } else { format!("{kind}/{name}") })
     }),
     wide("Subobject", |row| json!(row.text("/involvedObject/fieldPath"))),
@@ -139,11 +140,14 @@ const CONTROLLER_REVISIONS: &[Column] = &[
         let mut owners = row.list("/metadata/ownerReferences").iter();
         let owner = owners.find(|each| each["controller"] == true);
         let part = |owner: &Value, field: &str| owner[field].as_str().unwrap_or_default().to_owned();
-        json!(owner.map_or_else(|| "<none>".into(), |owner| {
-            let version = part(owner, "apiVersion");
-            let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-            format!("{}{group}/{}", part(owner, "kind").to_lowercase(), part(owner, "name"))
-        }))
+        json!(owner.map_or_else(
+            || "<none>".into(),
+            |owner| {
+                let version = part(owner, "apiVersion");
+                let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+                format!("{}{group}/{}", part(owner, "kind").to_lowercase(), part(owner, "name"))
+            }
+        ))
     }),
     text("Revision", |row| json!(row.count("/revision"))),
     AGE,
@@ -281,8 +285,7 @@ const BINDINGS: &[Column] = &[
 ];
 
 /// Roles and definitions show when they were made, and not how long ago.
-const CREATED: &[Column] =
-    &[NAME, text("Created At", |row| json!(row.text("/metadata/creationTimestamp")))];
+const CREATED: &[Column] = &[NAME, text("Created At", |row| json!(row.text("/metadata/creationTimestamp")))];
 
 const PRIORITY_CLASSES: &[Column] = &[
     NAME,
@@ -292,7 +295,7 @@ const PRIORITY_CLASSES: &[Column] = &[
         ..text("Global-Default", |row| json!(row.object.pointer("/globalDefault") == Some(&json!(true))))
     },
     AGE,
-    wide("PreemptionPolicy", |row| json!(row.text("/preemptionPolicy"))),
+    text("PreemptionPolicy", |row| json!(row.text("/preemptionPolicy"))),
 ];
 
 const STORAGE_CLASSES: &[Column] = &[
@@ -536,7 +539,8 @@ fn amount(row: &Row<'_>, path: &str) -> String {
 
 fn hosts(row: &Row<'_>) -> String {
     let rules = row.list("/spec/rules");
-    let hosts: Vec<String> = rules.iter().filter_map(|rule| rule["host"].as_str().map(str::to_owned)).collect();
+    let hosts: Vec<String> =
+        rules.iter().filter_map(|rule| rule["host"].as_str().map(str::to_owned)).collect();
     match hosts.len() {
         0 => "*".into(),
         1..=3 => hosts.join(","),

@@ -141,7 +141,9 @@ impl Row<'_> {
 
     /// How long ago an instant was, as kubectl says it.
     fn since(&self, time: &str) -> String {
-        self.clock.read(time).map_or_else(|| "<unknown>".into(), |at| said((self.now.0 - at.0) / 1_000_000_000))
+        self.clock
+            .read(time)
+            .map_or_else(|| "<unknown>".into(), |at| said((self.now.0 - at.0) / 1_000_000_000))
     }
 }
 

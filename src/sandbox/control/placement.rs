@@ -384,7 +384,8 @@ mod tests {
         let mut picky = pod("2");
         picky["spec"]["nodeSelector"] = json!({ZONE: "a"});
         let why = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
-                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.";
+                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are \
+                   available: 3 Preemption is not helpful for scheduling.";
         assert_eq!(places(&nodes, &[picky.clone()]), [why]);
         picky["spec"]["tolerations"] = json!([{"key": "k", "operator": "Exists"}]);
         assert_eq!(places(&nodes, &[picky]), ["a2"]);

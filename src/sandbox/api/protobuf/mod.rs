@@ -54,6 +54,8 @@ enum Type {
     NumberOrText,
     /// JSON within.
     Json,
+    /// A list of texts within.
+    Texts,
     Message(&'static str),
 }
 
@@ -92,6 +94,7 @@ fn field(line: &'static str) -> Option<(u64, Field)> {
         "quantity" => Type::Quantity,
         "intstr" => Type::NumberOrText,
         "json" => Type::Json,
+        "strings" => Type::Texts,
         message => Type::Message(message),
     };
     Some((number, Field { name, many, of }))
@@ -194,6 +197,15 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
             }
             _ => Value::Null,
         },
+        (Type::Texts, Wire::Bytes(bytes)) => {
+            let mut all = Vec::new();
+            for part in parts(bytes) {
+                if let (1, Wire::Bytes(text)) = part? {
+                    all.push(Value::from(words(text)?));
+                }
+            }
+            all.into()
+        }
         (Type::Quantity, Wire::Bytes(bytes)) => match inner(bytes)? {
             (Some(Wire::Bytes(text)), ..) => words(text)?.into(),
             _ => "0".into(),

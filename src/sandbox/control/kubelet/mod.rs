@@ -64,6 +64,9 @@ impl Controller for Kubelet {
         }
         if change.key.is(&Resource::config_maps()) || change.key.is(&secrets()) {
             let stuck = |pod: &&Value| {
+                if read::text(pod, "/spec/nodeName").is_empty() {
+                    return false;
+                }
                 let mut statuses = read::list(pod, "/status/containerStatuses").iter();
                 read::text(pod, "/status/phase") == "Pending"
                     || statuses

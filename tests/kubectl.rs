@@ -177,6 +177,8 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
         (r"(topology.kubernetes.io/zone[=:] ?)[\w-]+", "$1<zone>"),
         (r#"(resourceVersion: )"\d+""#, "$1\"<number>\""),
         (r"-[bcdf-hj-np-tv-xz2456789]{5}\b", "-<drawn>"),
+        // As the newer kubectl says it.
+        (r"#success=(\d+) #failure=(\d+)", "successThreshold=$1 failureThreshold=$2"),
         (r"\b(\d+[dhms])+\b", "<age>"),
         (r"<age> \(x\d+ over <age>\)", "<age>"),
     ];

@@ -206,3 +206,50 @@ fn record(store: &mut Store, note: &Note<'_>, at: At) {
     // The name is one, and nobody has it.
     let _ = store.create(&events(), event);
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::sandbox::clock::Clock;
+    use crate::sandbox::state::{Pool, RegionState, Settings};
+    use crate::sandbox::store::Write;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_comes_again_counts_up_and_goes_an_hour_after_its_last_time() {
+        let state = RegionState::new(Settings {
+            name: "east".into(),
+            seed: 7,
+            clock: Clock::new(Instant::now(), 1_767_225_600_000_000_000),
+            services: Pool { network: "10.1.64.0".parse().unwrap(), prefix: 24 },
+            remembered_changes: 100,
+        });
+        let pod = json!({"metadata": {"name": "a", "namespace": "default"}, "spec": {"nodeName": "n"}});
+        state.write(|store| store.create(&Resource::pods(), pod)).unwrap();
+        let waits = |reason: &str| {
+            let waiting = json!([{"name": "web", "state": {"waiting": {"reason": reason}}}]);
+            let key = Key::new(&Resource::pods(), Some("default"), "a");
+            let write = Write::Status { key, status: json!({"containerStatuses": waiting}) };
+            assert!(state.write(|store| store.apply_by("kubelet", &[write])).is_empty());
+        };
+        let told = || state.read(|store| every(store, &events(), None).cloned().collect::<Vec<_>>());
+        waits("CrashLoopBackOff");
+        assert!(told().is_empty(), "nobody has asked");
+        state.tell_events();
+        let [first] = &told()[..] else { panic!("{:?}", told()) };
+        assert_eq!((&first["reason"], &first["count"]), (&json!("BackOff"), &json!(1)));
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        waits("ContainerCreating");
+        waits("CrashLoopBackOff");
+        let [again] = &told()[..] else { panic!("{:?}", told()) };
+        assert_eq!((&again["count"], &again["metadata"]["name"]), (&json!(2), &first["metadata"]["name"]));
+        assert_ne!(again["firstTimestamp"], again["lastTimestamp"]);
+        tokio::time::advance(std::time::Duration::from_secs(3599)).await;
+        state.tell_events();
+        assert_eq!(told().len(), 1);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        state.tell_events();
+        assert!(told().is_empty());
+    }
+}

@@ -344,7 +344,7 @@ async fn a_log_of_a_container_that_the_pod_lacks_is_a_bad_request(cluster: &Clus
 async fn a_log_of_a_pod_without_a_node_is_empty(cluster: &Cluster) {
     cluster.post("pods", homeless(cluster, "one")).await.ok();
     let log = cluster.get("pods/one/log").await;
-    assert_eq!((log.code, log.body), (200, json!("")));
+    assert_eq!((log.code, log.body), (204, json!("")));
 }
 
 async fn a_log_that_is_followed_ends_with_its_container(cluster: &Cluster) {

@@ -24,7 +24,7 @@ pub(super) fn log(state: &RegionState, call: &Call) -> Answer {
     let previous = call.query.flag("previous");
     // Of a pod without a node there is nothing to read, which is no error.
     if text(&pod, "/spec/nodeName").is_empty() {
-        return Ok(response(200, "text/plain", Body::empty()));
+        return Ok(response(204, "text/plain", Body::empty()));
     }
     started(&pod, container, previous)?;
     let ended = |status: &Value| status.pointer("/state/running").is_none();

@@ -69,6 +69,7 @@ groups!(
     daemon_sets,
     deleting,
     deployments,
+    events,
     garbage,
     jobs,
     nodes,

@@ -20,8 +20,9 @@ use tokio::time::{Instant, timeout};
 
 use super::client;
 use crate::model::effect::Resource;
+use crate::model::time::At;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::state::{Availability, Containers, Pool, Ran, RegionState, Settings};
+use crate::sandbox::state::{Availability, Containers, Line, Pool, Printed, Ran, RegionState, Settings};
 use crate::sandbox::store::{Key, Write};
 
 fn region_that_remembers(changes: usize) -> Arc<RegionState> {
@@ -332,8 +333,9 @@ impl Containers for Echo {
         .boxed()
     }
 
-    fn logs<'a>(&'a self, _: &'a Value, _: Option<&'a str>) -> BoxFuture<'a, io::Result<Vec<u8>>> {
-        async { Ok(b"one\ntwo\nthree\n".to_vec()) }.boxed()
+    fn logs(&self, _: &Value, _: &str, _: bool, _: bool) -> io::Result<Printed> {
+        let line = |text: &str| Line { at: At(0), text: text.to_owned() };
+        Ok(Printed { so_far: ["one", "two", "three"].map(line).into(), more: None })
     }
 }
 
@@ -359,6 +361,10 @@ async fn exec_carries_output_and_exit_status_and_a_log_its_last_lines() {
         }
         attached.join().await.unwrap();
     }
+    let running = json!([{"name": "ledger", "state": {"running": {}}}]);
+    let status = json!({"phase": "Running", "containerStatuses": running});
+    let key = Key::new(&Resource::pods(), Some("default"), "ledger-0");
+    assert!(state.write(|store| store.apply(&[Write::Status { key, status }])).is_empty());
     let params = kube::api::LogParams { tail_lines: Some(2), ..Default::default() };
     assert_eq!(api.logs("ledger-0", &params).await.unwrap(), "two\nthree\n");
 }

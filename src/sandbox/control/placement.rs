@@ -1,8 +1,9 @@
 //! Where a pod may run and where it runs best: the scheduler's filters and its one score, over plain objects.
 //!
 //! Filters: cordon, taints, node selector, required node affinity, required pod affinity and (of both sides) anti-affinity, topology
-//! spread that must hold, the zone of a volume, and room (`room`). Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
-//! the name, so that the same cluster always gives the same placement. Left out: preferred affinities, preemption.
+//! spread that must hold, the zone of a volume, and room (`room`). Score: what the pod would rather have, then fewest pods of the same owner in the
+//! zone, then on the node, then fewest pods on the node, then the name, so that the same cluster always gives the same placement. A wish
+//! comes before everything else, where Kubernetes weighs it. Left out: preemption.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::read;
 use super::room::{Taken, lacks};
+
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// The label that says in which zone a node stands.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
@@ -63,12 +66,16 @@ impl<'a> Board<'a> {
     /// Where no node will do: why, in the words of Kubernetes.
     pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
         let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+        // Nodes that would do if other pods went.
+        let mut crowded = 0;
         let mut open = vec![];
         for &node in &self.nodes {
             let none = Taken::default();
             let taken = self.taken.get(read::name(node)).unwrap_or(&none);
-            let refusal = self.refusal(pod, node, zones).map(str::to_owned);
-            match refusal.or_else(|| lacks(node, taken, pod)) {
+            let never = self.never(pod, node, zones).map(str::to_owned);
+            let now = || self.not_now(pod, node).map(str::to_owned).or_else(|| lacks(node, taken, pod));
+            crowded += usize::from(never.is_none());
+            match never.or_else(now) {
                 Some(why) => *refused.entry(why).or_default() += 1,
                 None => open.push(node),
             }
@@ -81,11 +88,16 @@ impl<'a> Board<'a> {
         let best = open.into_iter().min_by_key(|node| {
             let name = read::name(node);
             let in_zone = by_zone.get(read::label(node, ZONE)).copied().unwrap_or_default();
-            (in_zone, self.of(&group, name), self.held.get(name).copied().unwrap_or_default(), name)
+            let held = self.held.get(name).copied().unwrap_or_default();
+            (-self.wish(pod, node), in_zone, self.of(&group, name), held, name)
         });
         let Some(best) = best else {
-            let reasons: Vec<String> = refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
-            return Err(format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", ")));
+            let none = |reasons: &BTreeMap<String, usize>| {
+                let reasons: Vec<String> =
+                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", "))
+            };
+            return Err(format!("{} preemption: {}", none(&refused), none(&self.unpreempted(crowded))));
         };
         let name = read::name(best);
         self.put(pod, name);
@@ -96,8 +108,17 @@ impl<'a> Board<'a> {
         self.owned.get(&(group.to_owned(), node)).copied().unwrap_or_default()
     }
 
-    /// Why a node will not do for a pod.
-    fn refusal(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
+    /// Why nobody is sent away for a pod; so many nodes would do without their pods.
+    fn unpreempted(&self, crowded: usize) -> BTreeMap<String, usize> {
+        let why = [
+            ("No preemption victims found for incoming pod", crowded),
+            ("Preemption is not helpful for scheduling", self.nodes.len() - crowded),
+        ];
+        why.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect()
+    }
+
+    /// Why a node will not do for a pod, whoever else is there.
+    fn never(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
         if !fits(pod, node) {
             return Some("node(s) didn't match Pod's node affinity/selector");
         }
@@ -112,6 +133,11 @@ impl<'a> Board<'a> {
         if !zones.is_empty() && !zones.contains(&read::label(node, ZONE)) {
             return Some("node(s) had volume node affinity conflict");
         }
+        None
+    }
+
+    /// Why a node will not do for a pod beside those that are there.
+    fn not_now(&self, pod: &Value, node: &Value) -> Option<&'static str> {
         if !self.keeps_spread(pod, node) {
             return Some("node(s) didn't match pod topology spread constraints");
         }
@@ -119,6 +145,25 @@ impl<'a> Board<'a> {
             return Some("node(s) didn't match pod affinity/anti-affinity rules");
         }
         None
+    }
+
+    /// How much a pod would rather be on a node: the weights of its preferred affinities that hold there, less those of the company that it
+    /// would rather not have.
+    fn wish(&self, pod: &Value, node: &Value) -> i64 {
+        let preferred = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{PREFERRED}"));
+        let weight = |term: &Value| read::number(term, "/weight").unwrap_or(0);
+        let chosen = |term: &&Value| term_fits(&term["preference"], node);
+        let own: i64 = preferred("nodeAffinity").iter().filter(chosen).map(weight).sum();
+        let company = |kind: &str| -> i64 {
+            let near = |term: &Value| {
+                let term = &term["podAffinityTerm"];
+                let key = read::text(term, "/topologyKey");
+                let there = self.matching(pod, term.get("labelSelector")).flatten();
+                i64::try_from(there.filter(|at| together(key, at, node)).count()).unwrap_or(i64::MAX)
+            };
+            preferred(kind).iter().map(|term| weight(term).saturating_mul(near(term))).sum()
+        };
+        own + company("podAffinity") - company("podAntiAffinity")
     }
 
     /// Whether the required affinities between the pod and others hold on a node.
@@ -213,6 +258,16 @@ impl<'a> Board<'a> {
     }
 }
 
+/// Gives a pod the labels of where its node stands, as admission does when it is bound.
+pub fn located(pod: &mut Value, node: &Value) {
+    for label in [ZONE, "topology.kubernetes.io/region"] {
+        let place = read::label(node, label);
+        if !place.is_empty() {
+            pod["metadata"]["labels"][label] = json!(place);
+        }
+    }
+}
+
 /// The required terms of a pod's affinity of a kind.
 fn terms<'b>(pod: &'b Value, kind: &str) -> &'b [Value] {
     read::list(pod, &format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution"))
@@ -297,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_goes_where_it_would_rather_be_while_there_is_a_choice() {
+        let nodes = [node("a1", "a"), node("b1", "b")];
+        let mut wishes = pod("p");
+        let near = json!({"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["b"]}]});
+        wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED] = json!([{"weight": 1, "preference": near}]);
+        let mut shuns = pod("q");
+        let term = json!({"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": ZONE});
+        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] =
+            json!([{"weight": 9, "podAffinityTerm": term}]);
+        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] =
+            wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
+        let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
+        assert_eq!(board.place(&wishes, &[]), Ok("b1"));
+        assert_eq!(board.place(&shuns, &[]), Ok("a1"));
+    }
+
+    #[test]
     fn pods_of_one_owner_spread_over_zones_and_then_over_nodes() {
         let nodes = [node("a1", "a"), node("a2", "a"), node("b1", "b")];
         let pods = ["1", "2", "3", "4"].map(pod);
@@ -312,7 +384,8 @@ mod tests {
         let mut picky = pod("2");
         picky["spec"]["nodeSelector"] = json!({ZONE: "a"});
         let why = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
-                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.";
+                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are \
+                   available: 3 Preemption is not helpful for scheduling.";
         assert_eq!(places(&nodes, &[picky.clone()]), [why]);
         picky["spec"]["tolerations"] = json!([{"key": "k", "operator": "Exists"}]);
         assert_eq!(places(&nodes, &[picky]), ["a2"]);

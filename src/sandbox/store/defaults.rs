@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Key;
+use crate::sandbox::control::room::quality;
 
 /// What a new object starts with.
 pub(super) fn at_creation(key: &Key, object: &mut Value) {
@@ -27,8 +28,9 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
                     }
                 }
             });
+            let quality = quality(object);
             default(object, &[], json!({"status": {}}));
-            default(object, &["status"], json!({"phase": "Pending"}));
+            default(object, &["status"], json!({"phase": "Pending", "qosClass": quality}));
         }
         ("", "namespaces") => {
             let name = object["metadata"]["name"].clone();
@@ -50,6 +52,26 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
             default(object, &[], json!({"status": status}));
         }
         _ => {}
+    }
+}
+
+/// Gives a Job the selector and the labels that tell its pods from those of others, unless somebody chose them.
+pub(super) fn own_selector(job: &mut Value, uid: &str) {
+    let name = job["metadata"]["name"].clone();
+    if job["spec"]["manualSelector"] != true {
+        let labels = json!({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid,
+            "batch.kubernetes.io/job-name": name, "job-name": name});
+        default(job, &["spec", "template"], json!({"metadata": {}}));
+        default(job, &["spec", "template", "metadata"], json!({"labels": {}}));
+        default(job, &["spec", "template", "metadata", "labels"], labels);
+        default(job, &["spec"], json!({"selector": {}}));
+        default(job, &["spec", "selector"], json!({"matchLabels": {}}));
+        let own = json!({"batch.kubernetes.io/controller-uid": uid});
+        default(job, &["spec", "selector", "matchLabels"], own);
+    }
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    if labels.is_object() {
+        default(job, &["metadata"], json!({"labels": labels}));
     }
 }
 
@@ -82,7 +104,7 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
         ("apps", "statefulsets") => {
             let spec = json!({
                 "replicas": 1, "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
-                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
                 "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             });
             default(object, &["spec"], spec);
@@ -91,6 +113,9 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
             let strategy =
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
             default(object, &["spec"], json!({"updateStrategy": strategy, "revisionHistoryLimit": 10}));
+        }
+        ("scheduling.k8s.io", "priorityclasses") => {
+            default(object, &[], json!({"preemptionPolicy": "PreemptLowerPriority"}));
         }
         ("batch", "jobs") => {
             let spec = json!({"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": false,
@@ -126,8 +151,16 @@ pub(super) fn keep_address(key: &Key, next: &mut Value, current: &Value) {
 fn fill_service(object: &mut Value) {
     let spec = json!({"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"});
     default(object, &["spec"], spec);
-    if matches!(object["spec"]["type"].as_str(), Some("LoadBalancer" | "NodePort")) {
-        default(object, &["spec"], json!({"externalTrafficPolicy": "Cluster"}));
+    match object["spec"]["type"].as_str() {
+        Some("LoadBalancer") => {
+            let more = json!({"externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": true});
+            default(object, &["spec"], more);
+        }
+        Some("NodePort") => default(object, &["spec"], json!({"externalTrafficPolicy": "Cluster"})),
+        _ => {}
+    }
+    if object["spec"]["type"] != "ExternalName" {
+        default(object, &["spec"], json!({"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}));
     }
     for port in each(object.get_mut("spec"), "ports") {
         let number = port["port"].clone();
@@ -158,14 +191,25 @@ fn fill_pod(spec: Option<&mut Value>) {
         "schedulerName": "default-scheduler", "securityContext": {},
     });
     default(spec, &[], defaults);
+    for volume in each(Some(spec), "volumes") {
+        for source in ["configMap", "secret", "projected", "downwardAPI"] {
+            default(volume, &[source], json!({"defaultMode": 420}));
+        }
+        default(volume, &["hostPath"], json!({"type": ""}));
+    }
     for list in ["initContainers", "containers"] {
         for container in each(Some(spec), list) {
             let image = container["image"].as_str().unwrap_or_default();
             let latest = image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or("").contains(':');
             let pull = if latest { "Always" } else { "IfNotPresent" };
-            default(container, &[], json!({"imagePullPolicy": pull, "resources": {}}));
+            let more = json!({"imagePullPolicy": pull, "resources": {},
+                "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+            default(container, &[], more);
             for port in each(Some(container), "ports") {
                 default(port, &[], json!({"protocol": "TCP"}));
+            }
+            for variable in each(Some(container), "env") {
+                default(variable, &["valueFrom", "fieldRef"], json!({"apiVersion": "v1"}));
             }
             for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
                 let every = json!({"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3});

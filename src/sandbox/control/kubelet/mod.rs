@@ -64,6 +64,9 @@ impl Controller for Kubelet {
         }
         if change.key.is(&Resource::config_maps()) || change.key.is(&secrets()) {
             let stuck = |pod: &&Value| {
+                if read::text(pod, "/spec/nodeName").is_empty() {
+                    return false;
+                }
                 let mut statuses = read::list(pod, "/status/containerStatuses").iter();
                 read::text(pod, "/status/phase") == "Pending"
                     || statuses
@@ -111,7 +114,9 @@ impl Controller for Kubelet {
         }
         if let Some(host) = internal(node) {
             status["hostIP"] = json!(host);
+            status["hostIPs"] = json!([{"ip": host}]);
         }
+        status["resources"] = json!({});
         let deadline = seconds(pod, "/spec/activeDeadlineSeconds").map(|seconds| started.plus(seconds));
         if deadline.is_some_and(|deadline| deadline <= now) {
             let over = summary::late(pod, status, processes, &stamp(store, now));

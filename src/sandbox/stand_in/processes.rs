@@ -15,13 +15,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::ledger::LedgerListener;
-use super::{HttpStandIn, Storages};
+use super::{HttpStandIn, Storages, choice};
 use crate::ledger::{Config, Service, control};
 use crate::model::effect::Resource;
 use crate::model::name::{Name, Region};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::control::Processes;
 use crate::sandbox::net::{Listener, Network, Source};
+use crate::sandbox::spec::{StandIn, StandInRule};
 use crate::sandbox::state::{Containers, Ran};
 use crate::sandbox::store::Key;
 
@@ -42,6 +43,8 @@ pub struct Pods {
     storages: Storages,
     /// The nodes that have a machine; others exist in the API only.
     machines: BTreeSet<String>,
+    /// What stands in for which images.
+    rules: Vec<StandInRule>,
     /// Carries the keys of pods and nodes whose health changed to the controllers.
     wakes: UnboundedSender<Key>,
     state: Mutex<State>,
@@ -99,9 +102,10 @@ impl Pods {
         network: Arc<Network>,
         storages: Storages,
         machines: BTreeSet<String>,
+        rules: Vec<StandInRule>,
         wakes: UnboundedSender<Key>,
     ) -> Arc<Pods> {
-        Arc::new(Pods { region, clock, network, storages, machines, wakes, state: Mutex::default() })
+        Arc::new(Pods { region, clock, network, storages, machines, rules, wakes, state: Mutex::default() })
     }
 
     pub(super) fn network(&self) -> &Arc<Network> {
@@ -153,13 +157,15 @@ impl Pods {
             tasks: Vec::new(),
             log: format!("{} started\n", text(start.container, "/image")).into_bytes(),
         };
-        let ports = container_ports(start.container);
-        if text(start.container, "/image").contains("drillmaster") {
-            self.start_ledger(start, source, &mut process);
-        } else if !ports.is_empty() {
-            let service = HttpStandIn::new(self.region.as_str(), &start.env, self.network.view(source));
-            process.runs = Runs::Http(Arc::new(service));
-            process.ports = ports;
+        match choice::choose(start.pod, start.container, &self.rules) {
+            StandIn::Ledger => self.start_ledger(start, source, &mut process),
+            StandIn::Http => {
+                let service = HttpStandIn::new(self.region.as_str(), &start.env, self.network.view(source));
+                process.runs = Runs::Http(Arc::new(service));
+                process.ports = choice::ports(start.container);
+            }
+            StandIn::Completes => process.exited = Some(0),
+            StandIn::Idle => {}
         }
         self.listen(&process);
         let pod = process.pod.clone();
@@ -307,23 +313,16 @@ impl Pods {
     }
 }
 
-/// The TCP ports that a container states.
-fn container_ports(container: &Value) -> Vec<u16> {
-    let ports = container["ports"].as_array().into_iter().flatten();
-    ports
-        .filter_map(|port| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok()))
-        .collect()
-}
-
 impl Processes for Pods {
     fn answers(&self, pod: &Value, container: &str, probe: &Value) -> bool {
         let state = self.lock();
         let found = state.processes.get(&(text(pod, "/metadata/uid").to_owned(), container.to_owned()));
         let Some(process) = found.filter(|process| process.exited.is_none()) else { return false };
-        let port = probe.pointer("/httpGet/port").or(probe.pointer("/tcpSocket/port"));
-        let listens = port
-            .and_then(Value::as_u64)
-            .is_none_or(|port| u16::try_from(port).is_ok_and(|port| process.ports.contains(&port)));
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+        let spec = containers.into_iter().flatten().find(|each| each["name"] == container);
+        let listens = spec
+            .and_then(|spec| choice::probed(spec, probe))
+            .is_none_or(|port| port.is_some_and(|port| process.ports.contains(&port)));
         let well = match &process.runs {
             Runs::Ledger(service) => service.is_readable(),
             Runs::Http(service) => service.is_ready(),

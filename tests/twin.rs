@@ -200,8 +200,8 @@ async fn a_stand_in_is_what_the_annotation_or_the_spec_says() {
     let spec = serde_json::from_value(json!({"regions": [region], "standIns": rules})).unwrap();
     let sandbox = Sandbox::start(&spec, &stack("portal"), 7, 0, &[]).await.unwrap();
     let inside = sandbox.world().vantages["east"].clone();
-    let status = get(&*inside, "http://portal-api.portal:8080/ledger/status").await;
-    assert_eq!(status.ok().map(|status| status.as_u16()), Some(200), "the ledger stands in for the API");
+    let status = get(&*inside, "http://portal-api.portal:8080/no-such-path").await;
+    assert_eq!(status.ok().map(|status| status.as_u16()), Some(404), "the ledger stands in for the API");
 }
 
 /// The folder of a dump: the one that is given, or the one of a region of Kubernetes 1.37 that lies here.
@@ -403,4 +403,13 @@ fn no_value_of_a_secret_reaches_the_evidence() {
     let again: Value = serde_yaml::from_str(&kept).unwrap();
     assert_eq!(again["items"][1]["data"]["a"], "shown", "{kept}");
     assert!(inputs.manifests["manifests/a.yaml"].contains("hidden-2"), "the twin itself has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_readmes_example_becomes_ready() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.contains("drillmaster sandbox tests/twin/shop.yaml"));
+    let (document, manifests) = inputs::sandbox(&place().join("shop.yaml"))
+        .unwrap_or_else(|found| panic!("{}", found.render(Look::Plain)));
+    Sandbox::start(&document.spec, &manifests, 7, 0, &[]).await.unwrap();
 }

@@ -80,6 +80,7 @@ pub struct RegionSpec {
 pub struct StandInRule {
     /// The image as the container names it, or the beginning of it and a `*`: `registry.example/shop/orders:*`.
     pub image: String,
+    /// What runs in place of it.
     pub r#as: StandIn,
 }
 
@@ -94,7 +95,7 @@ impl StandInRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StandIn {
-    /// The project's own replicated ledger, by its environment (`LEDGER_…`).
+    /// The project's own replicated ledger, by its environment (`LEDGER_…`), on the container's first port.
     Ledger,
     /// A service that answers every HTTP request on the declared and the probed ports.
     Http,

@@ -79,6 +79,9 @@ fn why_not(given: &Given, owner: Option<&Given>, service: Option<&Given>) -> Opt
     if metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null()) {
         return Some(ENDING);
     }
+    if is_idle_hook(metadata) {
+        return Some(HOOKS);
+    }
     let static_pod = metadata["annotations"].get("kubernetes.io/config.mirror").is_some();
     let of_api_server = (given.namespace(), given.name()) == ("default", "kubernetes");
     match (group, given.kind()) {
@@ -96,7 +99,6 @@ fn why_not(given: &Given, owner: Option<&Given>, service: Option<&Given>) -> Opt
         ("", "Endpoints") if service.is_some_and(selects) => Some(OF_THEIR_OWNERS),
         ("discovery.k8s.io", "EndpointSlice") if is_managed(given) => Some(OF_THEIR_OWNERS),
         ("", "PersistentVolume") | ("apps", "ControllerRevision") => Some(OF_THEIR_OWNERS),
-        _ if is_idle_hook(metadata) => Some(HOOKS),
         _ => None,
     }
 }

@@ -174,7 +174,12 @@ impl Pods {
     }
 
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
-        let made = Config::from_env(&start.env).map_err(|bad| bad.to_string()).and_then(|config| {
+        // In place of another program it listens where that does.
+        let mut env = start.env.clone();
+        if let Some(port) = choice::ports(start.container).first() {
+            env.entry("LEDGER_PORT".into()).or_insert_with(|| port.to_string());
+        }
+        let made = Config::from_env(&env).map_err(|bad| bad.to_string()).and_then(|config| {
             let port = config.port;
             let pod = start.pod.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
             let config = Config { pod, ..config };

@@ -16,6 +16,7 @@ use drillmaster::sandbox::{Sandbox, SandboxError, SandboxSpec};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 type Files = BTreeMap<String, String>;
@@ -254,6 +255,42 @@ async fn a_dumps_rollout_can_be_undone_since_its_old_sets_are_there() {
     assert!(revisions > 1, "no deployment of the dump was ever rolled out again");
 }
 
+/// Every object of a sandbox as one list, as `kubectl get -o yaml` prints it.
+fn dumped(sandbox: &Sandbox) -> Files {
+    let (_, state) = sandbox.regions().next().unwrap();
+    let items: Vec<Value> = state.read(|store| store.all().map(|(_, object)| (**object).clone()).collect());
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    Files::from([("objects/all.json".to_owned(), list.to_string())])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_of_a_twin_is_a_twin() {
+    for name in ["storefront", "search", "orders", "reports", "portal"] {
+        let first = start(&stack(name), "stacks", nodes()).await.unwrap();
+        let second = start(&dumped(&first), "objects", json!([]))
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        for kind in [
+            "pods",
+            "nodes",
+            "services",
+            "configmaps",
+            "secrets",
+            "persistentvolumeclaims",
+            "namespaces",
+            "deployments.apps",
+            "replicasets.apps",
+            "statefulsets.apps",
+            "daemonsets.apps",
+            "jobs.batch",
+        ] {
+            let (before, after) =
+                (tables::served(&client(&first), kind).await, tables::served(&client(&second), kind).await);
+            assert_eq!(tables::parsed(&before), tables::parsed(&after), "{name}: {kind}");
+        }
+    }
+}
+
 /// What `validate` says of a spec with these manifests.
 fn said(files: &Files) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -360,6 +397,24 @@ fn all_that_is_wrong_with_manifests_is_said_at_once() {
     ];
     let files = edits.iter().fold(stack("portal"), |files, (from, to)| edited(files, from, to));
     assert_eq!(said(&files).matches("error:").count(), edits.len(), "{}", said(&files));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutation_of_a_manifest_makes_the_reader_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "\\PC{0,6}|[\n\t:{}\\[\\]&*!|>'\"#-]{0,4}"), 1..6)
+    ) {
+        let mut files = stack("portal");
+        let mut text: Vec<char> = files.values().next().unwrap().chars().collect();
+        for (at, gone, new) in edits {
+            let at = at.index(text.len() + 1);
+            text.splice(at..(at + gone).min(text.len()), new.chars());
+        }
+        files.values_mut().for_each(|held| *held = text.iter().collect());
+        said(&files);
+    }
 }
 
 #[test]

@@ -456,7 +456,8 @@ impl Loader {
                 }
             }
         }
-        if self.found.diagnostics.len() == before {
+        // Regions that contradict themselves hold nothing.
+        if self.found.diagnostics.len() == before && sandbox::checks::all(sandbox).is_empty() {
             self.found.diagnostics.extend(sandbox::checks::manifests(sandbox, &sources));
         }
         let texts = sources.iter().map(|(path, source)| (path.clone(), source.text.clone())).collect();

@@ -67,7 +67,7 @@ async fn serve(
         .await
         .map_err(|error| failed(&error, exit::USAGE))?;
     tokio::time::resume();
-    sandbox.notes().iter().for_each(|line| say(line));
+    sandbox.stand_ins().iter().chain(&sandbox.notes()).for_each(|line| say(line));
     let served = serve::serve(&sandbox, spec, &namespaces(&sandbox), &arguments.folder)
         .await
         .map_err(|error| failed(&error, exit::USAGE))?;

@@ -21,7 +21,7 @@ use super::manifests::Account;
 use super::net::{Network, Source};
 use super::people::SimulatedPeople;
 use super::spec::{Network as Range, OUTSIDE, RegionSpec, SandboxSpec, StandInRule};
-use super::stand_in::{HttpStandIn, Pods, Storages, follow};
+use super::stand_in::{HttpStandIn, Pods, Storages, choice, follow};
 use super::state::{Pool, RegionState, Settings};
 use super::truth::Truth;
 use super::{api, checks, manifests, readiness};
@@ -61,6 +61,7 @@ pub struct Sandbox {
     regions: BTreeMap<Region, (Arc<RegionState>, Arc<Pods>)>,
     sources: BTreeMap<Vantage, Source>,
     accounts: BTreeMap<Region, Account>,
+    rules: Vec<StandInRule>,
     _tasks: JoinSet<()>,
 }
 
@@ -139,7 +140,8 @@ impl Sandbox {
             alerts: Arc::new(alerts),
             commands: Arc::new(NoCommands),
         };
-        Ok(Sandbox { world, network, storages, regions, sources, accounts, _tasks: tasks })
+        let rules = spec.stand_ins.clone();
+        Ok(Sandbox { world, network, storages, regions, sources, accounts, rules, _tasks: tasks })
     }
 
     /// What a drill acts on.
@@ -153,6 +155,15 @@ impl Sandbox {
             account.lines().into_iter().map(move |line| format!("{region}: {line}")).collect::<Vec<_>>()
         };
         self.accounts.iter().flat_map(of_region).collect()
+    }
+
+    /// What stands in for which images now, a line for each region and sort.
+    pub fn stand_ins(&self) -> Vec<String> {
+        let of_region = |(region, (state, _)): (&Region, &(Arc<RegionState>, Arc<Pods>))| {
+            let sorts = state.read(|store| choice::sorts(store, &self.rules));
+            sorts.into_iter().map(move |line| format!("{region}: {line}")).collect::<Vec<_>>()
+        };
+        self.regions.iter().flat_map(of_region).collect()
     }
 
     /// The truth from now on, for tests.

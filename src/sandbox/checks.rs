@@ -55,7 +55,7 @@ pub fn manifests(sandbox: &Document<SandboxSpec>, texts: &BTreeMap<String, Arc<S
         let mut say = |wrong: Wrong| {
             found.push(sandbox.text.error(&wrong.path, wrong.message).help(wrong.help));
         };
-        if nodes.is_empty() {
+        if nodes.is_empty() && !region.manifests.is_empty() {
             say(no_nodes(within("regions", index).then("manifests"), &region.name));
         }
         for (at, happening) in sandbox.spec.happenings.iter().enumerate() {

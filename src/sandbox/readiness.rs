@@ -3,11 +3,16 @@
 //! Looked at once, when the regions have had their time. A workload that lacks pods names the first of them that is not ready with the first thing
 //! that holds it up: no node, a missing volume, ConfigMap or Secret, an image, a container that ends again and again, a probe without an answer.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::control::{daemon_sets, every, jobs, read};
 use super::store::{Key, Store};
 use crate::model::effect::Resource;
+
+/// How many workloads of a region get their reason; the rest is only named.
+const MOST_REASONS: usize = 20;
 
 /// The workloads and services that are not ready, a line each.
 pub fn unready(store: &Store) -> Vec<String> {
@@ -15,10 +20,13 @@ pub fn unready(store: &Store) -> Vec<String> {
     if every(store, &Resource::nodes(), None).next().is_none() {
         found.push("there is no node: give the region `nodes`, or Nodes in its manifests".to_owned());
     }
-    for kind in [Resource::deployments(), Resource::stateful_sets(), daemon_sets(), jobs()] {
-        for workload in every(store, &kind, None) {
-            found.extend(lacking(store, &kind, workload));
-        }
+    let kinds = [Resource::deployments(), Resource::stateful_sets(), daemon_sets(), jobs()];
+    let workloads = kinds.iter().flat_map(|kind| {
+        every(store, kind, None).filter_map(move |workload| Some((lacks(kind, workload)?, workload)))
+    });
+    for (number, (line, workload)) in workloads.enumerate() {
+        let why = (number < MOST_REASONS).then(|| why(store, workload)).flatten();
+        found.push(why.map_or_else(|| line.clone(), |why| format!("{line}: {why}")));
     }
     for pod in every(store, &Resource::pods(), None).filter(|pod| read::controller(pod).is_none()) {
         let why = held_up(store, pod);
@@ -33,8 +41,8 @@ pub fn unready(store: &Store) -> Vec<String> {
     found
 }
 
-/// Whether a workload lacks pods: how many, and what holds up the first of them.
-fn lacking(store: &Store, kind: &Resource, workload: &Value) -> Option<String> {
+/// How many pods a workload lacks, if it lacks any.
+fn lacks(kind: &Resource, workload: &Value) -> Option<String> {
     let number = |pointer: &str| read::number(workload, pointer).unwrap_or(0);
     let (has, wanted, what) = match kind.kind.as_str() {
         "DaemonSet" => {
@@ -54,32 +62,25 @@ fn lacking(store: &Store, kind: &Resource, workload: &Value) -> Option<String> {
     if has >= wanted && kind.kind != "Job" {
         return None;
     }
-    let line = format!("{} has {has} of {wanted} {what}", Key::of(kind, workload));
-    Some(match why(store, workload) {
-        Some(why) => format!("{line}: {why}"),
-        None => line,
-    })
+    Some(format!("{} has {has} of {wanted} {what}", Key::of(kind, workload)))
 }
 
 /// What holds up the first pod of a workload that is not ready; where it has none, what the workload itself says.
 fn why(store: &Store, workload: &Value) -> Option<String> {
-    let of_workload = |pod: &&Value| {
-        read::controller(pod).is_some_and(|owner| {
-            let set = || every(store, &Resource::replica_sets(), Some(read::namespace(pod)));
-            let uid = read::text(owner, "/uid");
-            uid == read::uid(workload)
-                || set().any(|set| read::uid(set) == uid && read::controlled_by(set, workload))
-        })
-    };
-    let mut pods = every(store, &Resource::pods(), Some(read::namespace(workload))).filter(of_workload);
-    let held = pods.find_map(|pod| Some((read::name(pod).to_owned(), held_up(store, pod)?)));
-    let failed = ["Failed", "ReplicaFailure"].into_iter().find(|kind| read::holds(workload, kind));
-    let said = failed.and_then(|kind| read::condition(workload, kind));
-    match (held, said) {
-        (Some((pod, why)), _) => Some(format!("pod {pod}: {why}")),
-        (None, Some(said)) => Some(read::text(said, "/message").to_owned()),
-        (None, None) => None,
+    let namespace = Some(read::namespace(workload));
+    let sets = every(store, &Resource::replica_sets(), namespace);
+    let mut owners: BTreeSet<&str> =
+        sets.filter(|set| read::controlled_by(set, workload)).map(read::uid).collect();
+    owners.insert(read::uid(workload));
+    let mine =
+        |pod: &&Value| read::controller(pod).is_some_and(|owner| owners.contains(read::text(owner, "/uid")));
+    let mut pods = every(store, &Resource::pods(), namespace).filter(mine);
+    let held = pods.find_map(|pod| Some((read::name(pod), held_up(store, pod)?)));
+    if let Some((pod, why)) = held {
+        return Some(format!("pod {pod}: {why}"));
     }
+    let failed = ["Failed", "ReplicaFailure"].into_iter().find(|kind| read::holds(workload, kind))?;
+    read::condition(workload, failed).map(|said| read::text(said, "/message").to_owned())
 }
 
 /// What holds up a pod that is not ready.

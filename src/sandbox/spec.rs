@@ -92,7 +92,7 @@ impl StandInRule {
 }
 
 /// What runs in place of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StandIn {
     /// The project's own replicated ledger, by its environment (`LEDGER_…`), on the container's first port.

@@ -73,10 +73,14 @@ fn misfits(refusal: &Refusal) -> Vec<Misfit> {
     found
 }
 
+/// How many decodings the search for a wrong value is worth; it stops near by where that is not enough.
+const TRIES: usize = 500;
+
 /// The deepest field without which an object would decode further: serde says what is wrong, and not where.
 fn culprit(call: &Call, object: &Value, message: &str) -> String {
     let mut field = String::new();
     let mut pointer = String::new();
+    let mut tries = TRIES;
     loop {
         let children: Vec<(String, String)> = match object.pointer(&pointer) {
             Some(Value::Object(fields)) => fields
@@ -91,7 +95,8 @@ fn culprit(call: &Call, object: &Value, message: &str) -> String {
             }
             _ => return field,
         };
-        let guilty = children.into_iter().find(|(_, child)| {
+        let guilty = children.into_iter().take(tries).find(|(_, child)| {
+            tries -= 1;
             let mut without = object.clone();
             match without.pointer_mut(&pointer) {
                 Some(Value::Object(fields)) => {

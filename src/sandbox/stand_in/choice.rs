@@ -5,9 +5,14 @@
 //! end in a pod that does not always restart, and only exists elsewhere. A probe's port counts as well as a declared one, since Kubernetes takes declarations as
 //! hints only; nobody ever answers on the port `discard` (9, RFC 863).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
+use crate::model::effect::Resource;
+use crate::sandbox::control::{every, read};
 use crate::sandbox::spec::{StandIn, StandInRule};
+use crate::sandbox::store::Store;
 
 /// The annotation of a pod by which a container's stand-in is chosen, before the container's name.
 pub const ANNOTATION: &str = "stand-in.drillmaster.dev/";
@@ -36,6 +41,26 @@ pub fn choose(pod: &Value, container: &Value, rules: &[StandInRule]) -> StandIn 
         Some("Never" | "OnFailure") => StandIn::Completes,
         _ => StandIn::Idle,
     }
+}
+
+/// What stands in for the images of the pods of a region, a line for each sort of stand-in.
+pub fn sorts(store: &Store, rules: &[StandInRule]) -> Vec<String> {
+    let mut images: BTreeMap<StandIn, BTreeSet<&str>> = BTreeMap::new();
+    for pod in every(store, &Resource::pods(), None) {
+        for container in read::list(pod, "/spec/containers") {
+            images.entry(choose(pod, container, rules)).or_default().insert(read::text(container, "/image"));
+        }
+    }
+    let line = |(sort, images): (StandIn, BTreeSet<&str>)| {
+        let word = match sort {
+            StandIn::Ledger => "the ledger",
+            StandIn::Http => "an HTTP service",
+            StandIn::Completes => "a program that ends at once",
+            StandIn::Idle => "a program that does nothing",
+        };
+        format!("{word} stands in for {}", images.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    images.into_iter().map(line).collect()
 }
 
 /// The TCP ports where a container is expected to answer: those that it declares, and those that its probes ask.

@@ -14,6 +14,7 @@ pub mod checks;
 pub mod clock;
 pub mod commands;
 pub mod control;
+pub mod events;
 pub mod happenings;
 pub mod manifests;
 pub mod net;
@@ -27,6 +28,9 @@ pub mod store;
 mod tests;
 #[doc(hidden)]
 pub mod truth;
+
+/// The version of Kubernetes that the sandbox is like.
+pub const KUBERNETES: &str = "v1.37.0";
 
 pub use assembly::{Sandbox, SandboxError};
 pub use spec::SandboxSpec;

@@ -10,15 +10,18 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::clock::Clock;
+use super::events::Teller;
 use super::store::Store;
 use crate::model::name::Region;
+use crate::model::time::At;
 
 /// A range of IPv4 addresses that an allocator draws from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,21 @@ pub struct Ran {
     pub code: i32,
 }
 
+/// A line that a container printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub at: At,
+    /// Without its end.
+    pub text: String,
+}
+
+/// What a container printed so far, and where somebody follows it what it prints until it ends.
+#[derive(Debug)]
+pub struct Printed {
+    pub so_far: Vec<Line>,
+    pub more: Option<UnboundedReceiver<Line>>,
+}
+
 /// What runs in a region's containers.
 pub trait Containers: Send + Sync {
     /// Runs a command in a container of a pod; in its only or first one where none is named.
@@ -72,11 +90,11 @@ pub trait Containers: Send + Sync {
         argv: &'a [String],
     ) -> BoxFuture<'a, io::Result<Ran>>;
 
-    /// What a container has printed so far.
+    /// What a container has printed: of its incarnation before this one, or so far, or so far and until it ends.
     ///
     /// # Errors
-    /// Where there is no such container, or it has not started.
-    fn logs<'a>(&'a self, pod: &'a Value, container: Option<&'a str>) -> BoxFuture<'a, io::Result<Vec<u8>>>;
+    /// Where nothing is known of the container.
+    fn logs(&self, pod: &Value, container: &str, previous: bool, follow: bool) -> io::Result<Printed>;
 }
 
 /// One simulated region.
@@ -84,6 +102,7 @@ pub struct RegionState {
     pub name: Region,
     pub clock: Clock,
     store: Mutex<Store>,
+    events: Mutex<Teller>,
     changed: watch::Sender<u64>,
     availability: watch::Sender<Availability>,
     containers: OnceLock<Arc<dyn Containers>>,
@@ -99,6 +118,7 @@ impl RegionState {
             clock,
             changed: watch::Sender::new(store.version()),
             store: Mutex::new(store),
+            events: Mutex::default(),
             availability: watch::Sender::new(Availability::Up),
             containers: OnceLock::new(),
         })
@@ -113,10 +133,20 @@ impl RegionState {
     pub fn write<R>(&self, act: impl FnOnce(&mut Store) -> R) -> R {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut store);
+        self.teller().tell(&mut store);
         let version = store.version();
         drop(store);
         self.changed.send_if_modified(|seen| std::mem::replace(seen, version) != version);
         result
+    }
+
+    /// Makes events objects, from now on at once: somebody wants to read them.
+    pub fn tell_events(&self) {
+        self.write(|store| self.teller().begin(store));
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Teller> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the version of the latest change, whenever there is one.

@@ -5,6 +5,8 @@
 //! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans.
 //! Rejected: typed objects (a custom resource has no type), a map per kind (one ordered map has ranges).
 
+mod addresses;
+mod admission;
 mod defaults;
 mod draft;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 use super::clock::Clock;
 use super::state::{Pool, Settings};
 use crate::model::effect::Resource;
+use crate::model::time::At;
 pub use draft::{Deletion, Draft, Part, Propagation};
 
 /// Where an object stands. Ordered so that a kind, and a namespace of it, are ranges.
@@ -83,6 +86,9 @@ pub struct Change {
     /// As it is after the change; where it was deleted, as it was last, with the version of the deletion.
     pub object: Arc<Value>,
     pub before: Option<Arc<Value>>,
+    pub at: At,
+    /// The controller that made it; none where a user did.
+    pub by: Option<&'static str>,
 }
 
 /// What a controller writes.
@@ -125,6 +131,9 @@ pub struct Store {
     objects: BTreeMap<Key, Arc<Value>>,
     changes: VecDeque<Change>,
     service_addresses: BTreeSet<String>,
+    node_ports: BTreeSet<u64>,
+    /// The controller that writes now.
+    writer: Option<&'static str>,
 }
 
 impl Store {
@@ -139,6 +148,8 @@ impl Store {
             objects: BTreeMap::new(),
             changes: VecDeque::new(),
             service_addresses: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            writer: None,
         };
         let names = ["default", "kube-node-lease", "kube-public", "kube-system"];
         let writes = names.map(|name| Write::Create {
@@ -195,12 +206,17 @@ impl Store {
         self.objects.iter()
     }
 
+    /// The oldest version whose later changes are all remembered.
+    pub fn oldest(&self) -> u64 {
+        self.version - self.changes.len() as u64
+    }
+
     /// The changes after a version, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Gone`] where some of them are forgotten.
     pub fn changes_after(&self, version: u64) -> Result<impl Iterator<Item = &Change>, StoreError> {
-        let oldest = self.version - self.changes.len() as u64;
+        let oldest = self.oldest();
         if version < oldest {
             return Err(StoreError::Gone { asked: version, oldest });
         }
@@ -238,6 +254,14 @@ impl Store {
     /// Does what controllers want, in order; what was refused comes back. A write that changes nothing is none.
     pub fn apply(&mut self, writes: &[Write]) -> Vec<StoreError> {
         writes.iter().filter_map(|write| self.apply_one(write).err()).collect()
+    }
+
+    /// Does what one controller wants; its name stands with the changes.
+    pub fn apply_by(&mut self, controller: &'static str, writes: &[Write]) -> Vec<StoreError> {
+        self.writer = Some(controller);
+        let refused = self.apply(writes);
+        self.writer = None;
+        refused
     }
 
     fn apply_one(&mut self, write: &Write) -> Result<(), StoreError> {

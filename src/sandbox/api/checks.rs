@@ -21,7 +21,8 @@ pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
         return found;
     }
     if call.served.scale && spec["replicas"].as_i64().is_none_or(|replicas| replicas < 0) {
-        found.push("spec.replicas: Invalid value: must be greater than or equal to 0".into());
+        let why = "must be greater than or equal to 0";
+        found.push(format!("spec.replicas: Invalid value: {}: {why}", spec["replicas"]));
     }
     match (group, plural) {
         ("", "configmaps" | "secrets") => found.extend(data(object)),
@@ -142,7 +143,8 @@ fn workload(spec: &Value) -> Vec<String> {
         found.push("spec.selector: Required value".into());
     } else if !label_selector_matches(selector, &spec["template"]["metadata"]["labels"]) {
         let why = "`selector` does not match template `labels`";
-        found.push(format!("spec.template.metadata.labels: Invalid value: {why}"));
+        let labels = &spec["template"]["metadata"]["labels"];
+        found.push(format!("spec.template.metadata.labels: Invalid value: {labels}: {why}"));
     }
     if spec["strategy"]["type"] == "Recreate" && spec["strategy"].get("rollingUpdate").is_some() {
         let why = "may not be specified when strategy `type` is 'Recreate'";

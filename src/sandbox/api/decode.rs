@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::path::Call;
-use super::{schema, typed};
+use super::{protobuf, schema, typed};
 
 /// A request's media type, without parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> &str {
@@ -25,6 +25,7 @@ pub(super) fn value(parts: &Parts, body: &[u8]) -> Result<Value, Refusal> {
     match media_type(&parts.headers) {
         _ if body.is_empty() => Ok(Value::Null),
         "" | "application/json" => serde_json::from_slice(body).map_err(|error| refuse(&error)),
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(|error| refuse(&error)),
         "application/yaml" => serde_yaml::from_slice(body).map_err(|error| refuse(&error)),
         other => Err(Refusal::unsupported(other)),
     }

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, json_response, response};
 use super::openapi;
 use super::resources::{self, Served};
+use crate::sandbox::KUBERNETES;
 use crate::sandbox::store::Store;
 
 /// Answers a path that names no object.
 pub(super) fn answer(store: &Store, path: &[String]) -> Answer {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let body = match path.as_slice() {
-        ["version"] => json!({"major": "1", "minor": "34", "gitVersion": "v1.34.0+drillmaster",
+        ["version"] => json!({"major": "1", "minor": "37", "gitVersion": format!("{KUBERNETES}+drillmaster"),
             "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
             "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64"}),
         ["openapi", "v3", rest @ ..] => return openapi::answer(store, rest),
@@ -90,6 +91,10 @@ fn entries(served: &Served) -> Vec<Value> {
     main["singularName"] = served.singular().into();
     if !served.short.is_empty() {
         main["shortNames"] = served.short.clone().into();
+    }
+    let categories = served.categories();
+    if !categories.is_empty() {
+        main["categories"] = categories.into();
     }
     let mut entries = vec![main];
     if served.status {

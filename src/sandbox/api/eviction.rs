@@ -3,20 +3,20 @@
 //! The rules are those of Kubernetes' eviction REST handler: a pod that is over or not yet running is no disruption; a pod that is not
 //! ready may go while the budget is healthy; each eviction takes one from `disruptionsAllowed`, which the budget's controller counts anew.
 
+use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, success};
 use super::path::Call;
 use super::select::label_selector_matches;
-use super::write;
+use super::{decode, write};
 use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Key, Part, Store, StoreError};
 
 /// Evicts a pod, or says 429 in Kubernetes' words.
-pub(super) fn evict(state: &RegionState, call: &Call, body: &[u8]) -> Answer {
-    let eviction: Value =
-        serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?;
+pub(super) fn evict(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) -> Answer {
+    let eviction = decode::value(parts, body)?;
     let options = &eviction["deleteOptions"];
     let deletion = write::deletion(call, options)?;
     let dry = write::dry_deletion(call, options)?;

@@ -88,6 +88,7 @@ fn outcome(ran: &std::io::Result<Ran>) -> Value {
             "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
         }),
         Err(error) => json!({"metadata": {}, "status": "Failure", "reason": "InternalError",
-            "message": error.to_string(), "code": 500}),
+            "message": format!("Internal error occurred: Internal error occurred: error executing command in container: {error}"),
+            "code": 500}),
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
-//!                                                                      ├─ read ── present, watch ── select
+//!                                                                      ├─ read ── present ── table, watch ── select
 //!                                                                      ├─ write ── checks, fixed; patch ── strategic
 //!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
-//! path (what is asked) · resources (what is served) · decode ── typed, schema (bodies) · answer (answers and refusals)
+//! path (what is asked) · resources (what is served) · decode ── protobuf, typed, schema (bodies) · answer (answers and refusals)
 //! shape, fields (what objects are made of) · admit (objects of manifests, without a request)
 //! ```
 //! Everything is a function of the region's state and one request; a black hole is a request that waits. To add a verb or a
@@ -29,6 +29,7 @@ mod openapi;
 mod patch;
 mod path;
 mod present;
+mod protobuf;
 mod read;
 mod resources;
 mod review;
@@ -37,6 +38,7 @@ mod schema;
 mod select;
 mod shape;
 mod strategic;
+mod table;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -103,7 +105,10 @@ async fn dispatch(state: &Arc<RegionState>, parts: Parts, body: Bytes) -> Answer
         Asked::Resource(call) => call,
     };
     if call.served.review {
-        return review::answer(&call, &parts.method, &body);
+        return review::answer(&call, &parts, &body);
+    }
+    if call.served.resource.plural == "events" {
+        state.tell_events();
     }
     let named = call.name.is_some();
     match (call.sub.as_deref(), &parts.method) {
@@ -119,9 +124,9 @@ async fn dispatch(state: &Arc<RegionState>, parts: Parts, body: Bytes) -> Answer
         (None, &Method::DELETE) => write::delete_collection(state, &call, &parts, &body),
         (Some("scale"), &Method::GET) => scale::get(state, &call),
         (Some("scale"), &Method::PUT | &Method::PATCH) => scale::set(state, &call, &parts, &body),
-        (Some("eviction"), &Method::POST) => eviction::evict(state, &call, &body),
+        (Some("eviction"), &Method::POST) => eviction::evict(state, &call, &parts, &body),
         (Some("exec"), &Method::GET | &Method::POST) => exec::exec(state, &call, parts).await,
-        (Some("log"), &Method::GET) => log::log(state, &call).await,
+        (Some("log"), &Method::GET) => log::log(state, &call),
         _ => Err(Refusal::method_not_allowed()),
     }
 }

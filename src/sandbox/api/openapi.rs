@@ -1,12 +1,13 @@
-//! The OpenAPI (v3) documents, as far as a client asks them what a server can do: which parameters a patch takes.
+//! The OpenAPI (v3) documents: what a server can do with its kinds, and what they are made of.
 //!
-//! kubectl looks there before every `apply` and `create`: a server whose patches take `fieldValidation` validates by itself. Left out:
-//! the schemas, which only `kubectl explain` needs.
+//! kubectl looks there before every `apply` and `create` (a server whose patches take `fieldValidation` validates by itself), and for
+//! `explain`. Of the schemas there are those of the definitions; left out are those of the built-in kinds, which only `explain` needs.
 
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal, json_response};
 use super::resources::{self, Served};
+use crate::sandbox::KUBERNETES;
 use crate::sandbox::store::Store;
 
 /// Answers `/openapi/v3` and what is below it.
@@ -23,13 +24,13 @@ pub(super) fn answer(store: &Store, path: &[&str]) -> Answer {
         }
         path => {
             let asked = path.join("/");
-            let paths: Map<String, Value> =
-                all.iter().filter(|served| versioned(served) == asked).map(item).collect();
-            if paths.is_empty() {
+            let asked: Vec<&Served> = all.iter().filter(|served| versioned(served) == asked).collect();
+            if asked.is_empty() {
                 return Err(Refusal::no_such_path());
             }
-            let info = json!({"title": "Kubernetes", "version": "v1.34.0"});
-            json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}})
+            let paths: Map<String, Value> = asked.iter().map(|served| item(served)).collect();
+            let info = json!({"title": "Kubernetes", "version": KUBERNETES});
+            json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas(&asked)}})
         }
     };
     Ok(json_response(200, &body))
@@ -41,15 +42,37 @@ fn versioned(served: &Served) -> String {
     format!("{root}/{}", served.resource.api_version())
 }
 
+fn kind(served: &Served) -> Value {
+    let resource = &served.resource;
+    json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
+}
+
 /// A kind's path, and what is known about patching one of its objects.
 fn item(served: &Served) -> (String, Value) {
-    let resource = &served.resource;
     let space = if served.namespaced { "/namespaces/{namespace}" } else { "" };
-    let path = format!("/{}{space}/{}/{{name}}", versioned(served), resource.plural);
+    let path = format!("/{}{space}/{}/{{name}}", versioned(served), served.resource.plural);
     let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string"}});
     let parameters: Vec<Value> = ["dryRun", "fieldManager", "fieldValidation", "force"].map(parameter).into();
-    let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
     let patch = json!({"parameters": parameters, "responses": {},
-        "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": kind});
+        "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": kind(served)});
     (path, if served.review { json!({}) } else { json!({"patch": patch}) })
+}
+
+/// What custom resources are made of, by the names of their types.
+fn schemas(kinds: &[&Served]) -> Map<String, Value> {
+    let mut schemas = Map::new();
+    for served in kinds {
+        let Some(mut schema) = served.schema().cloned() else { continue };
+        if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            for field in ["apiVersion", "kind"] {
+                fields.entry(field).or_insert_with(|| json!({"type": "string"}));
+            }
+            fields.entry("metadata").or_insert_with(|| json!({"type": "object"}));
+        }
+        schema["x-kubernetes-group-version-kind"] = json!([kind(served)]);
+        let reversed: Vec<&str> = served.resource.group.rsplit('.').collect();
+        let (version, kind) = (&served.resource.version, &served.resource.kind);
+        schemas.insert(format!("{}.{version}.{kind}", reversed.join(".")), schema);
+    }
+    schemas
 }

@@ -12,6 +12,7 @@ use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
 use super::present::{self, Form};
 use super::select::Selector;
+use super::table;
 use crate::sandbox::control::node::as_read;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Key, Store, StoreError};
@@ -25,7 +26,7 @@ pub(super) fn get(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     Ok(match Form::of(&parts.headers) {
         Form::Whole => json_response(200, &*object),
         Form::Metadata => json_response(200, &present::metadata(&object)),
-        Form::Table => json_response(200, &present::table(state, call, &[object], &json!({}))),
+        Form::Table => json_response(200, &table::table(state, call, &[object], &json!({}))),
     })
 }
 
@@ -55,7 +56,7 @@ pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     match Form::of(&parts.headers) {
         Form::Whole => {}
         Form::Metadata => return Ok(json_response(200, &present::metadata_list(&items, &metadata))),
-        Form::Table => return Ok(json_response(200, &present::table(state, call, &items, &metadata))),
+        Form::Table => return Ok(json_response(200, &table::table(state, call, &items, &metadata))),
     }
     let resource = &call.served.resource;
     // Objects go out as they stand in the store, without a copy into a tree.

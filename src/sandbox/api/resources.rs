@@ -44,6 +44,20 @@ impl Served {
         declared.map_or_else(|| self.resource.kind.to_lowercase(), str::to_owned)
     }
 
+    /// The groups of kinds that it is listed with: `kubectl get all`.
+    pub fn categories(&self) -> Vec<String> {
+        if let Some((definition, _)) = &self.definition {
+            let named = definition["spec"]["names"]["categories"].as_array().into_iter().flatten();
+            return named.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        }
+        match (self.resource.group.as_str(), self.resource.plural.as_str()) {
+            ("", "pods" | "services") | ("batch", "jobs") => vec!["all".into()],
+            ("apps", plural) if plural != "controllerrevisions" => vec!["all".into()],
+            ("apiextensions.k8s.io", _) => vec!["api-extensions".into()],
+            _ => vec![],
+        }
+    }
+
     /// What the objects are made of.
     pub fn shape(&self) -> Shape<'_> {
         match self.built_in {
@@ -96,11 +110,14 @@ const BUILT_IN: &[Line] = &[
         &["crd", "crds"],
         "s",
     ),
+    ("apps", "v1", "controllerrevisions", "ControllerRevision", &[], "n"),
     ("apps", "v1", "daemonsets", "DaemonSet", &["ds"], "ns"),
     ("apps", "v1", "deployments", "Deployment", &["deploy"], "nsc"),
     ("apps", "v1", "replicasets", "ReplicaSet", &["rs"], "nsc"),
     ("apps", "v1", "statefulsets", "StatefulSet", &["sts"], "nsc"),
+    ("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", &[], "r"),
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", &[], "r"),
+    ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", &[], "r"),
     ("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", &["hpa"], "ns"),
     ("batch", "v1", "cronjobs", "CronJob", &["cj"], "ns"),
     ("batch", "v1", "jobs", "Job", &[], "ns"),

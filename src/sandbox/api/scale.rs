@@ -10,6 +10,7 @@ use super::answer::{Answer, Refusal, json_response};
 use super::patch::Patch;
 use super::path::Call;
 use super::write::{self, Signed};
+use super::decode;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Store, StoreError};
 
@@ -26,8 +27,7 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
     let stored = state.write(|store| {
         let mut object = current(store, call)?;
         let scale = match &patch {
-            None => serde_json::from_slice(body)
-                .map_err(|error| Refusal::bad_request(format!("not JSON: {error}")))?,
+            None => decode::value(parts, body)?,
             Some(patch) => {
                 let mut scale = scale_of(call, &object);
                 patch.change(&mut scale)?;
@@ -36,8 +36,9 @@ pub(super) fn set(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]) 
         };
         let name = call.name.as_deref().unwrap_or_default();
         let replicas = scale["spec"].get("replicas").map_or(Some(0), Value::as_u64).ok_or_else(|| {
-            let why = "spec.replicas: Invalid value: must be greater than or equal to 0";
-            Refusal::invalid(&call.served.resource, name, why)
+            let why = "must be greater than or equal to 0";
+            let why = format!("spec.replicas: Invalid value: {}: {why}", scale["spec"]["replicas"]);
+            Refusal::invalid(&call.served.resource, name, &why)
         })?;
         if let Some((around, field)) = place(call, "specReplicasPath", "/spec/replicas").rsplit_once('/') {
             set_at(&mut object, around, field, replicas.into());

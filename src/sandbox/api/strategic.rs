@@ -86,11 +86,10 @@ fn merge_list(field: &str, list: &mut Value, elements: &[Value]) {
         return;
     };
     if SETS.contains(&field) {
-        for element in elements {
-            if !current.contains(element) {
-                current.push(element.clone());
-            }
-        }
+        let before = current.clone();
+        let new = elements.iter().filter(|element| !before.contains(element));
+        current.extend(new.cloned());
+        *current = ordered(std::mem::take(current), elements, &before, |one, other| one == other);
         return;
     }
     if !MERGE_KEYS.iter().any(|(known, _)| *known == field)
@@ -99,6 +98,7 @@ fn merge_list(field: &str, list: &mut Value, elements: &[Value]) {
         *current = elements.to_vec();
         return;
     }
+    let before = current.clone();
     for element in elements {
         let key = key_of(field, element);
         if element["$patch"] == "delete" {
@@ -111,6 +111,32 @@ fn merge_list(field: &str, list: &mut Value, elements: &[Value]) {
             current.push(fresh);
         }
     }
+    let same = |one: &Value, other: &Value| key_of(field, one) == key_of(field, other);
+    *current = ordered(std::mem::take(current), elements, &before, same);
+}
+
+/// The order of a merged list: what the patch names in the patch's order, new elements before the old ones, and what both know as it was.
+fn ordered(
+    merged: Vec<Value>,
+    patch: &[Value],
+    before: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) -> Vec<Value> {
+    let place = |list: &[Value], element: &Value| list.iter().position(|each| same(each, element));
+    let (mut named, kept): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|element| place(patch, element).is_some());
+    named.sort_by_key(|element| place(patch, element));
+    let (mut named, mut kept) = (named.into_iter().peekable(), kept.into_iter().peekable());
+    let mut all = Vec::new();
+    while let Some(next) = named.peek() {
+        let earlier = kept.peek().is_some_and(|old| match (place(before, old), place(before, next)) {
+            (Some(old), Some(next)) => old < next,
+            _ => false,
+        });
+        all.extend(if earlier { kept.next() } else { named.next() });
+    }
+    all.extend(kept);
+    all
 }
 
 /// What names an element of a list.
@@ -165,7 +191,7 @@ mod tests {
             {"name": "c", "image": "c:1"},
         ], "tolerations": []});
         let expected = json!({"containers": [
-            {"name": "a", "image": "a:1", "env": [{"name": "X"}, {"name": "Y", "value": "2"}],
+            {"name": "a", "image": "a:1", "env": [{"name": "Y", "value": "2"}, {"name": "X"}],
                 "ports": [{"containerPort": 80}]},
             {"name": "c", "image": "c:1"},
         ], "tolerations": []});
@@ -181,7 +207,7 @@ mod tests {
         let listed = json!({"env": [{"name": "A"}, {"name": "B"}], "finalizers": ["x", "y"]});
         let patch = json!({"$setElementOrder/env": [{"name": "B"}, {"name": "A"}], "env": [{"name": "B", "value": "1"}],
             "$deleteFromPrimitiveList/finalizers": ["x"], "finalizers": ["z"]});
-        let expected = json!({"env": [{"name": "B", "value": "1"}, {"name": "A"}], "finalizers": ["y", "z"]});
+        let expected = json!({"env": [{"name": "B", "value": "1"}, {"name": "A"}], "finalizers": ["z", "y"]});
         assert_eq!(merged(listed, patch), expected);
 
         let selector = json!({"selector": {"app": "a", "tier": "b"}});

@@ -21,7 +21,8 @@ use tokio::time::{Instant, timeout};
 use super::client;
 use crate::model::effect::Resource;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::state::{Availability, Containers, Pool, Ran, RegionState, Settings};
+use crate::model::time::At;
+use crate::sandbox::state::{Availability, Containers, Line, Pool, Printed, Ran, RegionState, Settings};
 use crate::sandbox::store::{Key, Write};
 
 fn region_that_remembers(changes: usize) -> Arc<RegionState> {
@@ -332,8 +333,9 @@ impl Containers for Echo {
         .boxed()
     }
 
-    fn logs<'a>(&'a self, _: &'a Value, _: Option<&'a str>) -> BoxFuture<'a, io::Result<Vec<u8>>> {
-        async { Ok(b"one\ntwo\nthree\n".to_vec()) }.boxed()
+    fn logs(&self, _: &Value, _: &str, _: bool, _: bool) -> io::Result<Printed> {
+        let line = |text: &str| Line { at: At(0), text: text.to_owned() };
+        Ok(Printed { so_far: ["one", "two", "three"].map(line).into(), more: None })
     }
 }
 

@@ -42,6 +42,7 @@ fn decoder(resource: &Resource) -> Option<Decoder> {
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             again::<extensions::CustomResourceDefinition>
         }
+        ("apps", "controllerrevisions") => again::<apps::ControllerRevision>,
         ("apps", "daemonsets") => again::<apps::DaemonSet>,
         ("apps", "deployments") => again::<apps::Deployment>,
         ("apps", "replicasets") => again::<apps::ReplicaSet>,

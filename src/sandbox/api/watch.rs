@@ -20,6 +20,7 @@ use super::answer::{Answer, Refusal, response};
 use super::path::Call;
 use super::present::{self, Form};
 use super::select::Selector;
+use super::table;
 use crate::sandbox::state::{Availability, RegionState};
 use crate::sandbox::store::{Change, ChangeKind};
 
@@ -161,7 +162,7 @@ impl Watch {
             Form::Metadata => event(kind, &present::metadata(object)),
             Form::Table => {
                 let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                event(kind, &present::table(&self.state, &self.call, std::slice::from_ref(object), &version))
+                event(kind, &table::table(&self.state, &self.call, std::slice::from_ref(object), &version))
             }
         }
     }

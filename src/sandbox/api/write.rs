@@ -43,7 +43,7 @@ pub(super) fn store_create(
         object.as_object_mut().map(|fields| fields.remove("status"));
     }
     let mut draft = store.draft_create(resource, object).map_err(|error| Refusal::store(error, resource))?;
-    check(call, draft.object())?;
+    check(call, draft.object(), None)?;
     if let Some(name) = &call.namespace {
         let namespace = store.get(&Key::new(&Resource::namespaces(), None, name));
         if namespace.is_some_and(|namespace| namespace["metadata"].get("deletionTimestamp").is_some()) {
@@ -80,13 +80,9 @@ pub(super) fn store_update(
     let (key, resource) = (call.key(), &call.served.resource);
     let mut draft =
         store.draft_update(&key, object, part).map_err(|error| Refusal::store(error, resource))?;
-    check(call, draft.object())?;
     let before = store.get(&key).cloned().unwrap_or_default();
-    if call.served.built_in
-        && let Some(why) = fixed::wrong(resource, &before, draft.object())
-    {
-        return Err(Refusal::invalid(resource, &key.name, &why));
-    }
+    let changed = call.served.built_in.then(|| fixed::wrong(resource, &before, draft.object())).flatten();
+    check(call, draft.object(), changed)?;
     sign(call, store, &mut draft, &before, signed);
     Ok(finish(store, draft, dry))
 }
@@ -167,8 +163,10 @@ fn sign(call: &Call, store: &Store, draft: &mut Draft, before: &Value, signed: &
     draft.set_managed_fields(fields);
 }
 
-fn check(call: &Call, object: &Value) -> Result<(), Refusal> {
-    let wrong = checks::wrong(call, object);
+/// Refuses an object with all that is wrong: with itself, and with how it was changed.
+fn check(call: &Call, object: &Value, changed: Option<String>) -> Result<(), Refusal> {
+    let mut wrong = checks::wrong(call, object);
+    wrong.extend(changed);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if wrong.is_empty() { Ok(()) } else { Err(Refusal::many_invalid(&call.served.resource, name, &wrong)) }
 }

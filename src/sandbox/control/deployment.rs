@@ -271,40 +271,52 @@ fn status(store: &Store, deployment: &Value, sets: &Sets<'_>, now: At) -> (Value
     });
     if let Some(counts) = status.as_object_mut() {
         counts.retain(|field, count| field == "observedGeneration" || *count != 0);
+        counts.insert("terminatingReplicas".into(), sum("terminatingReplicas").into());
     }
     let complete = updated == limits.desired
         && replicas == limits.desired
         && available == limits.desired
         && sets.new.is_some();
-    let (mut conditions, wake) = progress(store, deployment, sets, &status, complete, now);
     let enough = available >= limits.desired - limits.unavailable;
     let (holds, reason, message) = match enough {
         true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
         false => ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
     };
+    let mut conditions = read::list(deployment, "/status/conditions").to_vec();
     set_available(&mut conditions, holds, reason, message, &stamp(store, now));
+    let wake = progress(store, deployment, sets, &status, complete, &mut conditions, now);
     status["conditions"] = Value::Array(conditions);
     (status, wake)
 }
 
 /// Sets `Available`, whose update time moves with its transition.
 fn set_available(conditions: &mut Vec<Value>, status: &str, reason: &str, message: &str, now: &str) {
-    read::set_condition(conditions, "Available", status, reason, message, now);
-    for condition in conditions.iter_mut().filter(|condition| read::text(condition, "/type") == "Available") {
-        condition["lastUpdateTime"] = condition["lastTransitionTime"].clone();
+    let known = conditions.iter().find(|condition| read::text(condition, "/type") == "Available");
+    let same = known.is_some_and(|condition| condition["status"] == status && condition["reason"] == reason);
+    if !same {
+        set_last(conditions, "Available", status, reason, message, now);
     }
 }
 
-/// The conditions with `Progressing` set, and the instant at which the deadline for the next progress passes.
+/// Sets a condition that has changed: Kubernetes puts the latest one last.
+fn set_last(conditions: &mut Vec<Value>, kind: &str, status: &str, reason: &str, message: &str, now: &str) {
+    read::set_condition(conditions, kind, status, reason, message, now);
+    let at = conditions.iter().position(|condition| read::text(condition, "/type") == kind);
+    let mut condition = at.map(|at| conditions.remove(at)).unwrap_or_default();
+    condition["lastUpdateTime"] = json!(now);
+    conditions.push(condition);
+}
+
+/// Sets `Progressing`; the instant at which the deadline for the next progress passes.
 fn progress(
     store: &Store,
     deployment: &Value,
     sets: &Sets<'_>,
     status: &Value,
     complete: bool,
+    conditions: &mut Vec<Value>,
     now: At,
-) -> (Vec<Value>, Option<At>) {
-    let mut conditions = read::list(deployment, "/status/conditions").to_vec();
+) -> Option<At> {
     let before = read::condition(deployment, "Progressing");
     let grew = |field: &str| {
         let pointer = format!("/status/{field}");
@@ -322,15 +334,10 @@ fn progress(
     if read::flag(deployment, "/spec/paused") {
         let paused = before.is_some_and(|before| read::text(before, "/reason") == "DeploymentPaused");
         if !exceeded && !paused {
-            set_progressing(
-                &mut conditions,
-                "Unknown",
-                "DeploymentPaused",
-                "Deployment is paused",
-                &stamp(store, now),
-            );
+            let (reason, message) = ("DeploymentPaused", "Deployment is paused");
+            set_last(conditions, "Progressing", "Unknown", reason, message, &stamp(store, now));
         }
-        return (conditions, None);
+        return None;
     }
     let moved = before.is_none()
         || (spec_changed && !complete)
@@ -346,7 +353,7 @@ fn progress(
         }
         // A pod that is lost after the rollout is no rollout.
         () if was_complete && !spec_changed && sets.old.iter().all(|set| size(set).wanted == 0) => {
-            return (conditions, None);
+            return None;
         }
         () if now >= deadline || (exceeded && !moved) => {
             ("False", "ProgressDeadlineExceeded", format!("ReplicaSet \"{name}\" has timed out progressing."))
@@ -358,18 +365,11 @@ fn progress(
         read::text(before, "/reason") == reason && read::text(before, "/message") == message && !moved
     });
     if !(unchanged || (complete && was_complete && !spec_changed)) {
-        set_progressing(&mut conditions, holds, reason, &message, &stamp(store, now));
+        // Reaching the deadline is no progress, but Kubernetes counts it as an update too.
+        set_last(conditions, "Progressing", holds, reason, &message, &stamp(store, now));
     }
     let waiting = !complete && holds == "True";
-    (conditions, waiting.then_some(deadline))
-}
-
-/// Sets `Progressing`; reaching the deadline is no progress, but Kubernetes counts it as an update too.
-fn set_progressing(conditions: &mut Vec<Value>, status: &str, reason: &str, message: &str, now: &str) {
-    read::set_condition(conditions, "Progressing", status, reason, message, now);
-    for condition in conditions.iter_mut().filter(|each| read::text(each, "/type") == "Progressing") {
-        condition["lastUpdateTime"] = json!(now);
-    }
+    waiting.then_some(deadline)
 }
 
 /// The deployment that a replica set belongs to.

@@ -120,7 +120,7 @@ impl Driver {
         self.reconciles += 1;
         let (wake, refused) = state.write(|store| {
             let Reconciled { writes, wake } = controller.reconcile(store, &task.1, now, processes);
-            (wake, store.apply(&writes))
+            (wake, store.apply_by(name, &writes))
         });
         state.read(|store| self.hear(store));
         match refused.first() {
@@ -185,6 +185,8 @@ fn everything(store: &Store) -> Vec<Change> {
         kind: ChangeKind::Added,
         object: object.clone(),
         before: None,
+        at: store.clock().now(),
+        by: None,
     };
     store.all().map(added).collect()
 }

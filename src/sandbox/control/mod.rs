@@ -11,7 +11,8 @@
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
-//! the same in every run. Left out: preemption, CronJob, events.
+//! the same in every run. Left out: preemption, CronJob. What they note about
+//! their writes is worked out from those, when somebody reads it ([`super::events`]).
 //!
 //! How to add one: a file with a type that implements [`Controller`], and its line in [`all`].
 

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use super::super::KUBERNETES;
 use super::super::clock::Clock;
 use super::super::state::Pool;
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
@@ -142,10 +143,23 @@ impl Nodes {
             let name = json!({"type": "Hostname", "address": key.name});
             status["addresses"] = inside.into_iter().chain([name]).collect();
         }
+        if status.get("nodeInfo").is_none() {
+            status["nodeInfo"] = about(node);
+        }
         let mut writes: Vec<Write> = super::status(key, node, status).into_iter().collect();
         writes.extend(tainted(store, key, node, Some("True"), now));
         writes
     }
+}
+
+/// What a node says of itself.
+fn about(node: &Value) -> Value {
+    let runtime = format!("sandbox://{}", env!("CARGO_PKG_VERSION"));
+    json!({
+        "architecture": "amd64", "operatingSystem": "linux", "osImage": "drillmaster sandbox", "kernelVersion": "none",
+        "kubeletVersion": KUBERNETES, "kubeProxyVersion": "", "containerRuntimeVersion": runtime,
+        "machineID": read::uid(node), "systemUUID": read::uid(node), "bootID": read::uid(node),
+    })
 }
 
 /// What a reader sees of a stored object: the Lease of a healthy node with its latest renewal.

@@ -1,8 +1,9 @@
 //! Where a pod may run and where it runs best: the scheduler's filters and its one score, over plain objects.
 //!
 //! Filters: cordon, taints, node selector, required node affinity, required pod affinity and (of both sides) anti-affinity, topology
-//! spread that must hold, the zone of a volume, and room (`room`). Score: fewest pods of the same owner in the zone, then on the node, then fewest pods on the node, then
-//! the name, so that the same cluster always gives the same placement. Left out: preferred affinities, preemption.
+//! spread that must hold, the zone of a volume, and room (`room`). Score: what the pod would rather have, then fewest pods of the same owner in the
+//! zone, then on the node, then fewest pods on the node, then the name, so that the same cluster always gives the same placement. A wish
+//! comes before everything else, where Kubernetes weighs it. Left out: preemption.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::read;
 use super::room::{Taken, lacks};
+
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// The label that says in which zone a node stands.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
@@ -81,7 +84,8 @@ impl<'a> Board<'a> {
         let best = open.into_iter().min_by_key(|node| {
             let name = read::name(node);
             let in_zone = by_zone.get(read::label(node, ZONE)).copied().unwrap_or_default();
-            (in_zone, self.of(&group, name), self.held.get(name).copied().unwrap_or_default(), name)
+            let held = self.held.get(name).copied().unwrap_or_default();
+            (-self.wish(pod, node), in_zone, self.of(&group, name), held, name)
         });
         let Some(best) = best else {
             let reasons: Vec<String> = refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
@@ -119,6 +123,25 @@ impl<'a> Board<'a> {
             return Some("node(s) didn't match pod affinity/anti-affinity rules");
         }
         None
+    }
+
+    /// How much a pod would rather be on a node: the weights of its preferred affinities that hold there, less those of the company that it
+    /// would rather not have.
+    fn wish(&self, pod: &Value, node: &Value) -> i64 {
+        let preferred = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{PREFERRED}"));
+        let weight = |term: &Value| read::number(term, "/weight").unwrap_or(0);
+        let chosen = |term: &&Value| term_fits(&term["preference"], node);
+        let own: i64 = preferred("nodeAffinity").iter().filter(chosen).map(weight).sum();
+        let company = |kind: &str| -> i64 {
+            let near = |term: &Value| {
+                let term = &term["podAffinityTerm"];
+                let key = read::text(term, "/topologyKey");
+                let there = self.matching(pod, term.get("labelSelector")).flatten();
+                i64::try_from(there.filter(|at| together(key, at, node)).count()).unwrap_or(i64::MAX)
+            };
+            preferred(kind).iter().map(|term| weight(term).saturating_mul(near(term))).sum()
+        };
+        own + company("podAffinity") - company("podAntiAffinity")
     }
 
     /// Whether the required affinities between the pod and others hold on a node.
@@ -213,6 +236,16 @@ impl<'a> Board<'a> {
     }
 }
 
+/// Gives a pod the labels of where its node stands, as admission does when it is bound.
+pub fn located(pod: &mut Value, node: &Value) {
+    for label in [ZONE, "topology.kubernetes.io/region"] {
+        let place = read::label(node, label);
+        if !place.is_empty() {
+            pod["metadata"]["labels"][label] = json!(place);
+        }
+    }
+}
+
 /// The required terms of a pod's affinity of a kind.
 fn terms<'b>(pod: &'b Value, kind: &str) -> &'b [Value] {
     read::list(pod, &format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution"))
@@ -294,6 +327,21 @@ mod tests {
     fn places(nodes: &[Value], pods: &[Value]) -> Vec<String> {
         let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
         pods.iter().map(|pod| board.place(pod, &[]).map_or_else(|why| why, str::to_owned)).collect()
+    }
+
+    #[test]
+    fn a_pod_goes_where_it_would_rather_be_while_there_is_a_choice() {
+        let nodes = [node("a1", "a"), node("b1", "b")];
+        let mut wishes = pod("p");
+        let near = json!({"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["b"]}]});
+        wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED] = json!([{"weight": 1, "preference": near}]);
+        let mut shuns = pod("q");
+        let term = json!({"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": ZONE});
+        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] = json!([{"weight": 9, "podAffinityTerm": term}]);
+        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] = wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
+        let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
+        assert_eq!(board.place(&wishes, &[]), Ok("b1"));
+        assert_eq!(board.place(&shuns, &[]), Ok("a1"));
     }
 
     #[test]

@@ -28,10 +28,12 @@ impl Controller for ReplicaSets {
             return Reconciled::nothing();
         };
         let kind = Resource::replica_sets();
-        let pods = match adoption::members(store, &kind, set, &Resource::pods(), read::active) {
+        let members = match adoption::members(store, &kind, set, &Resource::pods(), |pod| !read::ended(pod)) {
             Ok(pods) => pods,
             Err(writes) => return writes.into(),
         };
+        let (leaving, pods): (Vec<&Value>, Vec<&Value>) =
+            members.into_iter().partition(|pod| read::terminating(pod));
         let wanted = usize::try_from(read::number(set, "/spec/replicas").unwrap_or(1)).unwrap_or_default();
         let mut writes = vec![];
         if pods.len() < wanted {
@@ -48,6 +50,7 @@ impl Controller for ReplicaSets {
         let ready = pods.iter().filter(|pod| read::holds(pod, "Ready")).count();
         let mut status = json!({
             "observedGeneration": read::number(set, "/metadata/generation").unwrap_or(0), "replicas": pods.len(),
+            "terminatingReplicas": leaving.len(),
         });
         for (field, count) in
             [("fullyLabeledReplicas", pods.len()), ("readyReplicas", ready), ("availableReplicas", available)]

@@ -1,4 +1,5 @@
-//! ControllerRevisions: a stateful set's templates, so that pods below the partition come back as they were.
+//! ControllerRevisions: the templates of stateful sets and daemon sets, so that a rollout can be undone, and that pods below a partition
+//! come back as they were.
 //!
 //! As in Kubernetes each has the name that its pods carry as `controller-revision-hash`, and those beyond the history limit go.
 

@@ -44,6 +44,31 @@ pub fn lacks(node: &Value, taken: &Taken, pod: &Value) -> Option<String> {
     Some(if resource == "pods" { "Too many pods".to_owned() } else { format!("Insufficient {resource}") })
 }
 
+/// A pod's quality of service: `Guaranteed` where every container has limits of both kinds and asks for just those, `BestEffort`
+/// where none states anything.
+pub fn quality(pod: &Value) -> &'static str {
+    let containers = || {
+        let init = read::list(pod, "/spec/initContainers").iter();
+        init.chain(read::list(pod, "/spec/containers"))
+    };
+    let amount = |container: &Value, part: &str, resource: &str| {
+        container.pointer(&format!("/resources/{part}/{resource}")).and_then(quantity).filter(|amount| *amount > 0)
+    };
+    let mut best_effort = true;
+    let mut guaranteed = true;
+    for (container, resource) in containers().flat_map(|each| [(each, "cpu"), (each, "memory")]) {
+        let limit = amount(container, "limits", resource);
+        let request = amount(container, "requests", resource).or(limit);
+        best_effort &= limit.is_none() && request.is_none();
+        guaranteed &= limit.is_some() && limit == request;
+    }
+    match (best_effort, guaranteed) {
+        (true, _) => "BestEffort",
+        (false, true) => "Guaranteed",
+        (false, false) => "Burstable",
+    }
+}
+
 /// What a pod asks for: all its containers together or its greediest init container, and to be one pod.
 fn asked(pod: &Value) -> Amounts {
     let mut all = Amounts::from([("pods".to_owned(), 1_000)]);

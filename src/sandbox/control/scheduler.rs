@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::placement::{Board, ZONE};
+use super::placement::{Board, ZONE, located};
+use super::kubelet::summary;
 use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;
@@ -77,7 +78,9 @@ impl Controller for Scheduler {
 
 /// The write of what the scheduler says of a pod.
 fn said(store: &Store, pod: &Value, holds: &str, reason: &str, message: &str, now: At) -> Option<Write> {
-    let conditions = read::with_condition(pod, "PodScheduled", holds, reason, message, &stamp(store, now));
+    let mut conditions =
+        read::with_condition(pod, "PodScheduled", holds, reason, message, &stamp(store, now));
+    summary::observed(&mut conditions, pod);
     let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
     status["conditions"] = Value::Array(conditions);
     if status.get("phase").is_none() {
@@ -111,11 +114,11 @@ fn waits(pod: &Value) -> bool {
 
 /// Writes that bind a pod and its claims to a node.
 fn bound(store: &Store, pod: &Value, node: &str) -> Vec<Write> {
-    let zone =
-        one(store, &Resource::nodes(), None, node).map(|node| read::label(node, ZONE)).unwrap_or_default();
-    let mut writes = volumes::bound(store, pod, zone);
+    let machine = one(store, &Resource::nodes(), None, node).unwrap_or(&Value::Null);
+    let mut writes = volumes::bound(store, pod, read::label(machine, ZONE));
     let mut object = pod.clone();
     object["spec"]["nodeName"] = json!(node);
+    located(&mut object, machine);
     writes.push(Write::Update { key: Key::of(&Resource::pods(), pod), object });
     writes
 }

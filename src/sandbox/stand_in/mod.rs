@@ -12,6 +12,7 @@ mod fetch;
 mod follow;
 mod http;
 mod ledger;
+mod log;
 mod processes;
 
 pub use fetch::get;

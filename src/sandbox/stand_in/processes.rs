@@ -15,22 +15,21 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::ledger::LedgerListener;
+use super::log::Log;
 use super::{HttpStandIn, Storages, choice};
 use crate::ledger::{Config, Service, control};
 use crate::model::effect::Resource;
 use crate::model::name::{Name, Region};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::control::Processes;
+use crate::sandbox::control::kubelet::container::drawn;
 use crate::sandbox::net::{Listener, Network, Source};
 use crate::sandbox::spec::{StandIn, StandInRule};
-use crate::sandbox::state::{Containers, Ran};
+use crate::sandbox::state::{Containers, Printed, Ran};
 use crate::sandbox::store::Key;
 
 /// What a process that was killed shows: 128 and SIGKILL.
 const KILLED: i32 = 137;
-
-/// The longest log that is kept of a container.
-const LOG: usize = 64 * 1024;
 
 /// A container by its pod's uid and its name.
 type Container = (String, String);
@@ -53,6 +52,7 @@ pub struct Pods {
 #[derive(Default)]
 struct State {
     processes: BTreeMap<Container, Process>,
+    logs: BTreeMap<Container, Log>,
     /// Nodes without power.
     dark: BTreeSet<String>,
 }
@@ -67,7 +67,6 @@ struct Process {
     runs: Runs,
     ports: Vec<u16>,
     tasks: Vec<AbortHandle>,
-    log: Vec<u8>,
 }
 
 enum Runs {
@@ -155,10 +154,10 @@ impl Pods {
             runs: Runs::Nothing,
             ports: Vec::new(),
             tasks: Vec::new(),
-            log: format!("{} started\n", text(start.container, "/image")).into_bytes(),
         };
+        let mut printed = vec![format!("{} started", text(start.container, "/image"))];
         match choice::choose(start.pod, start.container, &self.rules) {
-            StandIn::Ledger => self.start_ledger(start, source, &mut process),
+            StandIn::Ledger => printed.extend(self.start_ledger(start, source, &mut process).err()),
             StandIn::Http => {
                 let service = HttpStandIn::new(self.region.as_str(), &start.env, self.network.view(source));
                 process.runs = Runs::Http(Arc::new(service));
@@ -169,11 +168,20 @@ impl Pods {
         }
         self.listen(&process);
         let pod = process.pod.clone();
-        self.lock().processes.insert((uid, name), process);
+        let mut state = self.lock();
+        let log = state.logs.entry((uid.clone(), name.clone())).or_default();
+        log.begin();
+        printed.into_iter().for_each(|line| log.print(self.clock.now(), line));
+        if process.exited.is_some() {
+            log.end();
+        }
+        state.processes.insert((uid, name), process);
+        drop(state);
         self.wake(pod);
     }
 
-    fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
+    /// Starts the ledger; says what is wrong where it ends at once.
+    fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) -> Result<(), String> {
         // In place of another program it listens where that does.
         let mut env = start.env.clone();
         if let Some(port) = choice::ports(start.container).first() {
@@ -207,10 +215,11 @@ impl Pods {
                 process.tasks.push(tokio::spawn(watch).abort_handle());
                 process.runs = Runs::Ledger(service);
                 process.ports = vec![port];
+                Ok(())
             }
             Err(why) => {
-                process.log.extend_from_slice(format!("{why}\n").as_bytes());
                 process.exited = Some(1);
+                Err(why)
             }
         }
     }
@@ -241,6 +250,7 @@ impl Pods {
         let (gone, stay) =
             std::mem::take(&mut state.processes).into_iter().partition(|((of, _), _)| of == uid);
         state.processes = stay;
+        state.logs.retain(|(of, _), _| of != uid);
         drop(state);
         let gone: BTreeMap<Container, Process> = gone;
         gone.values().for_each(|process| self.end(process));
@@ -280,23 +290,28 @@ impl Pods {
     fn exit(&self, code: i32, which: impl Fn(&Container, &Process) -> bool) -> usize {
         let mut ended = BTreeSet::new();
         let mut ports = Vec::new();
-        for (container, process) in &mut self.lock().processes {
+        let mut state = self.lock();
+        let State { processes, logs, .. } = &mut *state;
+        for (container, process) in processes {
             if process.exited.is_none() && which(container, process) {
                 process.exited = Some(code);
-                process.log.extend_from_slice(format!("exited with {code}\n").as_bytes());
+                let log = logs.entry(container.clone()).or_default();
+                log.print(self.clock.now(), format!("exited with {code}"));
+                log.end();
                 process.tasks.iter().for_each(AbortHandle::abort);
                 ports.extend(process.ports.iter().map(|port| (process.address, *port)));
                 ended.insert(process.pod.clone());
             }
         }
+        drop(state);
         ports.into_iter().for_each(|(address, port)| self.network.silence(address, port));
         let count = ended.len();
         ended.into_iter().for_each(|pod| self.wake(pod));
         count
     }
 
-    /// The ledger of a container that runs, as a command finds it.
-    fn ledger(&self, pod: &Value, container: Option<&str>) -> io::Result<Arc<Service>> {
+    /// The ledger of a container that runs, as a program finds it.
+    fn ledger(&self, pod: &Value, container: Option<&str>, program: &str) -> io::Result<Arc<Service>> {
         let uid = text(pod, "/metadata/uid");
         let state = self.lock();
         if state.dark.contains(text(pod, "/spec/nodeName")) {
@@ -309,13 +324,25 @@ impl Pods {
         match mine.next() {
             Some((_, Process { exited: None, runs: Runs::Ledger(service), .. })) => Ok(Arc::clone(service)),
             Some((_, Process { exited: None, runs: Runs::Http(_) | Runs::Nothing, .. })) => {
-                Err(io::Error::new(io::ErrorKind::NotFound, "executable file not found in $PATH"))
+                Err(missing(uid, program))
             }
             Some((_, Process { exited: Some(_), .. })) | None => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "container not running"))
             }
         }
     }
+}
+
+/// What a runtime says of a program that a container does not have.
+fn missing(uid: &str, program: &str) -> io::Error {
+    let id = drawn(&format!("{uid} {program}"));
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!(
+            "failed to exec in container: failed to start exec \"{id}\": OCI runtime exec failed: exec failed: unable to \
+             start container process: exec: \"{program}\": executable file not found in $PATH: unknown"
+        ),
+    )
 }
 
 impl Processes for Pods {
@@ -353,21 +380,24 @@ impl Containers for Pods {
         argv: &'a [String],
     ) -> BoxFuture<'a, io::Result<Ran>> {
         Box::pin(async move {
-            let service = self.ledger(pod, container)?;
-            if argv.first().is_none_or(|program| program != "drillmaster") {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "executable file not found in $PATH"));
+            let program = argv.first().map(String::as_str).unwrap_or_default();
+            let service = self.ledger(pod, container, program)?;
+            if program != "drillmaster" {
+                return Err(missing(text(pod, "/metadata/uid"), program));
             }
             let ran = control(&service, argv).await;
             Ok(Ran { stdout: format!("{}\n", ran.stdout).into_bytes(), stderr: Vec::new(), code: ran.code })
         })
     }
 
-    fn logs<'a>(&'a self, pod: &'a Value, container: Option<&'a str>) -> BoxFuture<'a, io::Result<Vec<u8>>> {
-        let uid = text(pod, "/metadata/uid");
-        let state = self.lock();
-        let mut mine = state.processes.iter();
-        let found = mine.find(|((of, name), _)| of == uid && container.is_none_or(|wanted| wanted == name));
-        let log = found.map(|(_, process)| process.log.iter().take(LOG).copied().collect());
-        Box::pin(std::future::ready(log.ok_or_else(|| io::ErrorKind::NotFound.into())))
+    fn logs(&self, pod: &Value, container: &str, previous: bool, follow: bool) -> io::Result<Printed> {
+        let mut state = self.lock();
+        let log = state.logs.get_mut(&(text(pod, "/metadata/uid").to_owned(), container.to_owned()));
+        let printed = log.and_then(|log| match (previous, follow) {
+            (true, _) => log.previous(),
+            (false, true) => Some(log.follow()),
+            (false, false) => Some(log.read()),
+        });
+        printed.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "nothing is known of the container"))
     }
 }

@@ -126,8 +126,16 @@ pub(super) fn keep_address(key: &Key, next: &mut Value, current: &Value) {
 fn fill_service(object: &mut Value) {
     let spec = json!({"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"});
     default(object, &["spec"], spec);
-    if matches!(object["spec"]["type"].as_str(), Some("LoadBalancer" | "NodePort")) {
-        default(object, &["spec"], json!({"externalTrafficPolicy": "Cluster"}));
+    match object["spec"]["type"].as_str() {
+        Some("LoadBalancer") => {
+            let more = json!({"externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": true});
+            default(object, &["spec"], more);
+        }
+        Some("NodePort") => default(object, &["spec"], json!({"externalTrafficPolicy": "Cluster"})),
+        _ => {}
+    }
+    if object["spec"]["type"] != "ExternalName" {
+        default(object, &["spec"], json!({"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}));
     }
     for port in each(object.get_mut("spec"), "ports") {
         let number = port["port"].clone();
@@ -158,14 +166,25 @@ fn fill_pod(spec: Option<&mut Value>) {
         "schedulerName": "default-scheduler", "securityContext": {},
     });
     default(spec, &[], defaults);
+    for volume in each(Some(spec), "volumes") {
+        for source in ["configMap", "secret", "projected", "downwardAPI"] {
+            default(volume, &[source], json!({"defaultMode": 420}));
+        }
+        default(volume, &["hostPath"], json!({"type": ""}));
+    }
     for list in ["initContainers", "containers"] {
         for container in each(Some(spec), list) {
             let image = container["image"].as_str().unwrap_or_default();
             let latest = image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or("").contains(':');
             let pull = if latest { "Always" } else { "IfNotPresent" };
-            default(container, &[], json!({"imagePullPolicy": pull, "resources": {}}));
+            let more = json!({"imagePullPolicy": pull, "resources": {},
+                "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"});
+            default(container, &[], more);
             for port in each(Some(container), "ports") {
                 default(port, &[], json!({"protocol": "TCP"}));
+            }
+            for variable in each(Some(container), "env") {
+                default(variable, &["valueFrom", "fieldRef"], json!({"apiVersion": "v1"}));
             }
             for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
                 let every = json!({"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3});

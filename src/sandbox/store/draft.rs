@@ -106,11 +106,15 @@ impl Store {
         if self.objects.contains_key(&key) {
             return Err(StoreError::AlreadyExists(key));
         }
+        if key.is(&Resource::pods()) {
+            self.admit_pod(&mut object);
+        }
         defaults::at_creation(&key, &mut object);
         defaults::fill(&key, &mut object);
         self.give_address(&key, &mut object)?;
+        self.give_node_ports(&key, &mut object, &Value::Null)?;
         let (uid, time) = (self.uid(), self.clock.time(self.clock.now()));
-        let counted = object.get("spec").is_some();
+        let counted = object.get("spec").is_some() && !is_uncounted(&key);
         put(&mut object, "apiVersion", resource.api_version().into());
         put(&mut object, "kind", resource.kind.as_str().into());
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
@@ -157,11 +161,14 @@ impl Store {
         if part != Part::Status {
             defaults::keep_address(key, &mut next, current);
             defaults::fill(key, &mut next);
+            self.give_node_ports(key, &mut next, current)?;
         }
         if next == **current {
             return Ok(Draft { key: key.clone(), next: Next::Same(current.clone()) });
         }
-        if changes_what_counts(&next, current, part) {
+        // A pod that is bound is what was asked for.
+        let binds = key.is(&Resource::pods()) && current["spec"]["nodeName"].is_null();
+        if changes_what_counts(&next, current, part) && !(binds && !next["spec"]["nodeName"].is_null()) {
             count_generation(&mut next);
         }
         let released = next["metadata"].get("deletionTimestamp").is_some()
@@ -239,19 +246,15 @@ impl Store {
         } else {
             self.objects.insert(key.clone(), object.clone())
         };
-        if let Some(address) = object["spec"]["clusterIP"].as_str().filter(|_| is_service(&key)) {
-            if removed {
-                self.service_addresses.remove(address);
-            } else {
-                self.service_addresses.insert(address.to_owned());
-            }
-        }
+        self.count_addresses(&key, before.as_deref(), (!removed).then_some(&object));
         let kind = match (&before, removed) {
             (_, true) => ChangeKind::Deleted,
             (None, false) => ChangeKind::Added,
             (Some(_), false) => ChangeKind::Modified,
         };
-        self.changes.push_back(Change { version: self.version, key, kind, object: object.clone(), before });
+        let (at, by) = (self.clock.now(), self.writer);
+        let change = Change { version: self.version, key, kind, object: object.clone(), before, at, by };
+        self.changes.push_back(change);
         if self.changes.len() > self.remembered {
             self.changes.pop_front();
         }
@@ -277,43 +280,6 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a Service a cluster address, unless it has or wants none.
-    fn give_address(&mut self, key: &Key, object: &mut Value) -> Result<(), StoreError> {
-        if !is_service(key) || object["spec"]["type"] == "ExternalName" {
-            return Ok(());
-        }
-        let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(()) };
-        match spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default() {
-            "" => {}
-            asked if asked != "None" && self.service_addresses.contains(asked) => {
-                let why =
-                    format!("spec.clusterIP: Invalid value: \"{asked}\": provided IP is already allocated");
-                return Err(StoreError::Invalid(key.clone(), why));
-            }
-            asked => {
-                let asked = json!([asked]);
-                spec.insert("clusterIPs".into(), asked);
-                return Ok(());
-            }
-        }
-        let count = 1_u64 << (32 - self.services.prefix.min(31));
-        let start = self.rng.u64(..count);
-        let network = u64::from(u32::from(self.services.network)) & !(count - 1);
-        // The range's own address and its last one are no hosts'.
-        let free = (0..count)
-            .map(|step| (start + step) % count)
-            .filter(|number| *number != 0 && *number != count - 1)
-            .filter_map(|number| u32::try_from(network + number).ok())
-            .map(|address| std::net::Ipv4Addr::from(address).to_string())
-            .find(|address| !self.service_addresses.contains(address));
-        let Some(address) = free else {
-            return Err(StoreError::Invalid(key.clone(), "spec.clusterIP: the range is full".into()));
-        };
-        spec.insert("clusterIPs".into(), json!([address]));
-        spec.insert("clusterIP".into(), address.into());
-        Ok(())
-    }
-
     /// A random (version 4) UUID, as RFC 9562 lays it out.
     fn uid(&mut self) -> String {
         let bits = self.rng.u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
@@ -322,8 +288,10 @@ impl Store {
     }
 }
 
-fn is_service(key: &Key) -> bool {
-    key.group.is_empty() && key.plural == "services"
+/// Kinds whose generations nobody counts.
+fn is_uncounted(key: &Key) -> bool {
+    const CORE: [&str; 5] = ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "services"];
+    (key.group.is_empty() && CORE.contains(&key.plural.as_str())) || key.group == "coordination.k8s.io"
 }
 
 /// A name must be a part of a path (RFC 1123 for most kinds; RBAC allows colons).
@@ -340,7 +308,8 @@ fn check_name(key: &Key) -> Result<(), StoreError> {
     let name: String = key.name.chars().take(60).collect();
     let why = format!(
         "metadata.name: Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case \
-         alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+         alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+         regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     );
     Err(StoreError::Invalid(key.clone(), why))
 }

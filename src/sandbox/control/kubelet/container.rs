@@ -186,14 +186,23 @@ impl Look<'_> {
         let again = self.before.pointer("/lastState/terminated").is_some();
         let restarts = restarts + i64::from(again);
         let name = read::name_field(self.spec);
+        let id = format!("{}/{name}/{restarts}", read::uid(self.pod));
         let mut status = json!({
-            "name": name, "image": image, "imageID": image, "restartCount": restarts,
-            "containerID": format!("containerd://{}/{name}/{restarts}", read::uid(self.pod)),
+            "name": name, "image": full_name(image), "imageID": format!("sha256:{}", drawn(image)),
+            "containerID": format!("containerd://{}", drawn(&id)), "restartCount": restarts,
             "state": {"running": {"startedAt": stamp(self.store, self.now)}},
             "started": Kind::Startup.of(self.spec).is_none(),
             "ready": Kind::Startup.of(self.spec).is_none() && Kind::Readiness.of(self.spec).is_none(),
         });
         status["lastState"] = self.before.get("lastState").cloned().unwrap_or_else(|| json!({}));
+        status["resources"] = self.spec.get("resources").cloned().unwrap_or_else(|| json!({}));
+        if let Some(requests) = self.spec.pointer("/resources/requests") {
+            status["allocatedResources"] = requests.clone();
+        }
+        let mounts: Vec<Value> = read::list(self.spec, "/volumeMounts").iter().map(mounted).collect();
+        if !mounts.is_empty() {
+            status["volumeMounts"] = json!(mounts);
+        }
         (status, None)
     }
 
@@ -235,6 +244,31 @@ pub fn resolve(
         let resource = if kind == "Secret" { secrets() } else { Resource::config_maps() };
         one(store, &resource, Some(namespace), name)
     })
+}
+
+/// How a mount of a container's spec shows in its status.
+fn mounted(mount: &Value) -> Value {
+    let mut shown = json!({"name": mount["name"], "mountPath": mount["mountPath"]});
+    if read::flag(mount, "/readOnly") {
+        shown["readOnly"] = json!(true);
+        shown["recursiveReadOnly"] = json!("Disabled");
+    }
+    shown
+}
+
+/// An image with its registry, as containerd names it: `docker.io/library/nginx:latest`.
+fn full_name(image: &str) -> String {
+    let registry = image.split_once('/').map(|(first, _)| first);
+    let named = registry.is_some_and(|first| first.contains(['.', ':']) || first == "localhost");
+    let tagged = image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    let folder = if registry.is_none() { "library/" } else { "" };
+    let host = if named { String::new() } else { format!("docker.io/{folder}") };
+    format!("{host}{image}{}", if tagged { "" } else { ":latest" })
+}
+
+/// 64 hexadecimal digits that a text always gives, as runtimes name things.
+pub fn drawn(text: &str) -> String {
+    (0..4).map(|part| format!("{:016x}", read::hash(&format!("{text} {part}")))).collect()
 }
 
 /// Whether nobody can pull an image: its registry stands in a domain that cannot exist (RFC 6761), or its name says so.

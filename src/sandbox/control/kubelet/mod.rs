@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, instant, one, read, secrets, stamp};
+use super::{Controller, Processes, Reconciled, at, every, instant, one, read, room, secrets, stamp};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 pub use container::resolve;
@@ -111,7 +111,10 @@ impl Controller for Kubelet {
         }
         if let Some(host) = internal(node) {
             status["hostIP"] = json!(host);
+            status["hostIPs"] = json!([{"ip": host}]);
         }
+        status["qosClass"] = json!(room::quality(pod));
+        status["resources"] = json!({});
         let deadline = seconds(pod, "/spec/activeDeadlineSeconds").map(|seconds| started.plus(seconds));
         if deadline.is_some_and(|deadline| deadline <= now) {
             let over = summary::late(pod, status, processes, &stamp(store, now));

@@ -60,7 +60,21 @@ pub fn summarise(status: &mut Value, pod: &Value, incomplete: &[String], contain
             read::set_condition(&mut conditions, "Ready", "False", "ReadinessGatesNotReady", &why, now);
         }
     }
+    // Others' come first, then the kubelet's in its own order.
+    const ORDER: [&str; 5] =
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+    conditions.sort_by_key(|each| ORDER.iter().position(|kind| read::text(each, "/type") == *kind));
+    observed(&mut conditions, pod);
     status["conditions"] = json!(conditions);
+    status["observedGeneration"] = json!(read::number(pod, "/metadata/generation").unwrap_or(1));
+}
+
+/// Says in a pod's conditions which of its generations they are about.
+pub fn observed(conditions: &mut [Value], pod: &Value) {
+    for condition in conditions {
+        condition["lastProbeTime"] = Value::Null;
+        condition["observedGeneration"] = json!(read::number(pod, "/metadata/generation").unwrap_or(1));
+    }
 }
 
 /// The readiness gates that are not open, each in Kubernetes' words.

@@ -7,7 +7,7 @@ use serde_json::Value;
 const OF_ONE_CLUSTER: [&str; 6] = ["AGE", "CREATED AT", "DURATION", "LAST SCHEDULE", "RESTARTS", "VOLUME"];
 
 /// The letters of generated names.
-const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
+pub const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 async fn asked(client: &kube::Client, path: &str, accept: &str) -> Value {
     let request = Request::get(path).header("accept", accept).body(Vec::new()).unwrap();
@@ -96,7 +96,7 @@ pub fn parsed(table: &str) -> Vec<Vec<String>> {
 }
 
 /// A generated name ends in five letters.
-fn without_suffix(name: &str) -> String {
+pub fn without_suffix(name: &str) -> String {
     match name.rsplit_once('-') {
         Some((before, last)) if last.len() == 5 && last.chars().all(|c| GENERATED.contains(c)) => {
             format!("{before}-*")

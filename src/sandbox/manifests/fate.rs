@@ -83,7 +83,6 @@ fn why_not(given: &Given, owner: Option<&Given>, service: Option<&Given>) -> Opt
         return Some(HOOKS);
     }
     let static_pod = metadata["annotations"].get("kubernetes.io/config.mirror").is_some();
-    let of_api_server = (given.namespace(), given.name()) == ("default", "kubernetes");
     match (group, given.kind()) {
         known if KEPT_BY_CLUSTERS.contains(&known) => Some(OF_A_CLUSTER),
         ("apiregistration.k8s.io", "APIService") if given.object["spec"]["service"].is_null() => {
@@ -92,9 +91,6 @@ fn why_not(given: &Given, owner: Option<&Given>, service: Option<&Given>) -> Opt
         ("", "Pod") if static_pod => Some(OF_A_CLUSTER),
         ("", "Pod") if !is_over(&given.object) => {
             owner.filter(|owner| MAKE_PODS.contains(&owner.kind())).map(|_| OF_THEIR_OWNERS)
-        }
-        ("", "Service" | "Endpoints") | ("discovery.k8s.io", "EndpointSlice") if of_api_server => {
-            Some(OF_A_CLUSTER)
         }
         ("", "Endpoints") if service.is_some_and(selects) => Some(OF_THEIR_OWNERS),
         ("discovery.k8s.io", "EndpointSlice") if is_managed(given) => Some(OF_THEIR_OWNERS),

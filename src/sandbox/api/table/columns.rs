@@ -4,23 +4,23 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Column, Row, pod, said};
+use super::{Column, Row, pod, said, stored};
 use crate::model::effect::Resource;
 
-const fn text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+pub(super) const fn text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "string", wide: false, cell }
 }
 
-const fn wide(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+pub(super) const fn wide(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "string", wide: true, cell }
 }
 
-const fn number(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+pub(super) const fn number(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "integer", wide: false, cell }
 }
 
-const NAME: Column = text("Name", |row| json!(row.text("/metadata/name")));
-const AGE: Column = text("Age", |row| json!(row.since(row.text("/metadata/creationTimestamp"))));
+pub(super) const NAME: Column = text("Name", |row| json!(row.text("/metadata/name")));
+pub(super) const AGE: Column = text("Age", |row| json!(row.since(row.text("/metadata/creationTimestamp"))));
 const CONTAINERS: Column = wide("Containers", |row| json!(of_containers(row, "/name")));
 const IMAGES: Column = wide("Images", |row| json!(of_containers(row, "/image")));
 const SELECTOR: Column =
@@ -81,7 +81,8 @@ const EVENTS: &[Column] = &[
     text("Type", |row| json!(row.text("/type"))),
     text("Reason", |row| json!(row.text("/reason"))),
     text("Object", |row| {
-        let (kind, name) = (row.text("/involvedObject/kind").to_lowercase(), row.text("/involvedObject/name"));
+        let (kind, name) =
+            (row.text("/involvedObject/kind").to_lowercase(), row.text("/involvedObject/name"));
         json!(if name.is_empty() { kind } else { format!("{kind}/{name}") })
     }),
     wide("Subobject", |row| json!(row.text("/involvedObject/fieldPath"))),
@@ -139,11 +140,14 @@ const CONTROLLER_REVISIONS: &[Column] = &[
         let mut owners = row.list("/metadata/ownerReferences").iter();
         let owner = owners.find(|each| each["controller"] == true);
         let part = |owner: &Value, field: &str| owner[field].as_str().unwrap_or_default().to_owned();
-        json!(owner.map_or_else(|| "<none>".into(), |owner| {
-            let version = part(owner, "apiVersion");
-            let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-            format!("{}{group}/{}", part(owner, "kind").to_lowercase(), part(owner, "name"))
-        }))
+        json!(owner.map_or_else(
+            || "<none>".into(),
+            |owner| {
+                let version = part(owner, "apiVersion");
+                let group = version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+                format!("{}{group}/{}", part(owner, "kind").to_lowercase(), part(owner, "name"))
+            }
+        ))
     }),
     text("Revision", |row| json!(row.count("/revision"))),
     AGE,
@@ -265,8 +269,7 @@ const BINDINGS: &[Column] = &[
 ];
 
 /// Roles and definitions show when they were made, and not how long ago.
-const CREATED: &[Column] =
-    &[NAME, text("Created At", |row| json!(row.text("/metadata/creationTimestamp")))];
+const CREATED: &[Column] = &[NAME, text("Created At", |row| json!(row.text("/metadata/creationTimestamp")))];
 
 const PRIORITY_CLASSES: &[Column] = &[
     NAME,
@@ -322,12 +325,17 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         ("rbac.authorization.k8s.io", "clusterroles" | "roles") => CREATED,
         ("scheduling.k8s.io", "priorityclasses") => PRIORITY_CLASSES,
         ("storage.k8s.io", "storageclasses") => STORAGE_CLASSES,
-        _ => OTHERS,
+        _ => stored::of(resource).unwrap_or(OTHERS),
     }
 }
 
 fn of_containers(row: &Row<'_>, field: &str) -> String {
-    let containers = row.list("/spec/template/spec/containers").iter();
+    of_template(row, "/spec/template", field)
+}
+
+/// A field of all containers of the pod template at a path.
+pub(super) fn of_template(row: &Row<'_>, template: &str, field: &str) -> String {
+    let containers = row.list(&format!("{template}/spec/containers")).iter();
     containers.filter_map(|each| each.pointer(field)?.as_str()).collect::<Vec<_>>().join(",")
 }
 
@@ -344,7 +352,7 @@ fn words(labels: Option<&Value>) -> String {
 }
 
 /// A label selector as words: `app=web,tier in (api,web),!old`.
-fn selector(selector: Option<&Value>) -> Option<String> {
+pub(super) fn selector(selector: Option<&Value>) -> Option<String> {
     let selector = selector?;
     let labels = selector["matchLabels"].as_object().into_iter().flatten();
     let equal = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
@@ -518,7 +526,8 @@ fn amount(row: &Row<'_>, path: &str) -> String {
 
 fn hosts(row: &Row<'_>) -> String {
     let rules = row.list("/spec/rules");
-    let hosts: Vec<String> = rules.iter().filter_map(|rule| rule["host"].as_str().map(str::to_owned)).collect();
+    let hosts: Vec<String> =
+        rules.iter().filter_map(|rule| rule["host"].as_str().map(str::to_owned)).collect();
     match hosts.len() {
         0 => "*".into(),
         1..=3 => hosts.join(","),

@@ -107,8 +107,10 @@ pub fn without_suffix(name: &str) -> String {
 
 /// Each cluster has addresses of its own.
 fn without_addresses(cell: &str) -> String {
-    let address = |word: &str| {
-        if word.parse::<std::net::Ipv4Addr>().is_ok() { "<ip>".to_owned() } else { word.to_owned() }
+    let address = |word: &str| match word.parse::<std::net::Ipv4Addr>() {
+        Ok(_) => "<ip>".to_owned(),
+        Err(_) => word.to_owned(),
     };
-    cell.split(',').map(address).collect::<Vec<_>>().join(",")
+    let words = |part: &str| part.split(' ').map(address).collect::<Vec<_>>().join(" ");
+    cell.split(',').map(words).collect::<Vec<_>>().join(",")
 }

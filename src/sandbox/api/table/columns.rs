@@ -279,7 +279,7 @@ const PRIORITY_CLASSES: &[Column] = &[
         ..text("Global-Default", |row| json!(row.object.pointer("/globalDefault") == Some(&json!(true))))
     },
     AGE,
-    wide("PreemptionPolicy", |row| json!(row.text("/preemptionPolicy"))),
+    text("PreemptionPolicy", |row| json!(row.text("/preemptionPolicy"))),
 ];
 
 const STORAGE_CLASSES: &[Column] = &[

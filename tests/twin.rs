@@ -482,3 +482,47 @@ async fn the_readmes_example_becomes_ready() {
         .unwrap_or_else(|found| panic!("{}", found.render(Look::Plain)));
     Sandbox::start(&document.spec, &manifests, 7, 0, &[]).await.unwrap();
 }
+
+#[test]
+fn a_plan_and_a_run_say_what_is_not_simulated_and_bad_manifests_stop_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for (path, text) in below(&scenarios, &scenarios) {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.replace("[manifests/shop-east.yaml,", "[stacks, manifests/shop-east.yaml,"))
+            .unwrap();
+    }
+    fs::create_dir(folder.path().join("runbooks")).unwrap();
+    fs::copy(scenarios.join("runbooks/escalation.md"), folder.path().join("runbooks/escalation.md")).unwrap();
+    fs::create_dir(folder.path().join("stacks")).unwrap();
+    let portal = fs::read_to_string(place().join("stacks/portal.yaml")).unwrap();
+    let drillmaster = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_drillmaster"));
+        let output = command.current_dir(folder.path()).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    fs::write(folder.path().join("stacks/portal.yaml"), &portal).unwrap();
+    for arguments in [
+        &["plan", "escalation-tabletop.yaml"][..],
+        &["run", "escalation-tabletop.yaml", "--quiet", "--evidence", "evidence"],
+    ] {
+        let (_, said) = drillmaster(arguments);
+        assert!(said.contains("east: not simulated: Ingress portal/portal; IngressClass public: stored, and nothing routes by it"), "{said}");
+    }
+    let kept = fs::read_to_string(folder.path().join("evidence/inputs/stacks/portal.yaml")).unwrap();
+    assert!(
+        portal.contains("bm90LWEta2V5") && !kept.contains("bm90LWEta2V5") && kept.contains("sha256:"),
+        "{kept}"
+    );
+    fs::write(folder.path().join("stacks/portal.yaml"), portal.replace("minReadySeconds", "minReadySecond"))
+        .unwrap();
+    for arguments in [
+        &["plan", "escalation-tabletop.yaml"][..],
+        &["validate", "shop-two-regions.yaml"],
+        &["sandbox", "shop-two-regions.yaml"],
+    ] {
+        let (code, said) = drillmaster(arguments);
+        assert!(code == Some(2) && said.contains("--> stacks/portal.yaml:84:3"), "{arguments:?}: {said}");
+    }
+}

@@ -479,7 +479,8 @@ impl Loader {
         }
         for path in manifests::files(folder, named)? {
             let (file, text) = self.read_below(folder, &path)?;
-            let source = Source::new(&file.display().to_string(), &text);
+            let shown = file.display().to_string();
+            let source = Source::new(shown.trim_start_matches("./"), &text);
             let secrets = sandbox::manifests::secrets(&source);
             let kept = if secrets.is_empty() {
                 text.into_bytes()

@@ -35,7 +35,8 @@ impl Session {
             .spawn()
             .unwrap();
         let told = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let ready = told.take_while(|line| !line.contains("environment")).any(|line| line.contains("kubeconfig"));
+        let ready =
+            told.take_while(|line| !line.contains("environment")).any(|line| line.contains("kubeconfig"));
         session.server = Some(server);
         assert!(ready, "the sandbox is not served");
         session.connect(&place_of(&session).join("lab/kubeconfig.yaml"));
@@ -45,14 +46,16 @@ impl Session {
     /// A session on a real region.
     fn on_a_real_region(kubectl: &str) -> Session {
         let session = Session::with(kubectl);
-        let regions = std::env::var_os("DRILLMASTER_REGIONS").expect("start them with tests/regions/regions.py");
+        let regions =
+            std::env::var_os("DRILLMASTER_REGIONS").expect("start them with tests/regions/regions.py");
         session.connect(&PathBuf::from(regions).join("kubeconfig.yaml"));
         session
     }
 
     fn with(kubectl: &str) -> Session {
         let place = tempfile::tempdir().unwrap();
-        let tools = PathBuf::from(std::env::var_os("DRILLMASTER_TOOLS").expect("tests/run installs the tools"));
+        let tools =
+            PathBuf::from(std::env::var_os("DRILLMASTER_TOOLS").expect("tests/run installs the tools"));
         std::fs::create_dir(place.path().join("bin")).unwrap();
         for (tool, name) in [(kubectl, "kubectl"), ("helm", "helm")] {
             std::os::unix::fs::symlink(tools.join(tool), place.path().join("bin").join(name)).unwrap();
@@ -116,8 +119,12 @@ impl Session {
             std::fs::write(&path, &got).unwrap();
         }
         let difference = similar::TextDiff::from_lines(expected.as_str(), got.as_str());
-        let difference = difference.unified_diff().context_radius(4).header("transcript", "session").to_string();
-        assert!(difference.is_empty() || std::env::var_os("UPDATE_SAMPLES").is_some(), "{name}:\n{difference}");
+        let difference =
+            difference.unified_diff().context_radius(4).header("transcript", "session").to_string();
+        assert!(
+            difference.is_empty() || std::env::var_os("UPDATE_SAMPLES").is_some(),
+            "{name}:\n{difference}"
+        );
     }
 }
 
@@ -169,14 +176,19 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
         (r"/tmp/(LIVE|MERGED)-\d+/", "$1/"),
         (r"(topology.kubernetes.io/zone[=:] ?)[\w-]+", "$1<zone>"),
         (r#"(resourceVersion: )"\d+""#, "$1\"<number>\""),
+        (r"-[bcdf-hj-np-tv-xz2456789]{5}\b", "-<drawn>"),
         (r"\b(\d+[dhms])+\b", "<age>"),
+        (r"<age> \(x\d+ over <age>\)", "<age>"),
     ];
     let mut text = text.to_owned();
     for (pattern, by) in RULES {
         text = Regex::new(pattern).unwrap().replace_all(&text, *by).into_owned();
     }
     for node in nodes {
-        text = Regex::new(&format!(r"\b{}\b", regex::escape(node))).unwrap().replace_all(&text, "<node>").into_owned();
+        text = Regex::new(&format!(r"\b{}\b", regex::escape(node)))
+            .unwrap()
+            .replace_all(&text, "<node>")
+            .into_owned();
     }
     // The width of a column is that of its longest cell; what a line begins with is its place.
     let narrow = |line: &str| {

@@ -21,6 +21,10 @@ behaviours!(
     a_client_does_not_give_a_new_object_its_identity_or_its_status,
     a_dry_run_of_a_creation_answers_as_if_and_makes_nothing,
     a_deployment_gets_its_defaults,
+    a_namespace_has_its_account_and_the_root_certificate,
+    a_new_pod_runs_as_the_default_account_with_its_token,
+    a_pod_has_the_priority_of_its_class,
+    an_object_in_protobuf_is_the_same_as_in_json,
     a_pod_tolerates_an_unready_node_for_five_minutes,
     a_pod_without_containers_is_invalid,
     a_selector_that_does_not_select_its_own_template_is_invalid,
@@ -245,4 +249,61 @@ async fn a_field_of_the_wrong_type_is_a_bad_request(cluster: &Cluster) {
     let mut wanted = deployment(cluster, "web", 0);
     wanted["spec"]["replicas"] = "many".into();
     cluster.post("deployments", wanted).await.refused(400, "BadRequest");
+}
+
+async fn a_namespace_has_its_account_and_the_root_certificate(cluster: &Cluster) {
+    for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
+        cluster.eventually(path, async || (cluster.get(path).await.code == 200).then_some(())).await;
+        cluster.delete(path, Value::Null).await.ok();
+        cluster.eventually("it is back", async || (cluster.get(path).await.code == 200).then_some(())).await;
+    }
+    assert!(cluster.get("configmaps/kube-root-ca.crt").await.ok()["data"]["ca.crt"].is_string());
+}
+
+async fn a_new_pod_runs_as_the_default_account_with_its_token(cluster: &Cluster) {
+    let account = "serviceaccounts/default";
+    cluster.eventually(account, async || (cluster.get(account).await.code == 200).then_some(())).await;
+    let spec = cluster.post("pods", homeless(cluster, "a")).await.ok()["spec"].clone();
+    assert_eq!((&spec["serviceAccountName"], &spec["enableServiceLinks"]), (&json!("default"), &json!(true)));
+    assert_eq!((&spec["priority"], &spec["preemptionPolicy"]), (&json!(0), &json!("PreemptLowerPriority")));
+    let mount = &spec["containers"][0]["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    assert_eq!(spec["volumes"][0]["name"], mount["name"]);
+    let mut without = homeless(cluster, "b");
+    without["spec"]["automountServiceAccountToken"] = json!(false);
+    let spec = cluster.post("pods", without).await.ok()["spec"].clone();
+    assert_eq!((spec.get("volumes"), spec["containers"][0].get("volumeMounts")), (None, None));
+}
+
+async fn a_pod_has_the_priority_of_its_class(cluster: &Cluster) {
+    let name = format!("high-{}", cluster.namespace);
+    let all = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let class = json!({"metadata": {"name": name}, "value": 7, "preemptionPolicy": "Never"});
+    cluster.post(all, class).await.ok();
+    let account = "serviceaccounts/default";
+    cluster.eventually(account, async || (cluster.get(account).await.code == 200).then_some(())).await;
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["priorityClassName"] = json!(name);
+    let spec = cluster.post("pods", pod).await.ok()["spec"].clone();
+    assert_eq!((&spec["priority"], &spec["preemptionPolicy"]), (&json!(7), &json!("Never")));
+    cluster.delete(&format!("{all}/{name}"), Value::Null).await.ok();
+}
+
+async fn an_object_in_protobuf_is_the_same_as_in_json(cluster: &Cluster) {
+    // A field with bytes; all of them are short.
+    let with =
+        |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let entry = |key: &[u8], value: &[u8]| [with(1, key), with(2, value)].concat();
+    let metadata = [with(1, b"a"), with(2, b""), with(11, &entry(b"part", b"x"))].concat();
+    let raw = [with(1, &metadata), with(2, &entry(b"key", b"value"))].concat();
+    let names = entry(b"v1", b"ConfigMap");
+    let body = [b"k8s\0".to_vec(), with(1, &names), with(2, &raw)].concat();
+    let form = ("content-type", "application/vnd.kubernetes.protobuf");
+    let made = cluster.ask("POST", "configmaps", form, body).await;
+    assert_eq!(made.code, 201, "{}", made.body);
+    let read = cluster.get("configmaps/a").await.ok();
+    assert_eq!(
+        (&read["data"], &read["metadata"]["labels"]),
+        (&json!({"key": "value"}), &json!({"part": "x"}))
+    );
 }

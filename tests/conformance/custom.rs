@@ -18,6 +18,7 @@ behaviours!(
     without_a_status_subresource_one_write_changes_everything,
     a_declared_scale_sets_the_replicas_that_it_names,
     a_custom_object_has_no_strategic_merge,
+    a_table_of_custom_objects_has_the_columns_of_its_definition,
     a_custom_list_is_applied_by_the_keys_that_its_schema_declares,
     deleting_a_definition_deletes_its_objects_and_ends_its_serving,
 );
@@ -46,7 +47,12 @@ async fn baskets(cluster: &Cluster, subresources: Value) -> Baskets<'_> {
     "metadata": {"name": format!("baskets.{group}")}, "spec": {"group": group, "scope": "Namespaced",
     "names": {"plural": "baskets", "singular": "basket", "kind": "Basket", "shortNames": ["bsk"]},
     "versions": [
-        {"name": "v1", "served": true, "storage": true, "schema": schema, "subresources": subresources},
+        {"name": "v1", "served": true, "storage": true, "schema": schema, "subresources": subresources,
+            "additionalPrinterColumns": [
+                {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+                {"name": "Colour", "type": "string", "jsonPath": ".spec.colour", "priority": 1},
+                {"name": "First", "type": "string", "jsonPath": ".spec.items[?(@.name==\"a\")].name"},
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]},
         {"name": "v0", "served": false, "storage": false, "schema": schema},
     ]}});
     let all = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -280,4 +286,23 @@ async fn deleting_a_definition_deletes_its_objects_and_ends_its_serving(cluster:
     let again = self::baskets(cluster, json!({})).await;
     assert_eq!(names(&cluster.get(&again.path).await.ok()), [""; 0]);
     again.end().await;
+}
+
+async fn a_table_of_custom_objects_has_the_columns_of_its_definition(cluster: &Cluster) {
+    let baskets = baskets(cluster, json!({})).await;
+    let spec = json!({"owner": "me", "size": 3, "items": [{"name": "b"}, {"name": "a"}]});
+    baskets.post("", spec).await.ok();
+    let form = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+    let table = cluster.ask("GET", &baskets.path, form, vec![]).await.ok();
+    let columns: Vec<&str> = table["columnDefinitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(columns, ["Name", "Size", "Colour", "First", "Age"]);
+    let cells = table["rows"][0]["cells"].as_array().unwrap();
+    assert_eq!(cells[..4], [json!("b"), json!(3), json!("red"), json!("a")]);
+    assert!(cells[4].as_str().unwrap().ends_with('s'));
+    baskets.end().await;
 }

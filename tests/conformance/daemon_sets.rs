@@ -21,6 +21,8 @@ behaviours!(
     an_update_takes_down_as_many_daemons_as_may_be_unavailable,
     an_update_replaces_daemons_that_are_not_ready_first,
     an_update_of_daemons_on_delete_waits_for_the_deletion,
+    an_update_with_surge_makes_the_new_daemon_before_the_old_one_goes,
+    each_template_of_a_daemon_set_is_kept_as_a_revision,
 );
 
 fn agent(cluster: &Cluster) -> Value {
@@ -207,4 +209,47 @@ async fn an_update_of_daemons_on_delete_waits_for_the_deletion(cluster: &Cluster
     let after = pods(cluster, &[&one]).await.remove(0);
     assert_eq!(after["metadata"]["annotations"]["revision"], "two");
     remove(cluster, [one]).await;
+}
+
+async fn an_update_with_surge_makes_the_new_daemon_before_the_old_one_goes(cluster: &Cluster) {
+    let two = nodes::<2>(cluster).await;
+    let mut set = agent(cluster);
+    set["spec"]["updateStrategy"] =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    made::<DaemonSet>(cluster, set).await;
+    pods(cluster, &two.each_ref()).await;
+    all_ready(cluster, "agent", 2).await;
+    change::<DaemonSet>(cluster, "agent", revision("two")).await;
+    let daemons = async || all::<Pod>(cluster, "agent").await;
+    cluster.eventually("one more", async || (daemons().await.len() == 3).then_some(())).await;
+    let quiet = async || daemons().await.len() == 3 && leaving(cluster).await == 0;
+    cluster.throughout(MOMENT, "only one more, and nobody goes", quiet).await;
+    let all = daemons().await;
+    let new = all.iter().find(|pod| !holds(pod, "Ready")).unwrap();
+    play_ready(cluster, name(new), true).await;
+    let old = cluster
+        .eventually("the old one beside it goes", async || daemons().await.into_iter().find(terminating))
+        .await;
+    assert_eq!(old["spec"]["nodeName"], new["spec"]["nodeName"]);
+    remove(cluster, two).await;
+}
+
+async fn each_template_of_a_daemon_set_is_kept_as_a_revision(cluster: &Cluster) {
+    made::<DaemonSet>(cluster, agent(cluster)).await;
+    let path = format!("/apis/apps/v1/namespaces/{}/controllerrevisions", cluster.namespace);
+    let kept = async |count: usize| {
+        cluster
+            .eventually("the revisions", async || {
+                let all = cluster.get(&path).await.ok()["items"].as_array().cloned().unwrap();
+                (all.len() == count).then_some(all)
+            })
+            .await
+    };
+    let first = kept(1).await;
+    let set = seen::<DaemonSet>(cluster, "agent").await;
+    assert_eq!((&first[0]["revision"], crate::workloads::controller(&first[0])), (&json!(1), uid(&set)));
+    change::<DaemonSet>(cluster, "agent", revision("two")).await;
+    let mut numbers: Vec<i64> = kept(2).await.iter().filter_map(|each| each["revision"].as_i64()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
 }

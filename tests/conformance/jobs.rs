@@ -15,6 +15,7 @@ behaviours!(
     a_job_is_complete_when_enough_pods_have_succeeded,
     a_job_runs_so_many_pods_at_a_time,
     a_jobs_pods_carry_its_name_and_its_uid,
+    a_job_selects_its_own_pods_by_its_uid,
     a_job_makes_another_pod_some_time_after_one_failed,
     a_job_fails_when_more_pods_failed_than_it_may_retry,
     a_job_fails_when_its_containers_were_restarted_more_often_than_it_may_retry,
@@ -246,4 +247,17 @@ async fn a_deleted_job_takes_its_pods_along(cluster: &Cluster) {
             (copy(cluster).await.is_null() && all::<Pod>(cluster, "copy").await.is_empty()).then_some(())
         })
         .await;
+}
+
+async fn a_job_selects_its_own_pods_by_its_uid(cluster: &Cluster) {
+    let mut spec = crate::workloads::staged(cluster);
+    spec["restartPolicy"] = json!("Never");
+    let job =
+        made::<Job>(cluster, json!({"metadata": {"name": "once"}, "spec": {"template": {"spec": spec}}}))
+            .await;
+    let own = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}});
+    assert_eq!(job["spec"]["selector"], own);
+    let labels = &job["spec"]["template"]["metadata"]["labels"];
+    assert_eq!((&labels["job-name"], &labels["controller-uid"]), (&json!("once"), &job["metadata"]["uid"]));
+    assert_eq!(&job["metadata"]["labels"], labels);
 }

@@ -58,6 +58,7 @@ mod custom;
 mod daemon_sets;
 mod deleting;
 mod deployments;
+mod events;
 mod garbage;
 mod jobs;
 mod nodes;

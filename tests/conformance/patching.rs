@@ -14,6 +14,7 @@ behaviours!(
     a_patch_that_is_no_patch_is_a_bad_request,
     containers_merge_by_their_name,
     environment_volumes_and_mounts_merge_by_their_keys,
+    a_new_element_of_a_merged_list_comes_first,
     container_ports_merge_by_their_number,
     service_ports_merge_by_their_number,
     tolerations_are_replaced_as_a_whole,
@@ -266,4 +267,16 @@ async fn a_dry_run_of_a_patch_changes_nothing(cluster: &Cluster) {
         assert_eq!(patched["data"]["key"], "dry");
     }
     assert_eq!(cluster.get("configmaps/a").await.ok(), object);
+}
+
+async fn a_new_element_of_a_merged_list_comes_first(cluster: &Cluster) {
+    let mut web = crate::rest::deployment(cluster, "web", 0);
+    web["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "A"}, {"name": "B"}]);
+    cluster.post("deployments", web).await.ok();
+    let env = json!([{"name": "C", "value": "1"}, {"name": "B", "value": "2"}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "env": env}]}}}});
+    let patched = cluster.patch(STRATEGIC, "deployments/web", patch).await.ok();
+    let env = patched["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    let names: Vec<&str> = env.iter().map(|each| each["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["C", "A", "B"]);
 }

@@ -21,6 +21,8 @@ behaviours!(
     a_list_does_not_hold_another_namespaces_objects,
     a_list_names_its_kind_and_a_version,
     a_table_has_the_columns_that_people_read,
+    a_wide_table_shows_more,
+    a_table_carries_whole_objects_where_they_are_asked_for,
     only_metadata_is_read_where_only_that_is_asked_for,
 );
 
@@ -249,6 +251,36 @@ async fn a_table_has_the_columns_that_people_read(cluster: &Cluster) {
         (columns, &rows[0]["cells"][1]),
         (vec!["Name".into(), "Data".into(), "Age".into()], &json!(1))
     );
+}
+
+async fn a_wide_table_shows_more(cluster: &Cluster) {
+    cluster.post("deployments", deployment(cluster, "web", 0)).await.ok();
+    let table = async |path: &str| {
+        let form = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+        let table = cluster.ask("GET", path, form, vec![]).await.ok();
+        let shown = table["columnDefinitions"].as_array().unwrap().iter();
+        let wide = shown
+            .filter(|column| column["priority"] == 1)
+            .map(|one| one["name"].as_str().unwrap().to_owned());
+        (wide.collect::<Vec<_>>(), table["rows"].clone())
+    };
+    let (wide, rows) = table("deployments").await;
+    assert_eq!(wide, ["Containers", "Images", "Selector"]);
+    assert_eq!((&rows[0]["cells"][5], &rows[0]["cells"][7]), (&json!("web"), &json!("app=web")));
+    let (wide, _) = table("pods").await;
+    assert_eq!(wide, ["IP", "Node", "Nominated Node", "Readiness Gates"]);
+    let (wide, _) = table("/api/v1/nodes").await;
+    assert_eq!(wide, ["Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime"]);
+}
+
+async fn a_table_carries_whole_objects_where_they_are_asked_for(cluster: &Cluster) {
+    cluster.post("configmaps", config("a", "x")).await.ok();
+    let form = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+    let whole = cluster.ask("GET", "configmaps/a?includeObject=Object", form, vec![]).await.ok();
+    assert_eq!(whole["rows"][0]["object"]["data"]["key"], "value");
+    let none = cluster.ask("GET", "configmaps/a?includeObject=None", form, vec![]).await.ok();
+    assert_eq!(none["rows"][0]["cells"][0], "a");
+    assert!(none["rows"][0]["object"].is_null());
 }
 
 async fn only_metadata_is_read_where_only_that_is_asked_for(cluster: &Cluster) {

@@ -12,6 +12,7 @@ behaviours!(
     a_pod_that_fits_nowhere_is_pending_and_says_why,
     a_pod_is_scheduled_when_a_node_comes_to_fit,
     required_node_affinity_chooses_by_expressions,
+    a_pod_goes_where_it_would_rather_be,
     a_cordon_keeps_new_pods_away_and_moves_none,
     a_taint_keeps_away_who_does_not_tolerate_it,
     a_pod_that_names_its_node_is_not_scheduled,
@@ -300,4 +301,23 @@ async fn a_pod_waits_for_a_port_of_a_node(cluster: &Cluster) {
     let why = unplaced(cluster, "second").await;
     assert!(why.contains("node(s) didn't have free ports for the requested pod ports"), "{why}");
     node.remove(cluster).await;
+}
+
+async fn a_pod_goes_where_it_would_rather_be(cluster: &Cluster) {
+    let nodes = [
+        Hollow::new(cluster, "one", "z").await,
+        Hollow::new(cluster, "two", "z").await,
+        Hollow::new(cluster, "three", "z").await,
+    ];
+    for node in &nodes {
+        let there = json!({"matchExpressions": [{"key": HOST, "operator": "In", "values": [node.name]}]});
+        let mut spec = for_hollow(cluster);
+        spec["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] =
+            json!([{"weight": 100, "preference": there}]);
+        made::<Pod>(cluster, pod(&node.name, spec)).await;
+        assert_eq!(placed(cluster, &node.name).await, node.name);
+    }
+    for node in nodes {
+        node.remove(cluster).await;
+    }
 }

@@ -24,6 +24,8 @@ behaviours!(
     a_pod_in_the_subdomain_of_its_service_has_a_host_name,
     a_slice_carries_the_labels_of_its_service,
     a_service_without_a_selector_gets_no_slice,
+    a_port_of_the_nodes_is_given_and_kept,
+    a_port_of_the_nodes_that_somebody_has_is_invalid,
 );
 
 fn service(more: Value) -> Value {
@@ -193,4 +195,29 @@ async fn a_service_without_a_selector_gets_no_slice(cluster: &Cluster) {
         })
         .await;
     assert!(slices(cluster).await.is_empty());
+}
+
+async fn a_port_of_the_nodes_is_given_and_kept(cluster: &Cluster) {
+    let service = |port: u16| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "outside"},
+        "spec": {"type": "NodePort", "selector": {"app": "none"}, "ports": [{"port": port}]}})
+    };
+    let made = cluster.post("services", service(80)).await.ok();
+    let given = made["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
+    assert!((30_000..=32_767).contains(&given), "{given}");
+    let mut again = service(80);
+    again["metadata"]["labels"] = json!({"a": "b"});
+    let kept = cluster.put("services/outside", &again).await.ok();
+    assert_eq!(kept["spec"]["ports"][0]["nodePort"], given);
+    let inside = json!({"spec": {"type": "ClusterIP"}});
+    let inside = cluster.patch(crate::rest::MERGE, "services/outside", inside).await.ok();
+    assert_eq!(inside["spec"]["ports"][0].get("nodePort"), None);
+}
+
+async fn a_port_of_the_nodes_that_somebody_has_is_invalid(cluster: &Cluster) {
+    let service = |name: &str, port: Value| json!({"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": [port]}});
+    let made = cluster.post("services", service("one", json!({"port": 80}))).await.ok();
+    let taken = &made["spec"]["ports"][0]["nodePort"];
+    let refused = cluster.post("services", service("two", json!({"port": 80, "nodePort": taken}))).await;
+    refused.invalid("FieldValueInvalid", "spec.ports[0].nodePort");
 }

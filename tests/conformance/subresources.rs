@@ -28,6 +28,11 @@ behaviours!(
     an_unready_pod_goes_where_the_budget_always_allows_it,
     an_unready_pod_stays_where_its_budget_is_not_healthy,
     an_unready_pod_goes_where_its_budget_is_healthy,
+    a_log_of_a_container_that_waits_is_refused_with_why_it_waits,
+    a_log_asks_which_container_of_several,
+    a_log_of_a_container_that_the_pod_lacks_is_a_bad_request,
+    a_log_of_a_pod_without_a_node_is_empty,
+    a_log_that_is_followed_ends_with_its_container,
 );
 
 async fn scalable(cluster: &Cluster) -> Value {
@@ -299,4 +304,61 @@ async fn an_unready_pod_goes_where_its_budget_is_healthy(cluster: &Cluster) {
     evict(cluster, "b", "", Value::Null).await.ok();
     goes(cluster, "b").await;
     evict(cluster, "a", "", Value::Null).await.refused(429, "TooManyRequests");
+}
+
+async fn a_log_of_a_container_that_waits_is_refused_with_why_it_waits(cluster: &Cluster) {
+    let mut broken = pod(cluster, "broken");
+    broken["spec"]["containers"][0]["image"] = json!("unavailable.invalid/web:1");
+    cluster.post("pods", broken).await.ok();
+    cluster
+        .eventually("the image cannot be pulled", async || {
+            let status = cluster.get("pods/broken").await.ok()["status"]["containerStatuses"][0].clone();
+            status["state"]["waiting"]["reason"].as_str().filter(|reason| reason.contains("Pull")).map(|_| ())
+        })
+        .await;
+    let refused = cluster.get("pods/broken/log").await.refused(400, "BadRequest");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.starts_with(r#"container "web" in pod "broken" is waiting to start: "#), "{message}");
+    assert!(message.contains("image"), "{message}");
+}
+
+async fn a_log_asks_which_container_of_several(cluster: &Cluster) {
+    let mut two = homeless(cluster, "two");
+    let mut other = two["spec"]["containers"][0].clone();
+    other["name"] = json!("other");
+    two["spec"]["containers"].as_array_mut().unwrap().push(other);
+    cluster.post("pods", two).await.ok();
+    let refused = cluster.get("pods/two/log").await.refused(400, "BadRequest");
+    assert_eq!(
+        refused["message"],
+        "a container name must be specified for pod two, choose one of: [web other]"
+    );
+}
+
+async fn a_log_of_a_container_that_the_pod_lacks_is_a_bad_request(cluster: &Cluster) {
+    cluster.post("pods", homeless(cluster, "one")).await.ok();
+    let refused = cluster.get("pods/one/log?container=none").await.refused(400, "BadRequest");
+    assert_eq!(refused["message"], "container none is not valid for pod one");
+}
+
+async fn a_log_of_a_pod_without_a_node_is_empty(cluster: &Cluster) {
+    cluster.post("pods", homeless(cluster, "one")).await.ok();
+    let log = cluster.get("pods/one/log").await;
+    assert_eq!((log.code, log.body), (200, json!("")));
+}
+
+async fn a_log_that_is_followed_ends_with_its_container(cluster: &Cluster) {
+    let mut web = pod(cluster, "web");
+    web["spec"]["terminationGracePeriodSeconds"] = json!(1);
+    cluster.post("pods", web).await.ok();
+    cluster
+        .eventually("it runs", async || {
+            let status = cluster.get("pods/web").await.ok()["status"]["phase"].clone();
+            (status == "Running").then_some(())
+        })
+        .await;
+    let (log, _) = join!(cluster.get("pods/web/log?follow=true"), async {
+        cluster.delete("pods/web", Value::Null).await.ok()
+    });
+    assert_eq!(log.code, 200);
 }

@@ -13,6 +13,7 @@ behaviours!(
     an_update_of_another_uid_is_a_conflict,
     an_update_of_another_name_than_its_path_is_a_bad_request,
     the_generation_moves_with_the_spec_only,
+    all_that_is_wrong_with_an_object_and_its_change_is_told_at_once,
     a_write_of_an_object_leaves_its_status,
     a_write_of_a_status_leaves_the_spec,
     a_status_written_at_a_stale_version_is_a_conflict,
@@ -279,4 +280,14 @@ async fn a_dry_run_of_an_update_answers_as_if_and_changes_nothing(cluster: &Clus
     let patch = json!({"data": {"key": "another"}});
     assert_eq!(cluster.patch(MERGE, &dry, patch).await.ok()["data"]["key"], "another");
     assert_eq!(cluster.get(&path).await.ok(), object);
+}
+
+async fn all_that_is_wrong_with_an_object_and_its_change_is_told_at_once(cluster: &Cluster) {
+    cluster.post("deployments", deployment(cluster, "web", 0)).await.ok();
+    let patch = json!({"spec": {"replicas": -1, "selector": {"matchLabels": {"app": "other"}}}});
+    let refused = cluster.patch(MERGE, "deployments/web", patch).await.refused(422, "Invalid");
+    let causes = refused["details"]["causes"].as_array().unwrap();
+    for field in ["spec.replicas", "spec.template.metadata.labels", "spec.selector"] {
+        assert!(causes.iter().any(|cause| cause["field"] == field), "{field}: {refused}");
+    }
 }

@@ -27,7 +27,10 @@ pub(super) fn value(parts: &Parts, body: &[u8]) -> Result<Value, Refusal> {
         "" | "application/json" => serde_json::from_slice(body).map_err(|error| refuse(&error)),
         protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(|error| refuse(&error)),
         "application/yaml" => serde_yaml::from_slice(body).map_err(|error| refuse(&error)),
-        other => Err(Refusal::unsupported(other)),
+        _ => {
+            let known = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+            Err(Refusal::unsupported(known))
+        }
     }
 }
 

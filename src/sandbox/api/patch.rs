@@ -35,7 +35,14 @@ impl Patch {
             "application/merge-patch+json" => Kind::Merge,
             "application/strategic-merge-patch+json" if call.served.built_in => Kind::Strategic,
             "application/apply-patch+yaml" => Kind::Apply,
-            other => return Err(Refusal::unsupported(other)),
+            _ => {
+                let strategic =
+                    if call.served.built_in { " application/strategic-merge-patch+json," } else { "" };
+                let known = format!(
+                    "application/json-patch+json, application/merge-patch+json,{strategic} application/apply-patch+yaml"
+                );
+                return Err(Refusal::unsupported(&known));
+            }
         };
         let json = serde_json::from_slice(body);
         let body = match kind {

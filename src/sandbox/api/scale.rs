@@ -7,10 +7,10 @@ use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_response};
+use super::decode;
 use super::patch::Patch;
 use super::path::Call;
 use super::write::{self, Signed};
-use super::decode;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Store, StoreError};
 

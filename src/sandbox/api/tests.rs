@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 
 use super::client;
 use crate::model::effect::Resource;
-use crate::sandbox::clock::Clock;
 use crate::model::time::At;
+use crate::sandbox::clock::Clock;
 use crate::sandbox::state::{Availability, Containers, Line, Pool, Printed, Ran, RegionState, Settings};
 use crate::sandbox::store::{Key, Write};
 
@@ -361,6 +361,10 @@ async fn exec_carries_output_and_exit_status_and_a_log_its_last_lines() {
         }
         attached.join().await.unwrap();
     }
+    let running = json!([{"name": "ledger", "state": {"running": {}}}]);
+    let status = json!({"phase": "Running", "containerStatuses": running});
+    let key = Key::new(&Resource::pods(), Some("default"), "ledger-0");
+    assert!(state.write(|store| store.apply(&[Write::Status { key, status }])).is_empty());
     let params = kube::api::LogParams { tail_lines: Some(2), ..Default::default() };
     assert_eq!(api.logs("ledger-0", &params).await.unwrap(), "two\nthree\n");
 }

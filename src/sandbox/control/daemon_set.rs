@@ -67,10 +67,8 @@ impl Controller for DaemonSets {
         let lost = pods.into_values().flatten();
         writes.extend(lost.filter(|pod| !read::terminating(pod)).map(deleted));
         writes.extend(look.next());
-        let carried: Vec<String> = look
-            .oldest()
-            .map(|pod| format!("{}-{}", read::name(set), read::label(pod, REVISION)))
-            .collect();
+        let carried: Vec<String> =
+            look.oldest().map(|pod| format!("{}-{}", read::name(set), read::label(pod, REVISION))).collect();
         let carried: Vec<&str> = carried.iter().map(String::as_str).collect();
         writes.extend(revisions::kept(store, set, &daemon_sets(), &carried));
         let (status, wake) = look.status(strays);
@@ -177,7 +175,9 @@ impl<'a> Look<'a> {
         let (mut writes, mut waiting, mut candidates) = (vec![], 0, vec![]);
         for place in &self.places {
             match (place.old, place.new) {
-                (Some(old), Some(new)) if self.up(new) && !read::terminating(old) => writes.push(deleted(old)),
+                (Some(old), Some(new)) if self.up(new) && !read::terminating(old) => {
+                    writes.push(deleted(old))
+                }
                 (Some(_), Some(new)) => waiting += usize::from(!self.up(new)),
                 (Some(old), None) if self.up(old) => candidates.push(place),
                 (Some(_), None) => writes.push(created(place)),

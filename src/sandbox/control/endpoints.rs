@@ -56,9 +56,11 @@ impl Controller for Endpoints {
             .take(MOST)
             .collect();
         let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, service, pod)).collect();
+        // The ports are those of the pods: where there is none, there are none.
+        let first = pods.first().copied();
         let ports: Vec<Value> = read::list(service, "/spec/ports")
             .iter()
-            .filter_map(|port| resolved(port, pods.first().copied()))
+            .filter_map(|port| first.and_then(|pod| resolved(port, pod)))
             .collect();
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
@@ -142,11 +144,11 @@ fn endpoint(store: &Store, service: &Value, pod: &Value) -> Value {
 }
 
 /// A service's port as the number that its pods listen on; a name is looked up in a pod.
-fn resolved(port: &Value, pod: Option<&Value>) -> Option<Value> {
+fn resolved(port: &Value, pod: &Value) -> Option<Value> {
     let target = match port.get("targetPort") {
         Some(Value::Number(number)) => number.as_i64()?,
         Some(Value::String(name)) => {
-            let containers = read::list(pod?, "/spec/containers").iter();
+            let containers = read::list(pod, "/spec/containers").iter();
             let mut ports = containers.flat_map(|container| read::list(container, "/ports"));
             read::number(ports.find(|port| read::name_field(port) == name)?, "/containerPort")?
         }

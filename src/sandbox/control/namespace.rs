@@ -24,7 +24,8 @@ impl Controller for Namespaces {
             change.key.namespace.as_deref().filter(|_| change.kind != ChangeKind::Modified)
         {
             let ending = one(store, &kind, None, namespace).is_some_and(read::terminating);
-            let missed = change.kind == ChangeKind::Deleted && held(namespace).any(|(key, _)| key == change.key);
+            let missed =
+                change.kind == ChangeKind::Deleted && held(namespace).any(|(key, _)| key == change.key);
             return if ending || missed { vec![Key::new(&kind, None, namespace)] } else { vec![] };
         }
         itself(change, &kind)

@@ -66,12 +66,16 @@ impl<'a> Board<'a> {
     /// Where no node will do: why, in the words of Kubernetes.
     pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
         let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+        // Nodes that would do if other pods went.
+        let mut crowded = 0;
         let mut open = vec![];
         for &node in &self.nodes {
             let none = Taken::default();
             let taken = self.taken.get(read::name(node)).unwrap_or(&none);
-            let refusal = self.refusal(pod, node, zones).map(str::to_owned);
-            match refusal.or_else(|| lacks(node, taken, pod)) {
+            let never = self.never(pod, node, zones).map(str::to_owned);
+            let now = || self.not_now(pod, node).map(str::to_owned).or_else(|| lacks(node, taken, pod));
+            crowded += usize::from(never.is_none());
+            match never.or_else(now) {
                 Some(why) => *refused.entry(why).or_default() += 1,
                 None => open.push(node),
             }
@@ -88,8 +92,12 @@ impl<'a> Board<'a> {
             (-self.wish(pod, node), in_zone, self.of(&group, name), held, name)
         });
         let Some(best) = best else {
-            let reasons: Vec<String> = refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
-            return Err(format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", ")));
+            let none = |reasons: &BTreeMap<String, usize>| {
+                let reasons: Vec<String> =
+                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", "))
+            };
+            return Err(format!("{} preemption: {}", none(&refused), none(&self.unpreempted(crowded))));
         };
         let name = read::name(best);
         self.put(pod, name);
@@ -100,8 +108,17 @@ impl<'a> Board<'a> {
         self.owned.get(&(group.to_owned(), node)).copied().unwrap_or_default()
     }
 
-    /// Why a node will not do for a pod.
-    fn refusal(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
+    /// Why nobody is sent away for a pod; so many nodes would do without their pods.
+    fn unpreempted(&self, crowded: usize) -> BTreeMap<String, usize> {
+        let why = [
+            ("No preemption victims found for incoming pod", crowded),
+            ("Preemption is not helpful for scheduling", self.nodes.len() - crowded),
+        ];
+        why.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect()
+    }
+
+    /// Why a node will not do for a pod, whoever else is there.
+    fn never(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
         if !fits(pod, node) {
             return Some("node(s) didn't match Pod's node affinity/selector");
         }
@@ -116,6 +133,11 @@ impl<'a> Board<'a> {
         if !zones.is_empty() && !zones.contains(&read::label(node, ZONE)) {
             return Some("node(s) had volume node affinity conflict");
         }
+        None
+    }
+
+    /// Why a node will not do for a pod beside those that are there.
+    fn not_now(&self, pod: &Value, node: &Value) -> Option<&'static str> {
         if !self.keeps_spread(pod, node) {
             return Some("node(s) didn't match pod topology spread constraints");
         }
@@ -337,8 +359,10 @@ mod tests {
         wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED] = json!([{"weight": 1, "preference": near}]);
         let mut shuns = pod("q");
         let term = json!({"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": ZONE});
-        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] = json!([{"weight": 9, "podAffinityTerm": term}]);
-        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] = wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
+        shuns["spec"]["affinity"]["podAntiAffinity"][PREFERRED] =
+            json!([{"weight": 9, "podAffinityTerm": term}]);
+        shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] =
+            wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
         let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
         assert_eq!(board.place(&wishes, &[]), Ok("b1"));
         assert_eq!(board.place(&shuns, &[]), Ok("a1"));
@@ -360,7 +384,8 @@ mod tests {
         let mut picky = pod("2");
         picky["spec"]["nodeSelector"] = json!({ZONE: "a"});
         let why = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
-                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.";
+                   1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are \
+                   available: 3 Preemption is not helpful for scheduling.";
         assert_eq!(places(&nodes, &[picky.clone()]), [why]);
         picky["spec"]["tolerations"] = json!([{"key": "k", "operator": "Exists"}]);
         assert_eq!(places(&nodes, &[picky]), ["a2"]);

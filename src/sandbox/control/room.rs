@@ -52,7 +52,10 @@ pub fn quality(pod: &Value) -> &'static str {
         init.chain(read::list(pod, "/spec/containers"))
     };
     let amount = |container: &Value, part: &str, resource: &str| {
-        container.pointer(&format!("/resources/{part}/{resource}")).and_then(quantity).filter(|amount| *amount > 0)
+        container
+            .pointer(&format!("/resources/{part}/{resource}"))
+            .and_then(quantity)
+            .filter(|amount| *amount > 0)
     };
     let mut best_effort = true;
     let mut guaranteed = true;

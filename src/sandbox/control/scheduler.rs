@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::placement::{Board, ZONE, located};
 use super::kubelet::summary;
+use super::placement::{Board, ZONE, located};
 use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;

@@ -114,7 +114,8 @@ impl Teller {
         let now = store.clock().now();
         self.swept = Some(now);
         let last = |event: &Value| {
-            let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
+            let times =
+                ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
             times.iter().find_map(|path| store.clock().read(read::text(event, path)))
         };
         let old = |event: &&Value| last(event).is_some_and(|last| now.since(last) >= KEPT);
@@ -140,7 +141,8 @@ fn notes(change: &Change) -> Vec<Note<'_>> {
 fn known<'a>(store: &'a Store, note: &Note<'_>, namespace: &str) -> Option<&'a Value> {
     let Note { about, reason, message, component, .. } = note;
     let first = Key::new(&events(), Some(namespace), &format!("{}.", about.name));
-    let of_object = store.list_after(first.clone(), true).take_while(|(key, _)| key.name.starts_with(&first.name));
+    let of_object =
+        store.list_after(first.clone(), true).take_while(|(key, _)| key.name.starts_with(&first.name));
     of_object.map(|(_, event)| event.as_ref()).find(|event| {
         read::text(event, "/involvedObject/uid") == about.uid
             && read::text(event, "/involvedObject/fieldPath") == about.field
@@ -174,7 +176,8 @@ fn record(store: &mut Store, note: &Note<'_>, at: At) {
         return;
     }
     // By time, and what happens at once in its order.
-    let number = store.clock().wall_unix_ns_at(at).saturating_add(i64::try_from(store.version()).unwrap_or(0));
+    let number =
+        store.clock().wall_unix_ns_at(at).saturating_add(i64::try_from(store.version()).unwrap_or(0));
     let name = format!("{}.{number:016x}", about.name);
     let mut involved = json!({"kind": about.kind, "namespace": about.namespace, "name": about.name,
         "uid": about.uid, "apiVersion": about.api_version, "resourceVersion": about.version, "fieldPath": about.field});

@@ -60,9 +60,8 @@ fn claimed(change: &Change) -> Option<Note<'_>> {
 fn finished(change: &Change) -> Option<Note<'_>> {
     let job: &Value = &change.object;
     let begins = |kind: &str| read::holds(job, kind) && !read::holds(before(change), kind);
-    let of = |reason, message: &str| {
-        Some(note(About::object(job), "job-controller", reason, message.to_owned()))
-    };
+    let of =
+        |reason, message: &str| Some(note(About::object(job), "job-controller", reason, message.to_owned()));
     if begins("Complete") {
         return of("Completed", "Job completed");
     }
@@ -87,7 +86,10 @@ fn balanced(change: &Change) -> Vec<Note<'_>> {
     let of = |reason, message: &str| {
         note(About::object(&change.object), "service-controller", reason, message.to_owned())
     };
-    vec![of("EnsuringLoadBalancer", "Ensuring load balancer"), of("EnsuredLoadBalancer", "Ensured load balancer")]
+    vec![
+        of("EnsuringLoadBalancer", "Ensuring load balancer"),
+        of("EnsuredLoadBalancer", "Ensured load balancer"),
+    ]
 }
 
 /// A node comes, is cordoned, or was heard of, or not.

@@ -19,14 +19,22 @@ pub(super) fn notes(change: &Change) -> Vec<Note<'_>> {
     match by {
         "scheduler" => all.extend(scheduled(pod, before)),
         "kubelet" => {
-            for (path, field) in [("/status/initContainerStatuses", "spec.initContainers"), ("/status/containerStatuses", "spec.containers")] {
+            for (path, field) in [
+                ("/status/initContainerStatuses", "spec.initContainers"),
+                ("/status/containerStatuses", "spec.containers"),
+            ] {
                 for status in read::list(pod, path) {
                     let old = read::list(before, path).iter().find(|old| old["name"] == status["name"]);
                     all.extend(contained(pod, field, old.unwrap_or(&Value::Null), status));
                 }
             }
             if read::text(pod, "/status/reason") == "DeadlineExceeded" && !read::ended(before) {
-                all.push(kubelet(pod, false, "DeadlineExceeded", read::text(pod, "/status/message").to_owned()));
+                all.push(kubelet(
+                    pod,
+                    false,
+                    "DeadlineExceeded",
+                    read::text(pod, "/status/message").to_owned(),
+                ));
             }
         }
         "node-lifecycle" if read::holds(before, "Ready") && !read::holds(pod, "Ready") => {
@@ -92,8 +100,7 @@ fn owned(change: &Change, leaves: bool) -> Option<Note<'_>> {
 fn scheduled<'a>(pod: &'a Value, before: &Value) -> Option<Note<'a>> {
     let node = read::text(pod, "/spec/nodeName");
     if !node.is_empty() && read::text(before, "/spec/nodeName").is_empty() {
-        let message =
-            format!("Successfully assigned {}/{} to {node}", read::namespace(pod), read::name(pod));
+        let message = format!("Successfully assigned {}/{} to {node}", read::namespace(pod), read::name(pod));
         return Some(about(pod, "default-scheduler", false, "Scheduled", message));
     }
     let stuck = read::condition(pod, "PodScheduled").filter(|is| is["reason"] == "Unschedulable")?;
@@ -105,7 +112,10 @@ fn scheduled<'a>(pod: &'a Value, before: &Value) -> Option<Note<'a>> {
 /// What a kubelet notes about a container.
 fn contained<'a>(pod: &'a Value, field: &str, before: &Value, status: &'a Value) -> Vec<Note<'a>> {
     let name = read::name_field(status);
-    let image = read::text(status, "/image");
+    let lists = ["/spec/containers", "/spec/initContainers"].into_iter();
+    let mut specs = lists.flat_map(|list| read::list(pod, list));
+    let image = specs.find(|spec| read::name_field(spec) == name).map(|spec| read::text(spec, "/image"));
+    let image = image.unwrap_or_default();
     let note = |warning: bool, reason: &'a str, message: String| {
         let mut note = kubelet(pod, warning, reason, message);
         note.about.field = format!("{field}{{{name}}}");
@@ -114,9 +124,8 @@ fn contained<'a>(pod: &'a Value, field: &str, before: &Value, status: &'a Value)
     let runs = |status: &Value| status.pointer("/state/running").is_some();
     let same = before["containerID"] == status["containerID"];
     if runs(status) && !(runs(before) && same) {
-        let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
         return vec![
-            note(false, "Pulled", message),
+            note(false, "Pulled", pulled(image)),
             note(false, "Created", "Container created".into()),
             note(false, "Started", "Container started".into()),
         ];
@@ -145,9 +154,15 @@ fn contained<'a>(pod: &'a Value, field: &str, before: &Value, status: &'a Value)
                 format!("Back-off restarting failed container {name} in pod {pod_name}_{namespace}({uid})");
             vec![note(true, "BackOff", message)]
         }
-        "CreateContainerConfigError" => vec![note(true, "Failed", format!("Error: {why}"))],
+        "CreateContainerConfigError" => {
+            vec![note(false, "Pulled", pulled(image)), note(true, "Failed", format!("Error: {why}"))]
+        }
         _ => vec![],
     }
+}
+
+fn pulled(image: &str) -> String {
+    format!("Container image \"{image}\" already present on machine and can be accessed by the pod")
 }
 
 /// What a kubelet says of a readiness probe that failed.

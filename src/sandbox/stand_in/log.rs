@@ -49,7 +49,8 @@ impl Log {
 
     /// What the incarnation before printed, if there was one.
     pub fn previous(&self) -> Option<Printed> {
-        (!self.before.is_empty()).then(|| Printed { so_far: self.before.iter().cloned().collect(), more: None })
+        (!self.before.is_empty())
+            .then(|| Printed { so_far: self.before.iter().cloned().collect(), more: None })
     }
 
     /// What was printed so far, and what will be until the incarnation ends.

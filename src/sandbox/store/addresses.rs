@@ -68,7 +68,8 @@ impl Store {
         let mut new = Vec::new();
         let ports = object.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
         for (index, port) in ports.into_iter().flatten().enumerate() {
-            let same = |other: &&Value| ["port", "protocol"].iter().all(|field| other[*field] == port[*field]);
+            let same =
+                |other: &&Value| ["port", "protocol"].iter().all(|field| other[*field] == port[*field]);
             let own = had.iter().find(same).and_then(|port| port["nodePort"].as_u64());
             let Some(fields) = port.as_object_mut() else { continue };
             if !wanted {

@@ -42,7 +42,9 @@ impl Store {
         let links = given("enableServiceLinks").unwrap_or(json!(true));
         let priority = given("priority").unwrap_or_else(|| json!(value.unwrap_or(0)));
         let preempts = given("preemptionPolicy").or_else(policy).unwrap_or(json!("PreemptLowerPriority"));
-        let name = class.filter(|_| given("priorityClassName").is_none()).map(|class| class["metadata"]["name"].clone());
+        let name = class
+            .filter(|_| given("priorityClassName").is_none())
+            .map(|class| class["metadata"]["name"].clone());
         let spec = &mut pod["spec"];
         spec["serviceAccountName"] = json!(account);
         spec["serviceAccount"] = json!(account);
@@ -74,7 +76,8 @@ impl Store {
 /// Mounts the account's token into every container that has nothing at its place.
 fn mount_token(pod: &mut Value) {
     let (namespace, name) = (pod["metadata"]["namespace"].to_string(), pod["metadata"]["name"].to_string());
-    let volume = format!("kube-api-access-{}", crate::sandbox::control::read::digest(&(namespace + &name), 5));
+    let volume =
+        format!("kube-api-access-{}", crate::sandbox::control::read::digest(&(namespace + &name), 5));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
         for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Key;
+use crate::sandbox::control::room::quality;
 
 /// What a new object starts with.
 pub(super) fn at_creation(key: &Key, object: &mut Value) {
@@ -27,8 +28,9 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
                     }
                 }
             });
+            let quality = quality(object);
             default(object, &[], json!({"status": {}}));
-            default(object, &["status"], json!({"phase": "Pending"}));
+            default(object, &["status"], json!({"phase": "Pending", "qosClass": quality}));
         }
         ("", "namespaces") => {
             let name = object["metadata"]["name"].clone();
@@ -50,6 +52,26 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
             default(object, &[], json!({"status": status}));
         }
         _ => {}
+    }
+}
+
+/// Gives a Job the selector and the labels that tell its pods from those of others, unless somebody chose them.
+pub(super) fn own_selector(job: &mut Value, uid: &str) {
+    let name = job["metadata"]["name"].clone();
+    if job["spec"]["manualSelector"] != true {
+        let labels = json!({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid,
+            "batch.kubernetes.io/job-name": name, "job-name": name});
+        default(job, &["spec", "template"], json!({"metadata": {}}));
+        default(job, &["spec", "template", "metadata"], json!({"labels": {}}));
+        default(job, &["spec", "template", "metadata", "labels"], labels);
+        default(job, &["spec"], json!({"selector": {}}));
+        default(job, &["spec", "selector"], json!({"matchLabels": {}}));
+        let own = json!({"batch.kubernetes.io/controller-uid": uid});
+        default(job, &["spec", "selector", "matchLabels"], own);
+    }
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    if labels.is_object() {
+        default(job, &["metadata"], json!({"labels": labels}));
     }
 }
 
@@ -82,7 +104,7 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
         ("apps", "statefulsets") => {
             let spec = json!({
                 "replicas": 1, "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
-                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
                 "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             });
             default(object, &["spec"], spec);
@@ -91,6 +113,9 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
             let strategy =
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
             default(object, &["spec"], json!({"updateStrategy": strategy, "revisionHistoryLimit": 10}));
+        }
+        ("scheduling.k8s.io", "priorityclasses") => {
+            default(object, &[], json!({"preemptionPolicy": "PreemptLowerPriority"}));
         }
         ("batch", "jobs") => {
             let spec = json!({"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": false,

@@ -114,6 +114,9 @@ impl Store {
         self.give_address(&key, &mut object)?;
         self.give_node_ports(&key, &mut object, &Value::Null)?;
         let (uid, time) = (self.uid(), self.clock.time(self.clock.now()));
+        if key.group == "batch" && key.plural == "jobs" {
+            defaults::own_selector(&mut object, &uid);
+        }
         let counted = object.get("spec").is_some() && !is_uncounted(&key);
         put(&mut object, "apiVersion", resource.api_version().into());
         put(&mut object, "kind", resource.kind.as_str().into());
@@ -290,7 +293,8 @@ impl Store {
 
 /// Kinds whose generations nobody counts.
 fn is_uncounted(key: &Key) -> bool {
-    const CORE: [&str; 5] = ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "services"];
+    const CORE: [&str; 5] =
+        ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "services"];
     (key.group.is_empty() && CORE.contains(&key.plural.as_str())) || key.group == "coordination.k8s.io"
 }
 

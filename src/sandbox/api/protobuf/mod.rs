@@ -47,11 +47,15 @@ enum Type {
     Flag,
     Bytes,
     /// An instant, with the fraction of a second or without.
-    Time { precise: bool },
+    Time {
+        precise: bool,
+    },
     Quantity,
     NumberOrText,
     /// JSON within.
     Json,
+    /// A list of texts within.
+    Texts,
     Message(&'static str),
 }
 
@@ -90,6 +94,7 @@ fn field(line: &'static str) -> Option<(u64, Field)> {
         "quantity" => Type::Quantity,
         "intstr" => Type::NumberOrText,
         "json" => Type::Json,
+        "strings" => Type::Texts,
         message => Type::Message(message),
     };
     Some((number, Field { name, many, of }))
@@ -187,9 +192,20 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
         (Type::Text, Wire::Bytes(bytes)) => words(bytes)?.into(),
         (Type::Bytes, Wire::Bytes(bytes)) => json!(k8s_openapi::ByteString(bytes.to_vec())),
         (Type::Json, Wire::Bytes(bytes)) => match inner(bytes)? {
-            (Some(Wire::Bytes(text)), ..) => serde_json::from_slice(text).map_err(|error| error.to_string())?,
+            (Some(Wire::Bytes(text)), ..) => {
+                serde_json::from_slice(text).map_err(|error| error.to_string())?
+            }
             _ => Value::Null,
         },
+        (Type::Texts, Wire::Bytes(bytes)) => {
+            let mut all = Vec::new();
+            for part in parts(bytes) {
+                if let (1, Wire::Bytes(text)) = part? {
+                    all.push(Value::from(words(text)?));
+                }
+            }
+            all.into()
+        }
         (Type::Quantity, Wire::Bytes(bytes)) => match inner(bytes)? {
             (Some(Wire::Bytes(text)), ..) => words(text)?.into(),
             _ => "0".into(),

@@ -11,7 +11,7 @@ pub(super) const fn text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Col
     Column { name, kind: "string", wide: false, cell }
 }
 
-pub(super) const fn wide(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+const fn wide(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "string", wide: true, cell }
 }
 
@@ -21,8 +21,8 @@ pub(super) const fn number(name: &'static str, cell: fn(&Row<'_>) -> Value) -> C
 
 pub(super) const NAME: Column = text("Name", |row| json!(row.text("/metadata/name")));
 pub(super) const AGE: Column = text("Age", |row| json!(row.since(row.text("/metadata/creationTimestamp"))));
-const CONTAINERS: Column = wide("Containers", |row| json!(of_containers(row, "/name")));
-const IMAGES: Column = wide("Images", |row| json!(of_containers(row, "/image")));
+const CONTAINERS: Column = wide("Containers", |row| json!(of_containers(row, "", "/name")));
+const IMAGES: Column = wide("Images", |row| json!(of_containers(row, "", "/image")));
 const SELECTOR: Column =
     wide("Selector", |row| json!(selector(row.object.pointer("/spec/selector")).unwrap_or("<none>".into())));
 const READY: Column = text("Ready", |row| {
@@ -162,6 +162,22 @@ const JOBS: &[Column] = &[
     CONTAINERS,
     IMAGES,
     SELECTOR,
+];
+
+const CRON_JOBS: &[Column] = &[
+    NAME,
+    text("Schedule", |row| json!(row.text("/spec/schedule"))),
+    text("Timezone", |row| row.text_or("/spec/timeZone", "<none>")),
+    text("Suspend", |row| json!(if row.object["spec"]["suspend"] == true { "True" } else { "False" })),
+    number("Active", |row| json!(row.list("/status/active").len())),
+    text("Last Schedule", |row| match row.text("/status/lastScheduleTime") {
+        "" => json!("<none>"),
+        time => json!(row.since(time)),
+    }),
+    AGE,
+    wide("Containers", |row| json!(of_containers(row, "/spec/jobTemplate", "/name"))),
+    wide("Images", |row| json!(of_containers(row, "/spec/jobTemplate", "/image"))),
+    wide("Selector", |_| json!("<none>")),
 ];
 
 const SECRETS: &[Column] =
@@ -314,6 +330,7 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         ("apps", "deployments") => DEPLOYMENTS,
         ("apps", "replicasets") => REPLICA_SETS,
         ("apps", "statefulsets") => STATEFUL_SETS,
+        ("batch", "cronjobs") => CRON_JOBS,
         ("batch", "jobs") => JOBS,
         ("coordination.k8s.io", "leases") => LEASES,
         ("discovery.k8s.io", "endpointslices") => SLICES,
@@ -329,13 +346,9 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
     }
 }
 
-fn of_containers(row: &Row<'_>, field: &str) -> String {
-    of_template(row, "/spec/template", field)
-}
-
-/// A field of all containers of the pod template at a path.
-pub(super) fn of_template(row: &Row<'_>, template: &str, field: &str) -> String {
-    let containers = row.list(&format!("{template}/spec/containers")).iter();
+/// A field of the containers of a template, which stands in the spec of an object or of a part of it.
+fn of_containers(row: &Row<'_>, part: &str, field: &str) -> String {
+    let containers = row.list(&format!("{part}/spec/template/spec/containers")).iter();
     containers.filter_map(|each| each.pointer(field)?.as_str()).collect::<Vec<_>>().join(",")
 }
 
@@ -352,7 +365,7 @@ fn words(labels: Option<&Value>) -> String {
 }
 
 /// A label selector as words: `app=web,tier in (api,web),!old`.
-pub(super) fn selector(selector: Option<&Value>) -> Option<String> {
+fn selector(selector: Option<&Value>) -> Option<String> {
     let selector = selector?;
     let labels = selector["matchLabels"].as_object().into_iter().flatten();
     let equal = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));

@@ -2,32 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::columns::{AGE, NAME, number, of_template, selector, text, wide};
+use super::columns::{AGE, NAME, number, text};
 use super::{Column, Row};
 use crate::model::effect::Resource;
-
-/// The pod template of a CronJob's Jobs.
-const TEMPLATE: &str = "/spec/jobTemplate/spec/template";
-
-const CRON_JOBS: &[Column] = &[
-    NAME,
-    text("Schedule", |row| json!(row.text("/spec/schedule"))),
-    text("Timezone", |row| row.text_or("/spec/timeZone", "<none>")),
-    text("Suspend", |row| {
-        json!(if row.object.pointer("/spec/suspend") == Some(&json!(true)) { "True" } else { "False" })
-    }),
-    number("Active", |row| json!(row.list("/status/active").len())),
-    text("Last Schedule", |row| match row.text("/status/lastScheduleTime") {
-        "" => json!("<none>"),
-        time => json!(row.since(time)),
-    }),
-    AGE,
-    wide("Containers", |row| json!(of_template(row, TEMPLATE, "/name"))),
-    wide("Images", |row| json!(of_template(row, TEMPLATE, "/image"))),
-    wide("Selector", |row| {
-        json!(selector(row.object.pointer("/spec/jobTemplate/spec/selector")).unwrap_or("<none>".into()))
-    }),
-];
 
 const AUTOSCALERS: &[Column] = &[
     NAME,
@@ -92,7 +69,6 @@ pub(super) fn of(resource: &Resource) -> Option<&'static [Column]> {
         ("", "resourcequotas") => QUOTAS,
         ("admissionregistration.k8s.io", _) => WEBHOOKS,
         ("autoscaling", _) => AUTOSCALERS,
-        ("batch", "cronjobs") => CRON_JOBS,
         ("networking.k8s.io", "ingressclasses") => INGRESS_CLASSES,
         ("node.k8s.io", _) => RUNTIME_CLASSES,
         _ => return None,

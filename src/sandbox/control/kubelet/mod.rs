@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, instant, one, read, room, secrets, stamp};
+use super::{Controller, Processes, Reconciled, at, every, instant, one, read, secrets, stamp};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 pub use container::resolve;
@@ -64,6 +64,9 @@ impl Controller for Kubelet {
         }
         if change.key.is(&Resource::config_maps()) || change.key.is(&secrets()) {
             let stuck = |pod: &&Value| {
+                if read::text(pod, "/spec/nodeName").is_empty() {
+                    return false;
+                }
                 let mut statuses = read::list(pod, "/status/containerStatuses").iter();
                 read::text(pod, "/status/phase") == "Pending"
                     || statuses
@@ -113,7 +116,6 @@ impl Controller for Kubelet {
             status["hostIP"] = json!(host);
             status["hostIPs"] = json!([{"ip": host}]);
         }
-        status["qosClass"] = json!(room::quality(pod));
         status["resources"] = json!({});
         let deadline = seconds(pod, "/spec/activeDeadlineSeconds").map(|seconds| started.plus(seconds));
         if deadline.is_some_and(|deadline| deadline <= now) {

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use super::manifests;
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::cluster::{self, EnvironmentSpec};
 use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
@@ -124,6 +125,13 @@ pub fn sandbox(file: &FilePath) -> Result<(Document<SandboxSpec>, BTreeMap<Strin
     let sandbox = loader.sandbox_of(file);
     let found = loader.found();
     sandbox.filter(|_| !found.refused()).ok_or(found)
+}
+
+/// Everything that is wrong with the manifests of a sandbox spec in a file.
+pub fn of_manifests(sandbox: &Document<SandboxSpec>, file: &FilePath) -> Findings {
+    let mut loader = Loader::at(folder_of(file));
+    loader.manifests(sandbox, file);
+    loader.found()
 }
 
 /// The folder that a file stands in: where the paths in it begin.
@@ -434,28 +442,66 @@ impl Loader {
         }
     }
 
+    /// The texts of a sandbox's manifests by their path, and everything that is wrong with them noted.
     fn manifests(&mut self, sandbox: &Document<SandboxSpec>, file: &FilePath) -> BTreeMap<String, String> {
         let folder = folder_of(file);
-        let mut manifests = BTreeMap::new();
+        let mut sources = BTreeMap::new();
+        let before = self.found.diagnostics.len();
         for (region, spec) in sandbox.spec.regions.iter().enumerate() {
             for (index, named) in spec.manifests.iter().enumerate() {
-                match self.text_below(&folder, named) {
-                    Ok(text) => {
-                        manifests.insert(named.clone(), text);
-                    }
-                    Err(why) => {
-                        let path = Path::spec().then("regions").then(region).then("manifests").then(index);
-                        let error = sandbox.text.error(&path, format!("`{named}` {why}"));
-                        self.say(error.help("name a file below this document's folder"));
-                    }
+                if let Err(why) = self.manifest(&folder, named, &mut sources) {
+                    let path = Path::spec().then("regions").then(region).then("manifests").then(index);
+                    let error = sandbox.text.error(&path, format!("`{named}` {why}"));
+                    self.say(error.help("name a file or a folder of manifests below this document's folder"));
                 }
             }
         }
-        manifests
+        // Regions that contradict themselves hold nothing.
+        if self.found.diagnostics.len() == before && sandbox::checks::all(sandbox).is_empty() {
+            self.found.diagnostics.extend(sandbox::checks::manifests(sandbox, &sources));
+        }
+        let texts = sources.iter().map(|(path, source)| (path.clone(), source.text.clone())).collect();
+        if self.found.diagnostics.len() > before {
+            self.found.sources.extend(sources.into_values());
+        }
+        texts
+    }
+
+    /// Reads a file of manifests, or a folder of them. What is kept of a Secret for the evidence is a digest of each value.
+    fn manifest(
+        &mut self,
+        folder: &FilePath,
+        named: &str,
+        sources: &mut BTreeMap<String, Arc<Source>>,
+    ) -> Result<(), String> {
+        if !stays_inside(named) {
+            return Err("leads out of the folder".to_owned());
+        }
+        for path in manifests::files(folder, named)? {
+            let (file, text) = self.read_below(folder, &path)?;
+            let shown = file.display().to_string();
+            let source = Source::new(shown.trim_start_matches("./"), &text);
+            let secrets = sandbox::manifests::secrets(&source);
+            let kept = if secrets.is_empty() {
+                text.into_bytes()
+            } else {
+                manifests::redacted(&source.text, &secrets)
+            };
+            self.keep(&file, kept);
+            sources.insert(path, Arc::new(source));
+        }
+        Ok(())
     }
 
     /// The text of a file below a folder; kept for the evidence.
     fn text_below(&mut self, folder: &FilePath, named: &str) -> Result<String, String> {
+        let (file, text) = self.read_below(folder, named)?;
+        self.keep(&file, text.clone().into_bytes());
+        Ok(text)
+    }
+
+    /// A file below a folder, and its text.
+    fn read_below(&self, folder: &FilePath, named: &str) -> Result<(PathBuf, String), String> {
         if !stays_inside(named) {
             return Err("leads out of the folder".to_owned());
         }
@@ -467,9 +513,8 @@ impl Loader {
             return Err("is a link that leads out of the folder".to_owned());
         }
         let bytes = bytes_of(&file).map_err(|error| error.message)?;
-        let text = String::from_utf8(bytes.clone()).map_err(|_| "is no text: save it as UTF-8".to_owned())?;
-        self.keep(&file, bytes);
-        Ok(text)
+        let text = String::from_utf8(bytes).map_err(|_| "is no text: save it as UTF-8".to_owned())?;
+        Ok((file, text))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod heal;
 pub mod inputs;
 pub mod ledger;
 pub mod live;
+mod manifests;
 pub mod new;
 pub mod people;
 pub mod plan;

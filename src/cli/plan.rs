@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::inputs::Inputs;
 use super::live::{self, Live};
 use super::rehearsal::{self, Rehearsal};
-use super::{OutputFormat, exit, failed, inputs, look, print, print_json, show};
+use super::{OutputFormat, exit, failed, inputs, look, print, print_json, say, show};
 
 use crate::guard::rights::roles;
 use crate::model::name::{Name, StepId};
@@ -62,7 +62,8 @@ pub fn run(arguments: &Args) -> ExitCode {
         live.map(|live| (live.plan, live.effects)).map_err(|error| live::refused(&inputs, &error))
     } else {
         let rehearsal = runtime.block_on(Rehearsal::prepare(&inputs, 0, 0));
-        rehearsal.map(|one| (one.plan, one.effects)).map_err(|error| rehearsal::refused(&inputs, &error))
+        let told = rehearsal.inspect(|one| one.sandbox.notes().iter().for_each(|line| say(line)));
+        told.map(|one| (one.plan, one.effects)).map_err(|error| rehearsal::refused(&inputs, &error))
     };
     let (plan, effects) = match planned {
         Ok(planned) => planned,

@@ -152,9 +152,7 @@ async fn rehearse(
         Ok(begun) => begun,
         Err(code) => return code,
     };
-    for line in rehearsal.sandbox.not_simulated() {
-        say(&format!("not simulated: {line}"));
-    }
+    rehearsal.sandbox.notes().iter().for_each(|line| say(line));
     say(&format!(
         "rehearsal of {drill}, seed {seed}: simulated regions, virtual time; it never counts as a drill"
     ));

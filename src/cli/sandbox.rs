@@ -67,9 +67,7 @@ async fn serve(
         .await
         .map_err(|error| failed(&error, exit::USAGE))?;
     tokio::time::resume();
-    for line in sandbox.not_simulated() {
-        say(&format!("not simulated: {line}"));
-    }
+    sandbox.stand_ins().iter().chain(&sandbox.notes()).for_each(|line| say(line));
     let served = serve::serve(&sandbox, spec, &namespaces(&sandbox), &arguments.folder)
         .await
         .map_err(|error| failed(&error, exit::USAGE))?;

@@ -80,6 +80,11 @@ pub fn check(file: &Path, more: &[PathBuf]) -> Findings {
     }
     for document in documents.iter().filter(|document| document.kind != Drill::KIND) {
         found.diagnostics.extend(alone(document));
+        if let (SandboxSpec::KIND, Ok(sandbox)) = (document.kind.as_str(), document.typed::<SandboxSpec>()) {
+            let manifests = inputs::of_manifests(&sandbox, file);
+            found.diagnostics.extend(manifests.diagnostics);
+            found.sources.extend(manifests.sources);
+        }
     }
     found.diagnostics = ordered(found.diagnostics);
     found.diagnostics.dedup();

@@ -14,6 +14,9 @@ use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
 use super::diagnostic::{Diagnostic, Part, Path};
 use super::source::Source;
 
+/// How much a document may hold.
+const BOUNDS: &str = "documents have at most 20000 values, 32 levels and 500 aliases; split it up";
+
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -240,7 +243,7 @@ pub fn read(source: &Source) -> Result<Vec<Tree>, Diagnostic> {
     };
     let mut trees: Vec<Tree> = match serde_saphyr::from_multiple_with_options::<Node>(&source.text, options) {
         Ok(nodes) => nodes.into_iter().map(|root| Tree { root, found: Vec::new() }).collect(),
-        Err(error) => return Err(unreadable(source, &error)),
+        Err(error) => return Err(unreadable(source, &error, BOUNDS)),
     };
     let second = second_reading(&source.text);
     for (index, tree) in trees.iter_mut().enumerate() {
@@ -263,8 +266,34 @@ pub fn read(source: &Source) -> Result<Vec<Tree>, Diagnostic> {
     }
 }
 
+/// Every object of a text of Kubernetes manifests that is not empty, as kubectl reads it: by the habits of YAML 1.1, with merge keys.
+///
+/// A cluster's dump is far larger than any document of ours, and what two readers read differently is kubectl's to decide.
+///
+/// # Errors
+/// Where it is no YAML at all, or too much of it.
+pub fn objects(source: &Source) -> Result<Vec<Node>, Diagnostic> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 8_000_000,
+            max_nodes: 4_000_000,
+            max_depth: 128,
+            max_aliases: 500,
+            max_documents: 5_000,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 200_000 },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: false,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options::<Node>(&source.text, options).map_err(|error| {
+        unreadable(source, &error, "a manifest nests at most 128 levels and 500 aliases; split it up")
+    })
+}
+
 /// Why the first reader stopped.
-fn unreadable(source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
+fn unreadable(source: &Source, error: &serde_saphyr::Error, bounds: &str) -> Diagnostic {
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text);
     let too_much = ["budget", "limit", "depth"].iter().any(|word| message.contains(word));
@@ -278,7 +307,7 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
     let help = if message.contains("tabs") {
         "indent with spaces"
     } else if too_much {
-        "documents have at most 20000 values, 32 levels and 500 aliases; split it up"
+        bounds
     } else if message.contains("unclosed") {
         "close it"
     } else if message.contains("mapping values are not allowed") {

@@ -1,13 +1,13 @@
 //! Puts a sandbox together: regions, their controllers, the network between them, the people and the alerting around them.
 //!
 //! The regions come up before the run starts: instant 0 of the clock is when their workloads have had time to get ready, so that
-//! a run finds regions that have been there for a while.
+//! a run finds regions that have been there for a while. One that is not ready by then starts nothing: `readiness` says why not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,21 +17,19 @@ use super::clock::Clock;
 use super::commands::NoCommands;
 use super::control::{Addresses, drive};
 use super::happenings::Stage;
+use super::manifests::Account;
 use super::net::{Network, Source};
 use super::people::SimulatedPeople;
-use super::spec::{Network as Range, OUTSIDE, RegionSpec, SandboxSpec};
-use super::stand_in::{HttpStandIn, Pods, Storages, follow};
+use super::spec::{Network as Range, OUTSIDE, RegionSpec, SandboxSpec, StandInRule};
+use super::stand_in::{HttpStandIn, Pods, Storages, choice, follow};
 use super::state::{Pool, RegionState, Settings};
-use super::store::Store;
 use super::truth::Truth;
-use super::{api, checks, manifests};
+use super::{api, checks, manifests, readiness};
+use crate::document::{Diagnostic, Look, Source as Text, render};
 use crate::model::effect::Resource;
 use crate::model::name::{Region, Role, Vantage};
 use crate::model::time::{At, Duration};
 use crate::world::{AddressRange, Net, World};
-
-/// How long the regions have before the run starts.
-const SETTLE: Duration = Duration::from_secs(120);
 
 /// How many changes a watch, or the network, can be behind.
 const REMEMBERED: usize = 10_000;
@@ -45,11 +43,13 @@ pub enum SandboxError {
     /// The spec contradicts itself.
     #[error("sandbox: {0}")]
     Spec(String),
-    /// A manifest is missing, or holds what the API server refuses.
-    #[error("manifest {path}: {why}")]
-    Manifest { path: String, why: String },
+    /// A manifest is missing, or holds what an API server refuses.
+    #[error("manifests of {region}:\n{said}")]
+    Manifests { region: Region, said: String },
     /// Workloads that did not get ready.
-    #[error("the sandbox did not settle within {0}: {1}")]
+    #[error(
+        "the sandbox did not settle within {0}; `spec.settlesWithin` gives it longer, and this is not ready:\n  {1}"
+    )]
     NotReady(Duration, String),
 }
 
@@ -60,7 +60,8 @@ pub struct Sandbox {
     storages: Storages,
     regions: BTreeMap<Region, (Arc<RegionState>, Arc<Pods>)>,
     sources: BTreeMap<Vantage, Source>,
-    not_simulated: Vec<String>,
+    accounts: BTreeMap<Region, Account>,
+    rules: Vec<StandInRule>,
     _tasks: JoinSet<()>,
 }
 
@@ -83,7 +84,7 @@ impl Sandbox {
         }
         fastrand::seed(seed);
         let mut random = fastrand::Rng::with_seed(seed);
-        let clock = Clock::new(Instant::now() + SETTLE.std(), wall_unix_ns);
+        let clock = Clock::new(Instant::now() + spec.settles_within.std(), wall_unix_ns);
         let ranges =
             spec.regions.iter().map(|region| (region.name.as_str().into(), region.addresses)).collect();
         let network = Network::new(clock, ranges, &spec.links, &spec.hosts, random.fork());
@@ -91,13 +92,18 @@ impl Sandbox {
             network.listen(host.address, 80, Arc::new(HttpStandIn::third_party(OUTSIDE, host.status)));
         }
         let mut tasks = JoinSet::new();
-        let mut not_simulated = Vec::new();
+        let texts: BTreeMap<String, Arc<Text>> =
+            manifests.iter().map(|(path, text)| (path.clone(), Arc::new(Text::new(path, text)))).collect();
         let storages = Storages::default();
-        let mut regions = BTreeMap::new();
+        let (mut regions, mut accounts) = (BTreeMap::new(), BTreeMap::new());
         for region in &spec.regions {
-            let state = raise(region, manifests, clock, random.u64(..), &mut not_simulated)?;
-            let pods = run(&state, region, &network, &storages, &mut tasks);
+            let (state, account) = raise(region, &texts, clock, random.u64(..)).map_err(|found| {
+                let said = render(&found, texts.values().map(Arc::as_ref), Look::Plain);
+                SandboxError::Manifests { region: region.name.clone(), said }
+            })?;
+            let pods = run(&state, region, &spec.stand_ins, &network, &storages, &mut tasks);
             regions.insert(region.name.clone(), (state, pods));
+            accounts.insert(region.name.clone(), account);
         }
         let sources = sources(spec);
         let vantages: BTreeMap<Vantage, Arc<dyn Net>> = sources
@@ -105,10 +111,13 @@ impl Sandbox {
             .map(|(vantage, source)| (vantage.clone(), network.view(source.clone()) as Arc<dyn Net>))
             .collect();
         tokio::time::sleep_until(clock.instant(At::default())).await;
-        let unready: Vec<String> =
-            regions.iter().flat_map(|(name, (state, _))| state.read(|store| unready(name, store))).collect();
+        let of_region = |(name, (state, _)): (&Region, &(Arc<RegionState>, Arc<Pods>))| {
+            let lines = state.read(readiness::unready);
+            lines.into_iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        };
+        let unready: Vec<String> = regions.iter().flat_map(of_region).collect();
         if !unready.is_empty() {
-            return Err(SandboxError::NotReady(SETTLE, unready.join("; ")));
+            return Err(SandboxError::NotReady(spec.settles_within, unready.join("\n  ")));
         }
         let stage = Stage {
             clock,
@@ -131,7 +140,8 @@ impl Sandbox {
             alerts: Arc::new(alerts),
             commands: Arc::new(NoCommands),
         };
-        Ok(Sandbox { world, network, storages, regions, sources, not_simulated, _tasks: tasks })
+        let rules = spec.stand_ins.clone();
+        Ok(Sandbox { world, network, storages, regions, sources, accounts, rules, _tasks: tasks })
     }
 
     /// What a drill acts on.
@@ -139,9 +149,21 @@ impl Sandbox {
         self.world.clone()
     }
 
-    /// What the documents ask for that the sandbox does not simulate, a line each.
-    pub fn not_simulated(&self) -> &[String] {
-        &self.not_simulated
+    /// What the manifests ask for that the sandbox does not simulate, and what of them was not loaded as it stands there; a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let of_region = |(region, account): (&Region, &Account)| {
+            account.lines().into_iter().map(move |line| format!("{region}: {line}")).collect::<Vec<_>>()
+        };
+        self.accounts.iter().flat_map(of_region).collect()
+    }
+
+    /// What stands in for which images now, a line for each region and sort.
+    pub fn stand_ins(&self) -> Vec<String> {
+        let of_region = |(region, (state, _)): (&Region, &(Arc<RegionState>, Arc<Pods>))| {
+            let sorts = state.read(|store| choice::sorts(store, &self.rules));
+            sorts.into_iter().map(move |line| format!("{region}: {line}")).collect::<Vec<_>>()
+        };
+        self.regions.iter().flat_map(of_region).collect()
     }
 
     /// The truth from now on, for tests.
@@ -172,13 +194,13 @@ fn part(range: Range, eighth: u32, longer: u8) -> Pool {
 }
 
 /// A region with its nodes and objects, before anything runs.
-fn raise(
+pub(super) fn raise(
     region: &RegionSpec,
-    texts: &BTreeMap<String, String>,
+    texts: &BTreeMap<String, Arc<Text>>,
     clock: Clock,
     seed: u64,
-    not_simulated: &mut Vec<String>,
-) -> Result<Arc<RegionState>, SandboxError> {
+) -> Result<(Arc<RegionState>, Account), Vec<Diagnostic>> {
+    let wrong = |why: String| vec![Diagnostic::error(why, None)];
     let state = RegionState::new(Settings {
         name: region.name.clone(),
         seed,
@@ -188,28 +210,28 @@ fn raise(
     });
     for node in &region.nodes {
         let labels = json!({
-            "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
             "topology.kubernetes.io/zone": node.zone, "topology.kubernetes.io/region": region.name,
         });
         let object = json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}});
         state
             .write(|store| store.create(&Resource::nodes(), object))
-            .map_err(|error| SandboxError::Spec(format!("region {}: {error}", region.name)))?;
+            .map_err(|error| wrong(format!("region {}: {error}", region.name)))?;
     }
-    for path in &region.manifests {
-        let wrong = |why: String| SandboxError::Manifest { path: path.clone(), why };
-        let text = texts.get(path).ok_or_else(|| wrong("it was not given".into()))?;
-        let objects = manifests::read(text).map_err(wrong)?;
-        let notes = state.write(|store| manifests::load(store, objects)).map_err(wrong)?;
-        not_simulated.extend(notes.into_iter().map(|note| format!("{}: {note}", region.name)));
+    let missing = |path: &&String| manifests::of(texts, path).next().is_none();
+    if let Some(path) = region.manifests.iter().find(missing) {
+        return Err(wrong(format!("manifest {path}: it was not given")));
     }
-    Ok(state)
+    let named = region.manifests.iter().flat_map(|path| manifests::of(texts, path));
+    let account = state.write(|store| manifests::load(store, named, region.addresses))?;
+    Ok((state, account))
 }
 
 /// Starts what moves in a region.
 fn run(
     state: &Arc<RegionState>,
     region: &RegionSpec,
+    rules: &[StandInRule],
     network: &Arc<Network>,
     storages: &Storages,
     tasks: &mut JoinSet<()>,
@@ -219,8 +241,8 @@ fn run(
     let machines: BTreeSet<String> = state.read(|store| {
         store.list(&nodes.group, &nodes.plural, None).map(|(key, _)| key.name.clone()).collect()
     });
-    let pods =
-        Pods::new(region.name.clone(), state.clock, Arc::clone(network), storages.clone(), machines, wakes);
+    let (name, network, storages) = (region.name.clone(), Arc::clone(network), storages.clone());
+    let pods = Pods::new(name, state.clock, network, storages, machines, rules.to_vec(), wakes);
     state.set_containers(Arc::clone(&pods) as _);
     tasks.spawn(follow(Arc::clone(state), Arc::clone(&pods)));
     let addresses = Addresses {
@@ -249,27 +271,4 @@ fn address_range(region: &RegionSpec) -> AddressRange {
         network: region.addresses.address.into(),
         prefix: region.addresses.prefix,
     }
-}
-
-/// The workloads of a region that are not ready, each with how far it is.
-fn unready(region: &Region, store: &Store) -> Vec<String> {
-    let number = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_u64);
-    let mut missing = Vec::new();
-    for resource in [Resource::deployments(), Resource::stateful_sets()] {
-        for (key, object) in store.list(&resource.group, &resource.plural, None) {
-            let wanted = number(object, "/spec/replicas").unwrap_or(1);
-            let ready = number(object, "/status/readyReplicas").unwrap_or(0);
-            if ready < wanted {
-                missing.push(format!("{region}: {key} has {ready} of {wanted} replicas ready"));
-            }
-        }
-    }
-    let services = Resource::services();
-    for (key, object) in store.list(&services.group, &services.plural, None) {
-        let balanced = object.pointer("/spec/type").and_then(Value::as_str) == Some("LoadBalancer");
-        if balanced && object.pointer("/status/loadBalancer/ingress/0/ip").is_none() {
-            missing.push(format!("{region}: {key} has no address"));
-        }
-    }
-    missing
 }

@@ -1,9 +1,19 @@
-//! What no type can say about a `SandboxSpec`: one function, asked where a document is read and again before a sandbox starts.
+//! What no type can say about a `SandboxSpec`: one function, asked where a document is read and again before a sandbox starts; and one for its
+//! manifests, which are loaded into regions that nobody starts.
 
-use crate::document::{Diagnostic, Document, Path, ordered, unknown};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::document::{Diagnostic, Document, Path, Source, ordered, unknown};
+use crate::model::effect::Resource;
+use crate::model::name::Region;
 use crate::model::time::Duration;
 use crate::model::url::Url;
 
+use super::assembly::raise;
+use super::clock::Clock;
 use super::spec::{Happens, OUTSIDE, SandboxSpec};
 
 /// The longest prefix of a region's range: beyond it there are too few addresses for pods, services and nodes.
@@ -24,6 +34,45 @@ pub fn all(sandbox: &Document<SandboxSpec>) -> Vec<Diagnostic> {
         .into_iter()
         .map(|wrong| sandbox.text.error(&wrong.path, wrong.message).help(wrong.help));
     ordered(said.collect())
+}
+
+/// Everything that is wrong with the manifests of a document that is right otherwise, by the texts of all files that they stand for.
+pub fn manifests(sandbox: &Document<SandboxSpec>, texts: &BTreeMap<String, Arc<Source>>) -> Vec<Diagnostic> {
+    let clock = Clock::new(Instant::now(), 0);
+    let mut found = Vec::new();
+    for (index, region) in sandbox.spec.regions.iter().enumerate() {
+        let state = match raise(region, texts, clock, 0) {
+            Ok((state, _)) => state,
+            Err(errors) => {
+                found.extend(errors);
+                continue;
+            }
+        };
+        let nodes: Vec<String> = state.read(|store| {
+            let resource = Resource::nodes();
+            store.list(&resource.group, &resource.plural, None).map(|(key, _)| key.name.clone()).collect()
+        });
+        let mut say = |wrong: Wrong| {
+            found.push(sandbox.text.error(&wrong.path, wrong.message).help(wrong.help));
+        };
+        if nodes.is_empty() && !region.manifests.is_empty() {
+            say(no_nodes(within("regions", index).then("manifests"), &region.name));
+        }
+        for (at, happening) in sandbox.spec.happenings.iter().enumerate() {
+            if let Happens::NodeDown { region: of, node, .. } = &happening.what
+                && *of == region.name
+            {
+                let path = within("happenings", at).then("what").then("nodeDown").then("node");
+                unless_known(path, "node", node.as_str(), nodes.iter().map(String::as_str)).map(&mut say);
+            }
+        }
+    }
+    ordered(found)
+}
+
+fn no_nodes(path: Path, region: &Region) -> Wrong {
+    let message = format!("`{region}` has no nodes");
+    say(path, message, "add one to its `nodes`: `{name: east-a-1, zone: east-a}`")
 }
 
 /// Everything that is wrong with a spec.
@@ -61,9 +110,8 @@ fn regions(spec: &SandboxSpec) -> Vec<Wrong> {
                 format!("`{}` shares addresses with `{}`, {}", region.name, other.name, other.addresses);
             found.push(say(path.then("addresses"), message, "give each region a range of its own"));
         }
-        if region.nodes.is_empty() {
-            let message = format!("`{}` has no nodes", region.name);
-            found.push(say(path.then("nodes"), message, "add one: `{name: east-a-1, zone: east-a}`"));
+        if region.nodes.is_empty() && region.manifests.is_empty() {
+            found.push(no_nodes(path.then("nodes"), &region.name));
         }
         for (at, node) in region.nodes.iter().enumerate() {
             if region.nodes[..at].iter().any(|other| other.name == node.name) {
@@ -149,14 +197,8 @@ fn happenings(spec: &SandboxSpec) -> Vec<Wrong> {
             Happens::Crash(target) => region(path("crash"), target.region.as_str()),
             Happens::Patch { target, .. } => region(path("patch").then("target"), target.region.as_str()),
             Happens::ApiDown { region: name, .. } => region(path("apiDown"), name.as_str()),
-            Happens::NodeDown { region: name, node, .. } => {
-                region(path("nodeDown"), name.as_str()).or_else(|| {
-                    let of_region = spec.regions.iter().filter(|region| region.name == *name);
-                    let nodes =
-                        of_region.flat_map(|region| region.nodes.iter().map(|node| node.name.as_str()));
-                    unless_known(path("nodeDown").then("node"), "node", node.as_str(), nodes)
-                })
-            }
+            // Whether there is such a node, the manifests decide, too.
+            Happens::NodeDown { region: name, .. } => region(path("nodeDown"), name.as_str()),
             Happens::CutOff { vantage, .. } => {
                 unless_known(path("cutOff").then("vantage"), "vantage", vantage.as_str(), places(spec))
             }
@@ -171,7 +213,7 @@ fn happenings(spec: &SandboxSpec) -> Vec<Wrong> {
 
 /// The clock of a rehearsal has nothing finer than a millisecond.
 fn times(spec: &SandboxSpec) -> Vec<Wrong> {
-    let mut all: Vec<(Path, Duration)> = Vec::new();
+    let mut all: Vec<(Path, Duration)> = vec![(Path::spec().then("settlesWithin"), spec.settles_within)];
     all.extend(
         spec.links.iter().enumerate().map(|(at, link)| (within("links", at).then("latency"), link.latency)),
     );

@@ -5,7 +5,7 @@
 //!                 │ one file per group of verbs         └─► net (who reaches whom) ◄──┘
 //! ```
 //! `store` is a plain struct with one version per change; `state` is what a region's parts share; `api` speaks HTTP;
-//! `assembly` puts all of it together, with the people and the alerting around it.
+//! `manifests` fills a store from files; `assembly` puts all of it together, with the people and the alerting around it.
 
 pub mod alerting;
 pub mod api;
@@ -19,6 +19,7 @@ pub mod happenings;
 pub mod manifests;
 pub mod net;
 pub mod people;
+pub mod readiness;
 pub mod spec;
 pub mod stand_in;
 pub mod state;

@@ -39,6 +39,18 @@ pub struct SandboxSpec {
     /// What others do while the drill runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub happenings: Vec<Happening>,
+    /// What stands in for the containers of an image. A pod's annotation `stand-in.drillmaster.dev/CONTAINER` goes before it; where neither says
+    /// anything, a container with ports or probes of a port is an HTTP service, any other completes in a pod that does not always restart, and is
+    /// idle elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<StandInRule>,
+    /// How long the regions have to become ready before the run begins, in whole milliseconds; nobody waits for it in real time.
+    #[serde(default = "settles_within")]
+    pub settles_within: Duration,
+}
+
+fn settles_within() -> Duration {
+    Duration::from_secs(120)
 }
 
 impl crate::document::Kind for SandboxSpec {
@@ -53,11 +65,44 @@ pub struct RegionSpec {
     pub name: Region,
     /// The addresses of its nodes, pods and services, apart from every other region's: `10.1.0.0/16`.
     pub addresses: Network,
-    /// Its machines.
+    /// Its machines, besides the Nodes that stand in its manifests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeSpec>,
-    /// Files of Kubernetes objects, by their path from this document.
+    /// Files, and folders of them, of Kubernetes objects by their path from this document: what teams apply, what Helm renders, or what
+    /// `kubectl get -o yaml` prints, as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<String>,
+}
+
+/// What stands in for the containers of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StandInRule {
+    /// The image as the container names it, or the beginning of it and a `*`: `registry.example/shop/orders:*`.
+    pub image: String,
+    /// What runs in place of it.
+    pub r#as: StandIn,
+}
+
+impl StandInRule {
+    /// Whether an image is meant.
+    pub fn means(&self, image: &str) -> bool {
+        means(&self.image, image)
+    }
+}
+
+/// What runs in place of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StandIn {
+    /// The project's own replicated ledger, by its environment (`LEDGER_…`), on the container's first port.
+    Ledger,
+    /// A service that answers every HTTP request on the declared and the probed ports.
+    Http,
+    /// It starts, and ends well at once.
+    Completes,
+    /// It only exists.
+    Idle,
 }
 
 /// A simulated machine.
@@ -204,10 +249,15 @@ pub struct Target {
 impl Target {
     /// Whether a name is meant.
     pub fn means(&self, name: &str) -> bool {
-        match self.name.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => name == self.name,
-        }
+        means(&self.name, name)
+    }
+}
+
+/// Whether a name is the one that is meant, or begins as a pattern with a `*` at its end does.
+fn means(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
     }
 }
 

@@ -7,11 +7,12 @@
 //!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · decode ── protobuf, typed, schema (bodies) · answer (answers and refusals)
-//! shape, fields (what objects are made of)
+//! shape, fields (what objects are made of) · admit (objects of manifests, without a request)
 //! ```
 //! Everything is a function of the region's state and one request; a black hole is a request that waits. To add a verb or a
 //! subresource: a file here, and an arm in `dispatch`.
 
+mod admit;
 mod answer;
 mod apply;
 mod checks;
@@ -58,10 +59,11 @@ use hyper_util::rt::TokioIo;
 
 use super::state::{Availability, RegionState};
 use crate::world::Io;
+pub use admit::{Misfit, admit, prune};
 use answer::{Answer, Refusal};
 pub use client::client;
 use path::Asked;
-pub use resources::{Kind, kind_of};
+pub use resources::{Kind, kind_of, near};
 
 /// The largest request body, as in Kubernetes.
 const LARGEST_BODY: usize = 3 << 20;

@@ -60,9 +60,8 @@ impl Patch {
             Kind::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
                     .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
-                *object = patched(object.clone(), patch).map_err(|error| {
-                    let why = "the server rejected our request due to an error in our request";
-                    Refusal::unprocessable(format!("{why}: {error}"))
+                *object = patched(object.clone(), patch).map_err(|_| {
+                    Refusal::unprocessable("the server rejected our request due to an error in our request")
                 })?;
             }
             Kind::Merge | Kind::Apply => json_patch::merge(object, &self.body),

@@ -71,14 +71,34 @@ impl Served {
 type Line = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], &'static str);
 
 const BUILT_IN: &[Line] = &[
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        &[],
+        "",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        &[],
+        "",
+    ),
+    ("apiregistration.k8s.io", "v1", "apiservices", "APIService", &[], "s"),
     ("", "v1", "configmaps", "ConfigMap", &["cm"], "n"),
     ("", "v1", "endpoints", "Endpoints", &["ep"], "n"),
     ("", "v1", "events", "Event", &["ev"], "n"),
+    ("", "v1", "limitranges", "LimitRange", &["limits"], "n"),
     ("", "v1", "namespaces", "Namespace", &["ns"], "s"),
     ("", "v1", "nodes", "Node", &["no"], "s"),
     ("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", &["pvc"], "ns"),
     ("", "v1", "persistentvolumes", "PersistentVolume", &["pv"], "s"),
     ("", "v1", "pods", "Pod", &["po"], "ns"),
+    ("", "v1", "replicationcontrollers", "ReplicationController", &["rc"], "ns"),
+    ("", "v1", "resourcequotas", "ResourceQuota", &["quota"], "ns"),
     ("", "v1", "secrets", "Secret", &[], "n"),
     ("", "v1", "serviceaccounts", "ServiceAccount", &["sa"], "n"),
     ("", "v1", "services", "Service", &["svc"], "ns"),
@@ -98,19 +118,24 @@ const BUILT_IN: &[Line] = &[
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", &[], "r"),
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", &[], "r"),
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", &[], "r"),
+    ("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", &["hpa"], "ns"),
+    ("batch", "v1", "cronjobs", "CronJob", &["cj"], "ns"),
     ("batch", "v1", "jobs", "Job", &[], "ns"),
     ("coordination.k8s.io", "v1", "leases", "Lease", &[], "n"),
     ("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", &[], "n"),
     ("events.k8s.io", "v1", "events", "Event", &["ev"], "n"),
     ("externaldns.k8s.io", "v1alpha1", "dnsendpoints", "DNSEndpoint", &[], "ns"),
+    ("networking.k8s.io", "v1", "ingressclasses", "IngressClass", &[], ""),
     ("networking.k8s.io", "v1", "ingresses", "Ingress", &["ing"], "ns"),
     ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", &["netpol"], "n"),
+    ("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", &[], ""),
     ("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "ns"),
     ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", &[], ""),
     ("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", &[], ""),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", &[], "n"),
     ("rbac.authorization.k8s.io", "v1", "roles", "Role", &[], "n"),
     ("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", &["pc"], ""),
+    ("storage.k8s.io", "v1", "csidrivers", "CSIDriver", &[], ""),
     ("storage.k8s.io", "v1", "storageclasses", "StorageClass", &["sc"], ""),
 ];
 
@@ -149,9 +174,23 @@ pub(super) fn all(store: &Store) -> Vec<Served> {
 }
 
 /// A kind by the words of an object, and whether its objects stand in namespaces.
+#[derive(Debug, Clone)]
 pub struct Kind {
     pub resource: Resource,
     pub namespaced: bool,
+    pub(super) served: Served,
+}
+
+impl Kind {
+    /// Whether it is one of Kubernetes' own, and not a custom resource.
+    pub fn is_built_in(&self) -> bool {
+        self.served.definition.is_none()
+    }
+
+    /// Whether its status is a subresource, which a create does not take.
+    pub fn has_status(&self) -> bool {
+        self.served.status
+    }
 }
 
 /// The kind that an object says it is; none where it is not served.
@@ -159,7 +198,17 @@ pub fn kind_of(store: &Store, api_version: &str, kind: &str) -> Option<Kind> {
     let meant =
         |served: &Served| served.resource.api_version() == api_version && served.resource.kind == kind;
     let served = all(store).into_iter().filter(|served| !served.review).find(meant)?;
-    Some(Kind { resource: served.resource, namespaced: served.namespaced })
+    Some(Kind { resource: served.resource.clone(), namespaced: served.namespaced, served })
+}
+
+/// What is served under nearly these words: the versions of a group's kind, and every kind of a group.
+pub fn near(store: &Store, api_version: &str, kind: &str) -> (Vec<String>, Vec<String>) {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let all: Vec<Resource> =
+        all(store).into_iter().filter(|served| !served.review).map(|served| served.resource).collect();
+    let versions = all.iter().filter(|known| known.kind == kind).map(Resource::api_version).collect();
+    let kinds = all.into_iter().filter(|known| known.group == group).map(|known| known.kind).collect();
+    (versions, kinds)
 }
 
 fn definitions() -> Resource {

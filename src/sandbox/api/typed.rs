@@ -5,9 +5,9 @@
 //! are lost on the way; what is kept is the object as it was written. A custom resource has a schema instead (`schema`).
 
 use k8s_openapi::api::{
-    apps::v1 as apps, batch::v1 as batch, coordination::v1 as coordination, core::v1 as core,
-    discovery::v1 as discovery, events::v1 as events, networking::v1 as networking, policy::v1 as policy,
-    rbac::v1 as rbac, scheduling::v1 as scheduling, storage::v1 as storage,
+    apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination,
+    core::v1 as core, discovery::v1 as discovery, events::v1 as events, networking::v1 as networking,
+    policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions;
 use serde::Serialize;
@@ -28,11 +28,14 @@ fn decoder(resource: &Resource) -> Option<Decoder> {
         ("", "configmaps") => again::<core::ConfigMap>,
         ("", "endpoints") => again::<core::Endpoints>,
         ("", "events") => again::<core::Event>,
+        ("", "limitranges") => again::<core::LimitRange>,
         ("", "namespaces") => again::<core::Namespace>,
         ("", "nodes") => again::<core::Node>,
         ("", "persistentvolumeclaims") => again::<core::PersistentVolumeClaim>,
         ("", "persistentvolumes") => again::<core::PersistentVolume>,
         ("", "pods") => again::<core::Pod>,
+        ("", "replicationcontrollers") => again::<core::ReplicationController>,
+        ("", "resourcequotas") => again::<core::ResourceQuota>,
         ("", "secrets") => again::<core::Secret>,
         ("", "serviceaccounts") => again::<core::ServiceAccount>,
         ("", "services") => again::<core::Service>,
@@ -44,10 +47,13 @@ fn decoder(resource: &Resource) -> Option<Decoder> {
         ("apps", "deployments") => again::<apps::Deployment>,
         ("apps", "replicasets") => again::<apps::ReplicaSet>,
         ("apps", "statefulsets") => again::<apps::StatefulSet>,
+        ("autoscaling", "horizontalpodautoscalers") => again::<autoscaling::HorizontalPodAutoscaler>,
+        ("batch", "cronjobs") => again::<batch::CronJob>,
         ("batch", "jobs") => again::<batch::Job>,
         ("coordination.k8s.io", "leases") => again::<coordination::Lease>,
         ("discovery.k8s.io", "endpointslices") => again::<discovery::EndpointSlice>,
         ("events.k8s.io", "events") => again::<events::Event>,
+        ("networking.k8s.io", "ingressclasses") => again::<networking::IngressClass>,
         ("networking.k8s.io", "ingresses") => again::<networking::Ingress>,
         ("networking.k8s.io", "networkpolicies") => again::<networking::NetworkPolicy>,
         ("policy", "poddisruptionbudgets") => again::<policy::PodDisruptionBudget>,

@@ -1,13 +1,13 @@
-//! What runs in the pods: a stand-in for each container, chosen by its image.
+//! What runs in the pods: a stand-in for each container.
 //!
 //! ```text
 //! region's changes ─► follow ─► processes (one per container incarnation) ─► ledger | http | nothing
 //!                         └───► net (addresses, listeners)       ▲
 //!                            kubelet, exec, logs ────────────────┘ asks
 //! ```
-//! An image with `drillmaster` in its name is the project's own ledger; any other container with a port is an HTTP service; the rest
-//! only exists.
+//! `choice` says which: the project's own ledger, an HTTP service, one that runs to its end, or one that only exists.
 
+pub mod choice;
 mod fetch;
 mod follow;
 mod http;

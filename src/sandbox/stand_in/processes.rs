@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::ledger::LedgerListener;
 use super::log::Log;
-use super::{HttpStandIn, Storages};
+use super::{HttpStandIn, Storages, choice};
 use crate::ledger::{Config, Service, control};
 use crate::model::effect::Resource;
 use crate::model::name::{Name, Region};
@@ -24,6 +24,7 @@ use crate::sandbox::clock::Clock;
 use crate::sandbox::control::Processes;
 use crate::sandbox::control::kubelet::container::drawn;
 use crate::sandbox::net::{Listener, Network, Source};
+use crate::sandbox::spec::{StandIn, StandInRule};
 use crate::sandbox::state::{Containers, Printed, Ran};
 use crate::sandbox::store::Key;
 
@@ -41,6 +42,8 @@ pub struct Pods {
     storages: Storages,
     /// The nodes that have a machine; others exist in the API only.
     machines: BTreeSet<String>,
+    /// What stands in for which images.
+    rules: Vec<StandInRule>,
     /// Carries the keys of pods and nodes whose health changed to the controllers.
     wakes: UnboundedSender<Key>,
     state: Mutex<State>,
@@ -98,9 +101,10 @@ impl Pods {
         network: Arc<Network>,
         storages: Storages,
         machines: BTreeSet<String>,
+        rules: Vec<StandInRule>,
         wakes: UnboundedSender<Key>,
     ) -> Arc<Pods> {
-        Arc::new(Pods { region, clock, network, storages, machines, wakes, state: Mutex::default() })
+        Arc::new(Pods { region, clock, network, storages, machines, rules, wakes, state: Mutex::default() })
     }
 
     pub(super) fn network(&self) -> &Arc<Network> {
@@ -151,14 +155,16 @@ impl Pods {
             ports: Vec::new(),
             tasks: Vec::new(),
         };
-        let ports = container_ports(start.container);
         let mut printed = vec![format!("{} started", text(start.container, "/image"))];
-        if text(start.container, "/image").contains("drillmaster") {
-            printed.extend(self.start_ledger(start, source, &mut process).err());
-        } else if !ports.is_empty() {
-            let service = HttpStandIn::new(self.region.as_str(), &start.env, self.network.view(source));
-            process.runs = Runs::Http(Arc::new(service));
-            process.ports = ports;
+        match choice::choose(start.pod, start.container, &self.rules) {
+            StandIn::Ledger => printed.extend(self.start_ledger(start, source, &mut process).err()),
+            StandIn::Http => {
+                let service = HttpStandIn::new(self.region.as_str(), &start.env, self.network.view(source));
+                process.runs = Runs::Http(Arc::new(service));
+                process.ports = choice::ports(start.container);
+            }
+            StandIn::Completes => process.exited = Some(0),
+            StandIn::Idle => {}
         }
         self.listen(&process);
         let pod = process.pod.clone();
@@ -176,7 +182,12 @@ impl Pods {
 
     /// Starts the ledger; says what is wrong where it ends at once.
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) -> Result<(), String> {
-        let made = Config::from_env(&start.env).map_err(|bad| bad.to_string()).and_then(|config| {
+        // In place of another program it listens where that does.
+        let mut env = start.env.clone();
+        if let Some(port) = choice::ports(start.container).first() {
+            env.entry("LEDGER_PORT".into()).or_insert_with(|| port.to_string());
+        }
+        let made = Config::from_env(&env).map_err(|bad| bad.to_string()).and_then(|config| {
             let port = config.port;
             let told = |path: &str| start.pod.pointer(path).and_then(Value::as_str).map(str::to_owned);
             let (pod, namespace) = (told("/metadata/name"), told("/metadata/namespace"));
@@ -335,23 +346,16 @@ fn missing(uid: &str, program: &str) -> io::Error {
     )
 }
 
-/// The TCP ports that a container states.
-fn container_ports(container: &Value) -> Vec<u16> {
-    let ports = container["ports"].as_array().into_iter().flatten();
-    ports
-        .filter_map(|port| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok()))
-        .collect()
-}
-
 impl Processes for Pods {
     fn answers(&self, pod: &Value, container: &str, probe: &Value) -> bool {
         let state = self.lock();
         let found = state.processes.get(&(text(pod, "/metadata/uid").to_owned(), container.to_owned()));
         let Some(process) = found.filter(|process| process.exited.is_none()) else { return false };
-        let port = probe.pointer("/httpGet/port").or(probe.pointer("/tcpSocket/port"));
-        let listens = port
-            .and_then(Value::as_u64)
-            .is_none_or(|port| u16::try_from(port).is_ok_and(|port| process.ports.contains(&port)));
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+        let spec = containers.into_iter().flatten().find(|each| each["name"] == container);
+        let listens = spec
+            .and_then(|spec| choice::probed(spec, probe))
+            .is_none_or(|port| port.is_some_and(|port| process.ports.contains(&port)));
         let well = match &process.runs {
             Runs::Ledger(service) => service.is_readable(),
             Runs::Http(service) => service.is_ready(),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Column, Row, pod, said};
+use super::{Column, Row, pod, said, stored};
 use crate::model::effect::Resource;
 
-const fn text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+pub(super) const fn text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "string", wide: false, cell }
 }
 
@@ -15,12 +15,12 @@ const fn wide(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "string", wide: true, cell }
 }
 
-const fn number(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
+pub(super) const fn number(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Column {
     Column { name, kind: "integer", wide: false, cell }
 }
 
-const NAME: Column = text("Name", |row| json!(row.text("/metadata/name")));
-const AGE: Column = text("Age", |row| json!(row.since(row.text("/metadata/creationTimestamp"))));
+pub(super) const NAME: Column = text("Name", |row| json!(row.text("/metadata/name")));
+pub(super) const AGE: Column = text("Age", |row| json!(row.since(row.text("/metadata/creationTimestamp"))));
 const CONTAINERS: Column = wide("Containers", |row| json!(of_containers(row, "", "/name")));
 const IMAGES: Column = wide("Images", |row| json!(of_containers(row, "", "/image")));
 const SELECTOR: Column =
@@ -342,7 +342,7 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         ("rbac.authorization.k8s.io", "clusterroles" | "roles") => CREATED,
         ("scheduling.k8s.io", "priorityclasses") => PRIORITY_CLASSES,
         ("storage.k8s.io", "storageclasses") => STORAGE_CLASSES,
-        _ => OTHERS,
+        _ => stored::of(resource).unwrap_or(OTHERS),
     }
 }
 

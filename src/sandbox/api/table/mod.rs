@@ -3,6 +3,7 @@
 //! ```text
 //! columns (a line per column and kind) ─┐
 //!   └─ pod (what a pod's row sums up)   ├─► table
+//! stored (kinds that nothing acts on) ──┤
 //! path (a definition's own columns) ────┘
 //! ```
 //! The columns are those of Kubernetes' own printers (pkg/printers/internalversion); a kind without any shows name and age, a custom
@@ -11,6 +12,7 @@
 mod columns;
 mod path;
 mod pod;
+mod stored;
 
 use std::sync::Arc;
 

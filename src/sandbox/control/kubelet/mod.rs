@@ -141,7 +141,7 @@ fn contained(
     processes: &dyn Processes,
 ) -> Vec<At> {
     // Once a container ran, the volumes are mounted.
-    let mounted = read::text(pod, "/status/phase") == "Running" || volumes_are_there(store, pod);
+    let mounted = read::text(pod, "/status/phase") == "Running" || absent_volume(store, pod).is_none();
     let startable = instant(store, status, "/startTime").unwrap_or(now).plus(STARTS_IN);
     let startable = mounted.then_some(startable);
     let has_init = !read::list(pod, "/spec/initContainers").is_empty();
@@ -176,20 +176,26 @@ fn contained(
     wakes
 }
 
-/// Whether the ConfigMaps and Secrets of all volumes that containers mount are there.
-fn volumes_are_there(store: &Store, pod: &Value) -> bool {
-    let there = |resource: &Resource, source: &Value, name: &str| {
-        read::flag(source, "/optional")
-            || one(store, resource, Some(read::namespace(pod)), read::text(source, name)).is_some()
+/// A volume that a container mounts, whose ConfigMap or Secret is needed and not there: its name, and the kind and name of what is missing.
+pub fn absent_volume<'a>(store: &Store, pod: &'a Value) -> Option<(&'a str, &'static str, &'a str)> {
+    let absent = |resource: &Resource, source: &Value, name: &str| {
+        !read::flag(source, "/optional") && one(store, resource, Some(read::namespace(pod)), name).is_none()
     };
     let containers =
         ["/spec/initContainers", "/spec/containers"].into_iter().flat_map(|of| read::list(pod, of));
     let mounted: BTreeSet<&str> =
         containers.flat_map(|each| read::list(each, "/volumeMounts")).map(read::name_field).collect();
     let volumes = read::list(pod, "/spec/volumes").iter();
-    volumes.filter(|volume| mounted.contains(read::name_field(volume))).all(|volume| {
-        volume.get("configMap").is_none_or(|map| there(&Resource::config_maps(), map, "/name"))
-            && volume.get("secret").is_none_or(|secret| there(&secrets(), secret, "/secretName"))
+    volumes.filter(|volume| mounted.contains(read::name_field(volume))).find_map(|volume| {
+        let sources = [
+            ("configMap", "/name", "ConfigMap", Resource::config_maps()),
+            ("secret", "/secretName", "Secret", secrets()),
+        ];
+        sources.into_iter().find_map(|(field, name, kind, resource)| {
+            let source = volume.get(field)?;
+            let object = read::text(source, name);
+            absent(&resource, source, object).then(|| (read::name_field(volume), kind, object))
+        })
     })
 }
 

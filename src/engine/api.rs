@@ -6,7 +6,7 @@
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::inventory::said;
+use crate::inventory::ask;
 use crate::model::effect::{Ref, Resource};
 use crate::model::event::Outcome;
 use crate::model::time::Duration;
@@ -102,14 +102,23 @@ async fn send(client: &kube::Client, method: Method, path: &str, body: Option<(B
         Ok(request) => request,
         Err(error) => return Reply::Refused { code: 0, message: format!("not a request: {error}") },
     };
-    match tokio::time::timeout(ANSWERS_WITHIN.std(), client.request::<Value>(request)).await {
-        Ok(Ok(value)) => Reply::Done(value),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Reply::Missing,
-        // A server error may come from behind a change that was applied.
-        Ok(Err(kube::Error::Api(status))) if status.code < 500 || reads => {
-            Reply::Refused { code: status.code, message: status.message.clone() }
+    let answer = match ask(client, &request, ANSWERS_WITHIN.std()).await {
+        Some(Ok(answer)) => answer,
+        Some(Err(error)) => {
+            return Reply::Unknown(format!("the API server did not say what it did: {error}"));
         }
-        Ok(Err(error)) => Reply::Unknown(format!("the API server did not say what it did: {}", said(&error))),
-        Err(_) => Reply::Unknown(format!("the API server did not answer within {ANSWERS_WITHIN}")),
+        None => return Reply::Unknown(format!("the API server did not answer within {ANSWERS_WITHIN}")),
+    };
+    match (answer.status.as_u16(), serde_json::from_slice(&answer.body)) {
+        (200..300, Ok(value)) => Reply::Done(value),
+        (200..300, Err(error)) => {
+            Reply::Unknown(format!("the API server did not say what it did: its answer is no JSON: {error}"))
+        }
+        (404, _) => Reply::Missing,
+        // A server error may come from behind a change that was applied.
+        (code, _) if code < 500 || reads => Reply::Refused { code, message: answer.message() },
+        (code, _) => {
+            Reply::Unknown(format!("the API server did not say what it did: {} ({code})", answer.message()))
+        }
     }
 }

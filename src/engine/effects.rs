@@ -222,9 +222,28 @@ impl Engine {
             "metadata": {"name": at.name.as_str(), "namespace": at.namespace.as_ref().map(AsRef::<str>::as_ref)},
             "deleteOptions": options,
         });
+        let mut told = None;
         loop {
-            match api::create_sub(client, &at, "eviction", &eviction).await {
-                Reply::Refused { code: 429, .. } => tokio::time::sleep(EVICT_AGAIN_AFTER.std()).await,
+            let sent = self.world.clock.now();
+            let reply = api::create_sub(client, &at, "eviction", &eviction).await;
+            let waits = match &reply {
+                // A disruption budget's word.
+                Reply::Refused { code: 429, .. } => true,
+                // Somebody else changed the pod, or it is another one.
+                Reply::Refused { code: 409, .. } => self.is_there(client, &at, &uid).await,
+                Reply::Done(_) | Reply::Missing | Reply::Refused { .. } | Reply::Unknown(_) => false,
+            };
+            match reply {
+                refused if waits => {
+                    let refused = Some(refused.outcome());
+                    if told != refused
+                        && let Some(refused) = &refused
+                    {
+                        self.observed(format!("evicted:{}", at.name), sent, refused.clone())?;
+                    }
+                    told = refused;
+                    tokio::time::sleep(EVICT_AGAIN_AFTER.std()).await;
+                }
                 // Gone by itself, or another has its name: what was wanted.
                 Reply::Missing | Reply::Refused { code: 409, .. } => {
                     return self.ended(&effect, Outcome::Ok, None);
@@ -233,6 +252,15 @@ impl Engine {
                     return self.ended(&effect, reply.outcome(), None);
                 }
             }
+        }
+    }
+
+    /// Whether an object is still the one with this uid, as far as anybody says.
+    async fn is_there(&self, client: &kube::Client, at: &Ref, uid: &Uid) -> bool {
+        match api::get(client, at).await {
+            Reply::Done(now) => now["metadata"]["uid"].as_str() == Some(uid.as_str()),
+            Reply::Missing => false,
+            Reply::Refused { .. } | Reply::Unknown(_) => true,
         }
     }
 

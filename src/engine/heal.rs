@@ -241,6 +241,7 @@ impl Engine {
             Ok(client) => client,
             Err(outcome) => return outcome,
         };
+        let mut why = "it is still there; a finalizer may hold it".to_owned();
         for _ in 0..TRIES {
             let now = match api::get(client, at).await {
                 Reply::Done(now) => now,
@@ -257,12 +258,15 @@ impl Engine {
             }
             if now["metadata"]["deletionTimestamp"].is_null() {
                 let uid = now["metadata"]["uid"].as_str().unwrap_or_default();
-                api::delete(client, at, uid, None).await;
+                let deleted = api::delete(client, at, uid, None).await.outcome();
+                if let Some(refused) = deleted.why() {
+                    why = format!("it is still there: {refused}");
+                }
             } else {
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
         }
-        Outcome::unknown("it is still there; a finalizer may hold it")
+        Outcome::unknown(why)
     }
 
     async fn put_back(&self, at: &Ref, object: &crate::model::effect::Held) -> Outcome {

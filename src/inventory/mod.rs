@@ -6,6 +6,7 @@
 //! What cannot be read is a fact as well, and never an empty list (I7): a region that is dead fails its own reads and holds up
 //! nobody else's. Answers are hostile input, so lists and outputs are bounded (I15).
 
+mod ask;
 mod exec;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::model::facts::{Answer, Facts, Read};
 use crate::model::name::{Name, Region};
 use crate::world::World;
 
+pub use ask::ask;
 pub use exec::{ExecError, Ran, exec};
 
 /// Each read is given up after this time.
@@ -37,15 +39,17 @@ enum Unreadable {
     NoVantage,
     #[error("no answer within {}s", PATIENCE.as_secs())]
     TimedOut,
-    #[error("the API server said: {}", said(.0))]
-    Api(#[from] kube::Error),
+    #[error("the API server did not answer: {0}")]
+    NoAnswer(#[from] ask::NoAnswer),
+    #[error("the API server said: {message} ({code})")]
+    Refused { code: u16, message: String },
     #[error("the request cannot be made: {0}")]
     Request(#[from] http::Error),
     #[error("the name server said: {0}")]
     Resolve(#[source] std::io::Error),
     #[error("it holds more than {MOST_OBJECTS} objects: narrow the drill's scope")]
     TooMany,
-    #[error("the answer is no list of objects")]
+    #[error("its answer is no list of objects: does an API server answer there?")]
     NoList,
     #[error(transparent)]
     Exec(#[from] ExecError),
@@ -102,7 +106,12 @@ async fn objects(
     let mut next = String::new();
     loop {
         let uri = format!("{path}?limit={PAGE}{next}");
-        let mut page: Value = client.request(http::Request::get(uri).body(Vec::new())?).await?;
+        let answer = ask(client, &http::Request::get(uri).body(Vec::new())?, PATIENCE).await;
+        let answer = answer.ok_or(Unreadable::TimedOut)??;
+        if !answer.status.is_success() {
+            return Err(Unreadable::Refused { code: answer.status.as_u16(), message: answer.message() });
+        }
+        let mut page: Value = serde_json::from_slice(&answer.body).map_err(|_| Unreadable::NoList)?;
         let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
             return Err(Unreadable::NoList);
         };

@@ -6,6 +6,7 @@ mod laboratory;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use drillmaster::cli::inputs::{self, Inputs};
 use drillmaster::cli::rehearsal::Rehearsal;
@@ -98,6 +99,35 @@ fn they_are_enough_to_heal_an_abort_at_any_effect() {
     }
 }
 
+#[test]
+fn rights_are_asked_for_some_at_a_time_and_a_server_that_hangs_ends_the_asking() {
+    let inputs = shipped("checkout-region-failover");
+    in_virtual_time(async {
+        let rights = rights::needed(&inputs).await.unwrap();
+        let count = rights.values().map(|rights| rights.len()).sum::<usize>();
+        let after = |reviewed_within: Option<u64>| {
+            let service = tower::service_fn(move |_: Request<Body>| async move {
+                match reviewed_within {
+                    Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                    None => std::future::pending().await,
+                }
+                let answer = json!({"status": {"allowed": true}}).to_string();
+                Ok::<_, std::convert::Infallible>(Response::new(Body::from(answer.into_bytes())))
+            });
+            rights.keys().map(|region| (region.clone(), kube::Client::new(service, "default"))).collect()
+        };
+        let began = tokio::time::Instant::now();
+        assert_eq!(rights::missing(&after(Some(1)), &rights).await, vec![]);
+        assert!(began.elapsed() < Duration::from_secs(count as u64 / 2), "{count} in {:?}", began.elapsed());
+        let unknown = rights::missing(&after(None), &rights).await;
+        assert_eq!(unknown.len(), count);
+        assert!(
+            unknown.iter().all(|(_, _, why)| why == "nobody could ask: no answer within 10 s"),
+            "{unknown:?}"
+        );
+    });
+}
+
 /// A world whose API servers answer access reviews by these rights.
 fn reviewing(rights: &Rights, mut world: World) -> World {
     for (region, client) in &mut world.regions {
@@ -124,14 +154,14 @@ fn each_right_that_is_missing_is_named_with_its_region() {
         let rights = rights::needed(&inputs).await.unwrap();
         let rehearsal = Rehearsal::prepare(&inputs, 3, 0).await.unwrap();
         let world = || rehearsal.sandbox.world();
-        assert_eq!(rights::missing(&reviewing(&rights, world()), &rights).await, vec![]);
+        assert_eq!(rights::missing(&reviewing(&rights, world()).regions, &rights).await, vec![]);
         let all: Vec<_> =
             rights.iter().flat_map(|(region, of)| of.iter().map(move |right| (region, right))).collect();
         assert!(all.len() > 15, "{all:?}");
         for (region, right) in all {
             let mut fewer = rights.clone();
             fewer.get_mut(region).unwrap().remove(right);
-            let missing = rights::missing(&reviewing(&fewer, world()), &rights).await;
+            let missing = rights::missing(&reviewing(&fewer, world()).regions, &rights).await;
             assert_eq!(missing, vec![(region.clone(), right.clone(), "no rule".to_owned())]);
         }
     });

@@ -56,7 +56,7 @@ impl Live {
         // Before the plan, which reads: whoever may not is told all that is missing, and not what could not be read first.
         let needed = rights(inputs);
         if let Ok(needed) = &needed {
-            let missing = rights::missing(&world, needed).await;
+            let missing = rights::missing(&world.regions, needed).await;
             if !missing.is_empty() {
                 return Err(LiveError::Rights(missing));
             }

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
 use http::Request;
 use kube::Client;
 use kube::client::Body;
@@ -15,6 +17,7 @@ use super::inputs::Inputs;
 use super::rehearsal::{Rehearsal, RehearsalError};
 use crate::engine::{self, Shown};
 use crate::guard::rights::Right;
+use crate::inventory::said;
 use crate::journal::Memory;
 use crate::model::effect::Of;
 use crate::model::event::{Event, What};
@@ -24,6 +27,12 @@ use crate::world::World;
 
 /// Rights by region.
 pub type Rights = BTreeMap<Region, BTreeSet<Right>>;
+
+/// How long an API server has to say whether it gives a right.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many of them are asked for at the same time.
+const AT_ONCE: usize = 16;
 
 /// What every run reads to know a cluster.
 const IDENTITY: &str = "/api/v1/namespaces/kube-system";
@@ -96,18 +105,14 @@ fn noting(mut world: World, noted: &Arc<Mutex<Rights>>) -> World {
     world
 }
 
-/// Asks each region whether it gives each right; those that it does not, or that nobody could ask for, with why.
-pub async fn missing(world: &World, rights: &Rights) -> Vec<(Region, Right, String)> {
-    let mut missing = Vec::new();
-    for (region, rights) in rights {
-        let Some(client) = world.regions.get(region) else { continue };
-        for right in rights {
-            if let Some(why) = refused(client, right).await {
-                missing.push((region.clone(), right.clone(), why));
-            }
-        }
-    }
-    missing
+/// Asks each region whether it gives each right, some at a time; those that it does not, or that nobody could ask for, with why.
+pub async fn missing(regions: &BTreeMap<Region, Client>, rights: &Rights) -> Vec<(Region, Right, String)> {
+    let each = rights.iter().flat_map(|(region, rights)| rights.iter().map(move |right| (region, right)));
+    let asked = stream::iter(each).map(async |(region, right)| {
+        let why = refused(regions.get(region)?, right).await?;
+        Some((region.clone(), right.clone(), why))
+    });
+    asked.buffered(AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 /// Why an API server does not give a right; nothing where it does.
@@ -120,9 +125,10 @@ async fn refused(client: &Client, right: &Right) -> Option<String> {
         client
             .request::<Value>(request.map_err(|error| error.to_string())?)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| said(&error))
     };
-    match asked.await {
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    match asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))) {
         Ok(answer) if answer["status"]["allowed"] == true => None,
         Ok(answer) => Some(answer["status"]["reason"].as_str().unwrap_or("it is not allowed").to_owned()),
         Err(why) => Some(format!("nobody could ask: {why}")),

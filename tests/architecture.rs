@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("http", &["model", "world"], Kind::Acting),
     ("ledger", &["model", "world", "http", "prober"], Kind::Serving),
     ("prober", &["model", "probe", "world", "http"], Kind::Acting),
-    ("cluster", &["model", "document", "world", "http"], Kind::Serving),
+    ("cluster", &["model", "document", "world", "http"], Kind::Connecting),
     ("sandbox", &["model", "document", "world", "ledger"], Kind::Acting),
     ("serve", &["model", "document", "world", "sandbox"], Kind::Serving),
     (
@@ -76,6 +76,8 @@ enum Kind {
     Acting,
     /// Also opens sockets and files when it is served.
     Serving,
+    /// Also keeps threads, for what waits without giving way.
+    Connecting,
     /// Reads and writes files.
     Files,
     /// Prints.
@@ -85,17 +87,19 @@ enum Kind {
 impl Kind {
     fn forbidden(self) -> impl Iterator<Item = &'static str> {
         const CLOCK: &[&str] = &["SystemTime", "std::time::Instant", "Utc::now", "Local::now"];
-        const PROCESS: &[&str] = &["std::env", "std::collections::HashMap", "std::thread"];
+        const PROCESS: &[&str] = &["std::env", "std::collections::HashMap"];
+        const THREADS: &[&str] = &["std::thread"];
         const FILES: &[&str] = &["std::fs", "tokio::fs"];
         const SOCKETS: &[&str] =
             &["std::net::TcpStream", "std::net::TcpListener", "std::net::UdpSocket", "tokio::net"];
         const RUNTIME: &[&str] = &["tokio", "fastrand", "std::process"];
-        const ACTS: &[&[&str]] = &[CLOCK, PROCESS, FILES, SOCKETS, &["spawn_blocking"]];
+        const ACTS: &[&[&str]] = &[CLOCK, PROCESS, THREADS, FILES, SOCKETS, &["spawn_blocking"]];
         let all: &[&[&str]] = match self {
-            Kind::Pure => &[CLOCK, PROCESS, FILES, SOCKETS, RUNTIME],
+            Kind::Pure => &[CLOCK, PROCESS, THREADS, FILES, SOCKETS, RUNTIME],
             Kind::Ports | Kind::Acting => ACTS,
-            Kind::Serving => &[PROCESS, &["spawn_blocking"]],
-            Kind::Files => &[CLOCK, PROCESS, SOCKETS, &["tokio"]],
+            Kind::Serving => &[PROCESS, THREADS, &["spawn_blocking"]],
+            Kind::Connecting => &[PROCESS, &["spawn_blocking"]],
+            Kind::Files => &[CLOCK, PROCESS, THREADS, SOCKETS, &["tokio"]],
             Kind::Terminal => &[],
         };
         all.iter().copied().flatten().copied()

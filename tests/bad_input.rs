@@ -220,7 +220,6 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("not_a_workload", "promote: {workload: statefulset/ledger", "promote: {workload: ledger"),
     ("tabletop_with_systems", "type: full ", "type: tabletop "),
     ("probe_without_a_url", "url: \"http://checkout.shop.example/\", ", "url: \"\", "),
-    ("probe_over_https", "\"http://checkout.east", "\"https://checkout.east"),
     ("probe_over_ftp", "\"http://checkout.east", "\"ftp://checkout.east"),
     ("probe_without_a_scheme", "\"http://checkout.east", "\"checkout.east"),
     ("probe_of_a_host_with_a_space", "\"http://checkout.east", "\"http://check out.east"),

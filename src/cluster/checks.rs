@@ -78,10 +78,12 @@ fn vantages(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
 }
 
 fn alerts(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
-    let url = environment.spec.alerts.as_ref().map(|source| source.alertmanager.parse::<Url>());
-    let wrong = url.and_then(Result::err);
-    let path = Path::spec().then("alerts").then("alertmanager");
-    wrong.map(|why| environment.text.error(&path, why.to_string())).into_iter().collect()
+    let wrong = environment.spec.alert_sources().filter_map(|(region, source)| {
+        let why = source.alertmanager.parse::<Url>().err()?;
+        let at = region.map_or_else(Path::spec, |index| within("regions", index));
+        Some(environment.text.error(&at.then("alerts").then("alertmanager"), why.to_string()))
+    });
+    wrong.collect()
 }
 
 fn commands(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {

@@ -16,7 +16,8 @@ fn uptime() -> i64 {
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
-fn wall() -> i64 {
+/// The wall clock now, in Unix nanoseconds.
+pub(super) fn wall() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

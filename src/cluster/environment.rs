@@ -27,12 +27,26 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub authority: Option<SocketAddr>,
-    /// Who says that an alert fires; without it, a step that waits for one fails.
+    /// Certificate authorities whose certificates https probes accept, beside those that this machine trusts: PEM files, by their path from
+    /// this document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_authorities: Vec<String>,
+    /// Who says that an alert fires, beside the regions' own alert sources; without any, a step that waits for an alert fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<AlertSource>,
     /// The local commands that drills may run; no other ever runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<AllowedCommand>,
+}
+
+impl EnvironmentSpec {
+    /// Every alert source, the environment's own first, each with where it stands in the document's `spec`.
+    pub fn alert_sources(&self) -> impl Iterator<Item = (Option<usize>, &AlertSource)> {
+        let of_regions = self.regions.iter().enumerate();
+        let of_regions =
+            of_regions.filter_map(|(index, region)| Some((Some(index), region.alerts.as_ref()?)));
+        self.alerts.iter().map(|source| (None, source)).chain(of_regions)
+    }
 }
 
 impl crate::document::Kind for EnvironmentSpec {
@@ -60,6 +74,9 @@ pub struct ClusterSpec {
     /// Whose addresses are this region's, to tell who answered: `10.1.0.0/16`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// The region's own alert source, asked beside that of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<AlertSource>,
 }
 
 impl ClusterSpec {
@@ -88,6 +105,17 @@ pub enum Class {
     Staging,
     /// Nobody relies on it.
     Development,
+}
+
+impl std::fmt::Display for Class {
+    /// As the document writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Class::Production => "production",
+            Class::Staging => "staging",
+            Class::Development => "development",
+        })
+    }
 }
 
 /// A place that probes are sent from.

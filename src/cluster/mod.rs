@@ -8,7 +8,8 @@
 //! clock: counts suspend
 //! ```
 //! Everything that the engine knows of it is the ports of `world` (I2). A cluster is touched on purpose only (I9): before a world is
-//! given out, each region's identity has been read and is the one of the document. Left out for now: vantages that are agents.
+//! given out, each region's identity has been read and is the one of the document, and for a run its clock is not surely another one than
+//! this machine's; healing asks nobody's clock. Left out for now: vantages that are agents.
 
 pub mod alerts;
 pub mod checks;
@@ -19,7 +20,9 @@ pub mod control;
 pub mod environment;
 pub mod names;
 pub mod net;
+pub mod offset;
 pub mod people;
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,11 +36,13 @@ pub use people::LivePeople;
 
 use crate::model::name::{Region, Uid, Vantage};
 use crate::world::{Net, World};
-use alerts::Alertmanager;
+use alerts::Alertmanagers;
 use clock::LiveClock;
 use commands::AllowedCommands;
 use environment::OUTSIDE;
 use net::SocketNet;
+use offset::TOLERANCE;
+use trust::Trust;
 
 /// Connects to every region of an environment, each on its own and all at once: a dead one holds up nobody.
 ///
@@ -54,27 +59,43 @@ pub async fn connect_all(
 /// The world of an environment, once every region is the cluster that the document says.
 ///
 /// # Errors
-/// The first region that cannot be reached, is another cluster, or is the same as another; names and networks that make no sense.
+/// The first region that cannot be reached, is another cluster, is the same as another, or whose clock is off; names and networks that make
+/// no sense.
 pub async fn world(
     spec: &EnvironmentSpec,
     folder: &Path,
     people: Arc<LivePeople>,
     clock: LiveClock,
 ) -> Result<World, ClusterError> {
-    let (world, unreachable) = world_in_reach(spec, folder, people, clock).await?;
-    unreachable.into_iter().next().map_or(Ok(world), Err)
+    let (regions, unreachable) = reach(spec, folder).await?;
+    if let Some(error) = unreachable.into_iter().next() {
+        return Err(error);
+    }
+    let is_off = |connected: &Connected| connected.offset.filter(|offset| offset.is_surely_over(TOLERANCE));
+    if let Some((region, offset)) = regions.iter().find_map(|(name, it)| Some((name, is_off(it)?))) {
+        return Err(ClusterError::Clock { region: region.clone(), offset });
+    }
+    of_regions(spec, folder, regions, people, clock)
 }
 
 /// The same with what is in reach now, as healing needs it: a region that does not answer is left out, and told.
 ///
 /// # Errors
-/// As [`world`], but for regions that cannot be reached.
+/// As [`world`], but for regions that cannot be reached and for their clocks.
 pub async fn world_in_reach(
     spec: &EnvironmentSpec,
     folder: &Path,
     people: Arc<LivePeople>,
     clock: LiveClock,
 ) -> Result<(World, Vec<ClusterError>), ClusterError> {
+    let (regions, unreachable) = reach(spec, folder).await?;
+    Ok((of_regions(spec, folder, regions, people, clock)?, unreachable))
+}
+
+type Reached = (BTreeMap<Region, Connected>, Vec<ClusterError>);
+
+/// The regions that answer, each another cluster, and why the others do not.
+async fn reach(spec: &EnvironmentSpec, folder: &Path) -> Result<Reached, ClusterError> {
     let mut regions = BTreeMap::new();
     let mut seen: BTreeMap<Uid, Region> = BTreeMap::new();
     let mut unreachable = Vec::new();
@@ -90,33 +111,43 @@ pub async fn world_in_reach(
         if let Some(other) = seen.insert(connected.identity.clone(), name.clone()) {
             return Err(ClusterError::Same { one: other, other: name, identity: connected.identity });
         }
-        regions.insert(name, connected.client);
+        regions.insert(name, connected);
     }
-    let vantages = vantages(spec)?;
+    Ok((regions, unreachable))
+}
+
+/// The world around regions that have been reached.
+fn of_regions(
+    spec: &EnvironmentSpec,
+    folder: &Path,
+    regions: BTreeMap<Region, Connected>,
+    people: Arc<LivePeople>,
+    clock: LiveClock,
+) -> Result<World, ClusterError> {
+    let trust = Trust::of(&spec.certificate_authorities, folder)?;
     // Asked from where this process runs, whatever `outside` goes through.
-    let here = Arc::new(SocketNet::new(None, None, None)?);
+    let here = Arc::new(SocketNet::new(None, None, None, trust.clone())?);
     let clock = Arc::new(clock);
-    let world = World {
-        regions,
-        vantages,
+    Ok(World {
+        regions: regions.into_iter().map(|(name, connected)| (name, connected.client)).collect(),
+        vantages: vantages(spec, &trust)?,
         addresses: spec.regions.iter().flat_map(environment::ClusterSpec::ranges).collect(),
         clock: clock.clone(),
         people,
-        alerts: Arc::new(Alertmanager::new(spec.alerts.as_ref(), here, clock)?),
+        alerts: Arc::new(Alertmanagers::new(spec.alert_sources().map(|(_, source)| source), here, clock)?),
         commands: Arc::new(AllowedCommands::new(&spec.commands)),
-    };
-    Ok((world, unreachable))
+    })
 }
 
 /// Where probes can be sent from: `outside`, where this process runs, and every vantage of the document.
-fn vantages(spec: &EnvironmentSpec) -> Result<BTreeMap<Vantage, Arc<dyn Net>>, ClusterError> {
+fn vantages(spec: &EnvironmentSpec, trust: &Trust) -> Result<BTreeMap<Vantage, Arc<dyn Net>>, ClusterError> {
     let mut found: BTreeMap<Vantage, Arc<dyn Net>> = BTreeMap::new();
     for vantage in &spec.vantages {
-        let net = SocketNet::new(vantage.proxy, vantage.dns, spec.authority)?;
+        let net = SocketNet::new(vantage.proxy, vantage.dns, spec.authority, trust.clone())?;
         found.insert(vantage.name.clone(), Arc::new(net));
     }
     if !found.contains_key(OUTSIDE) {
-        found.insert(OUTSIDE.into(), Arc::new(SocketNet::new(None, None, spec.authority)?));
+        found.insert(OUTSIDE.into(), Arc::new(SocketNet::new(None, None, spec.authority, trust.clone())?));
     }
     Ok(found)
 }

@@ -9,6 +9,7 @@ use tokio_socks::tcp::Socks5Stream;
 
 use super::connect::ClusterError;
 use super::names::Names;
+use super::trust::Trust;
 use crate::world::{Net, Stream};
 
 /// A network of sockets.
@@ -16,10 +17,12 @@ pub struct SocketNet {
     proxy: Option<SocketAddr>,
     names: Names,
     authority: Option<Names>,
+    trust: Trust,
 }
 
 impl SocketNet {
-    /// The network behind a proxy, or this machine's; with a resolver of that place, or the system's; and the authority of names.
+    /// The network behind a proxy, or this machine's; with a resolver of that place, or the system's; the authority of names; and whose
+    /// certificates are accepted.
     ///
     /// # Errors
     /// Where names cannot be resolved at all.
@@ -27,9 +30,10 @@ impl SocketNet {
         proxy: Option<SocketAddr>,
         dns: Option<SocketAddr>,
         authority: Option<SocketAddr>,
+        trust: Trust,
     ) -> Result<SocketNet, ClusterError> {
         let names = dns.map_or_else(Names::of_the_system, Names::of)?;
-        Ok(SocketNet { proxy, names, authority: authority.map(Names::of).transpose()? })
+        Ok(SocketNet { proxy, names, authority: authority.map(Names::of).transpose()?, trust })
     }
 }
 
@@ -56,6 +60,10 @@ impl Net for SocketNet {
             let through = Socks5Stream::connect_with_socket(stream, to).await.map_err(meant)?;
             Ok(Box::new(through) as Stream)
         })
+    }
+
+    fn secure<'a>(&'a self, stream: Stream, host: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
+        Box::pin(self.trust.secured(stream, host))
     }
 }
 

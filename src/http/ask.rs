@@ -17,6 +17,8 @@ pub struct Ask {
     /// The address, where the URL names one.
     pub literal: Option<IpAddr>,
     pub port: u16,
+    /// Whether it goes over TLS.
+    pub secure: bool,
     pub(super) method: Method,
     /// Path and query, as they stand in the request's first line.
     pub(super) target: Uri,
@@ -39,9 +41,9 @@ impl Ask {
     /// A request from its data.
     ///
     /// # Errors
-    /// Where it is no HTTP request, or one over https.
+    /// Where it is no HTTP request.
     pub fn new(request: &Request) -> Result<Ask, BadRequest> {
-        let Url { host, port, authority, target } = request.url.parse()?;
+        let Url { host, port, secure, authority, target } = request.url.parse()?;
         let mut headers = HeaderMap::new();
         let host_header = HeaderValue::from_str(&authority).map_err(|_| BadUrl::NotOne(authority))?;
         headers.insert(HOST, host_header);
@@ -55,6 +57,7 @@ impl Ask {
         Ok(Ask {
             literal: host.parse().ok(),
             port,
+            secure,
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| BadRequest::Method(request.method.chars().take(20).collect()))?,
             target,
@@ -113,7 +116,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_refused_with_a_way_out() {
-        assert_eq!(Ask::get("https://a.example/").unwrap_err(), BadRequest::Url(BadUrl::Https));
+        let ask = Ask::get("https://a.example/").unwrap();
+        assert_eq!((ask.port, ask.secure), (443, true));
+        assert!(matches!(Ask::get("ftp://a.example/"), Err(BadRequest::Url(_))));
         let request = |method: &str, header: &str| Request {
             method: method.into(),
             url: "http://a/".into(),

@@ -96,7 +96,11 @@ impl Connection {
         for address in addresses {
             course.address = Some(address);
             match net.connect(SocketAddr::new(address, ask.port)).await {
-                Ok(stream) => {
+                Ok(mut stream) => {
+                    if ask.secure {
+                        course.enter(Stage::Tls);
+                        stream = net.secure(stream, &ask.host).await.map_err(|error| insecure(&error))?;
+                    }
                     let (sender, driver) =
                         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
                     course.leave();
@@ -204,6 +208,7 @@ pub(super) fn within<T>(
 enum Stage {
     Resolve,
     Connect,
+    Tls,
     FirstByte,
     Body,
 }
@@ -242,6 +247,7 @@ impl<'a> Course<'a> {
         match self.at {
             Stage::Resolve => self.stages.resolve += took,
             Stage::Connect => self.stages.connect += took,
+            Stage::Tls => self.stages.tls += took,
             Stage::FirstByte => self.stages.first_byte += took,
             Stage::Body => self.stages.body += took,
         }
@@ -260,6 +266,17 @@ fn refused(error: &io::Error) -> Failure {
         io::ErrorKind::TimedOut => Failure::Timeout,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Failure::Reset,
         _ => Failure::Unreachable,
+    }
+}
+
+/// The class of a handshake that failed: the connection's end, or TLS's own.
+fn insecure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Failure::Timeout,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Failure::Reset
+        }
+        _ => Failure::Tls,
     }
 }
 

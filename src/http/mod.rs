@@ -1,12 +1,12 @@
 //! One HTTP client over a net: the connection is our own, so that each of its stages has its own time.
 //!
 //! ```text
-//! Ask ─► resolve ─► connect ─► request ─► first byte ─► body ─► Exchange
-//!           └──────────┴───────────┴───────────┴─────────┴────► Broken { failure, sent }
+//! Ask ─► resolve ─► connect ─► (TLS) ─► request ─► first byte ─► body ─► Exchange
+//!           └──────────┴─────────┴─────────┴───────────┴─────────┴────► Broken { failure, sent }
 //! ```
 //! `sent` says whether the request may have reached the server: a write is then unknown, not failed. Nothing is retried and nothing
 //! is spawned: whoever awaits an exchange also drives its connection. Rejected: a pooling client, since a probe must see
-//! what a fresh user sees. Left out for now: https.
+//! what a fresh user sees.
 
 mod ask;
 mod connection;

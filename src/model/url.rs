@@ -1,17 +1,19 @@
 //! A URL that can be asked, taken apart: checked where a document is read, and where a request is made, by the same function.
 //!
-//! What Uri (RFC 3986) takes is narrowed to what the HTTP client speaks: `http`, a host, no user name, a port that there is.
+//! What Uri (RFC 3986) takes is narrowed to what the HTTP client speaks: `http` or `https`, a host, no user name, a port that there is.
 
 use std::str::FromStr;
 
 use http::Uri;
 
-/// An `http://` URL.
+/// An `http://` or `https://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
     /// The host's name, or its address as text, without the brackets of IPv6.
     pub host: String,
     pub port: u16,
+    /// Whether it is asked over TLS.
+    pub secure: bool,
     /// Host and port, as they stand in the URL.
     pub authority: String,
     /// Path and query, as they stand in a request's first line.
@@ -23,8 +25,6 @@ pub struct Url {
 pub enum BadUrl {
     #[error("`{0}` is not a URL: write it like `http://checkout.shop.example/`")]
     NotOne(String),
-    #[error("https is not spoken yet: use a http:// URL")]
-    Https,
 }
 
 impl FromStr for Url {
@@ -33,11 +33,11 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         let bad = || BadUrl::NotOne(text.chars().take(200).collect());
         let url: Uri = text.parse().map_err(|_| bad())?;
-        match url.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(BadUrl::Https),
+        let secure = match url.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             Some(_) | None => return Err(bad()),
-        }
+        };
         let authority =
             url.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(bad)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -46,10 +46,11 @@ impl FromStr for Url {
         }
         let port = match authority.as_str().trim_start_matches(authority.host()).strip_prefix(':') {
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?,
+            None if secure => 443,
             None => 80,
         };
         let target = url.path_and_query().map_or("/", |target| target.as_str()).parse().map_err(|_| bad())?;
-        Ok(Url { host, port, authority: authority.as_str().to_owned(), target })
+        Ok(Url { host, port, secure, authority: authority.as_str().to_owned(), target })
     }
 }
 
@@ -67,11 +68,12 @@ mod tests {
         );
         let url: Url = "http://[::1]".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port, url.authority.as_str()), ("::1", 80, "[::1]"));
+        let url: Url = "https://a.example/".parse().unwrap();
+        assert_eq!((url.port, url.secure), (443, true));
     }
 
     #[test]
     fn what_cannot_be_asked_is_refused_with_a_way_out() {
-        assert_eq!("https://a.example/".parse::<Url>(), Err(BadUrl::Https));
         for text in [
             "",
             "/",

@@ -20,11 +20,12 @@ http: {url: "http://checkout.shop.example/", expect: {status: 200}}
 
 /// Sends one HTTP request over a fresh connection, through the vantage's own resolver.
 ///
-/// Cannot: follow redirects, speak https, send a body, or read more than the first MiB of an answer.
+/// Cannot: follow redirects, send a body, or read more than the first MiB of an answer. A rehearsal simulates no TLS: there, an https
+/// probe asks its port as an http probe does, and no certificate is ever wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Http {
-    /// Where to ask: `http://checkout.shop.example/`.
+    /// Where to ask: `https://checkout.shop.example/`. Over https, the certificate is verified.
     pub url: String,
     /// GET where it is left out.
     #[serde(default = "get")]

@@ -85,6 +85,13 @@ pub trait Net: Send + Sync {
 
     /// A new connection.
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>>;
+
+    /// A connection as a user of https has it: secured by TLS (RFC 8446) for a host, whose certificate is verified. A network that has no
+    /// TLS refuses.
+    fn secure<'a>(&'a self, _stream: Stream, _host: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
+        let why = "this network speaks no TLS";
+        Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why))))
+    }
 }
 
 /// The run's clock: monotonic, counts suspend, anchored at the run's start.

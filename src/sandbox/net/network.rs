@@ -505,4 +505,9 @@ impl Net for View {
             Ok(Box::new(end) as Stream)
         })
     }
+
+    /// Nobody listens in on a simulated network, and its hosts are who they say: TLS takes no time, and always succeeds.
+    fn secure<'a>(&'a self, stream: Stream, _: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
+        Box::pin(std::future::ready(Ok(stream)))
+    }
 }

@@ -2,81 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use std::convert::Infallible;
+mod checking;
+mod credentials;
+mod probing;
+mod server;
+
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
 
-use http::{Method, Request, Response};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use http::Method;
 use serde_json::{Value, json};
+use server::{Answers, behind_tls, cluster};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-
-/// How a cluster that is none answers.
-#[derive(Debug, Clone, Copy)]
-enum Answers {
-    /// As an API server, with this identity.
-    Well(&'static str),
-    With(u16),
-    Html,
-    /// Its headers, and never its body.
-    HangsMidBody,
-    Never,
-}
-
-/// A server that answers like that until the test ends; its address, and the methods that it was asked with.
-fn cluster(answers: Answers) -> (String, Arc<Mutex<Vec<Method>>>) {
-    let (tell, told) = std::sync::mpsc::channel();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = asked.clone();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let seen = seen.clone();
-                let service = service_fn(move |request: Request<Incoming>| {
-                    seen.lock().unwrap().push(request.method().clone());
-                    answer(answers, request.uri().path().to_owned())
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-    });
-    (format!("http://{}", told.recv().unwrap()), asked)
-}
-
-async fn answer(answers: Answers, path: String) -> Result<Response<Full<Bytes>>, Infallible> {
-    let respond = |code: u16, kind: &str, body: String| {
-        let response = Response::builder().status(code).header("content-type", kind);
-        Ok(response.body(Full::from(body)).unwrap())
-    };
-    let json = |code: u16, value: Value| respond(code, "application/json", value.to_string());
-    match answers {
-        Answers::Well(_) if path == "/version" => json(200, json!({"gitVersion": "v1.37.2"})),
-        Answers::Well(uid) => json(200, json!({"metadata": {"name": "kube-system", "uid": uid}})),
-        Answers::With(code) => json(
-            code,
-            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no way", "code": code}),
-        ),
-        Answers::Html => respond(200, "text/html", "<html><body>Please log in</body></html>".to_owned()),
-        Answers::HangsMidBody => {
-            let response = Response::builder().header("content-length", "1000");
-            Ok(response.body(Full::from("{\"gitVersion\": ")).unwrap())
-        }
-        Answers::Never => std::future::pending().await,
-    }
-}
 
 /// An Environment of two regions in a folder, each with its own kubeconfig.
 fn environment(place: &Path, servers: [&str; 2], identities: [&str; 2]) {
@@ -121,25 +58,39 @@ fn refused(west: Answers) -> String {
     environment(place.path(), [&east, &west], ["uid-east", "uid-west"]);
     let checked = drillmaster(place.path(), &["env", "check", "environment.yaml"]);
     assert_eq!(checked.status.code(), Some(15), "{}", said(&checked));
-    assert!(said(&checked).contains("east         ok  v1.37.2  identity uid-east"), "{}", said(&checked));
+    assert!(
+        said(&checked).contains("east         ok  v1.37.2  development  identity uid-east"),
+        "{}",
+        said(&checked)
+    );
     let run = run(place.path());
     assert_eq!(run.status.code(), Some(15), "{}", said(&run));
     let text = said(&run);
     assert!(said(&checked).contains(text.lines().next().unwrap().trim_start_matches("error: ")), "{text}");
     let mut asked = asked_east.lock().unwrap().clone();
     asked.extend(asked_west.lock().unwrap().iter().cloned());
-    assert!(asked.iter().all(|method| method == Method::GET), "{asked:?}");
+    assert!(asked.iter().all(|(method, _)| method == Method::GET), "{asked:?}");
     assert!(!place.path().join("evidence").exists(), "a run that never began left evidence");
     assert!(!text.contains("t0ken-canary"), "{text}");
     text
 }
 
-/// Runs the drill of tests/live with the environment of a folder.
-fn run(place: &Path) -> Output {
-    let live = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live");
-    for name in ["failover.yaml", "catalogue.yaml"] {
-        std::fs::copy(live.join(name), place.join(name)).unwrap();
+/// The drill of tests/live, with all that it and its rehearsal refer to.
+fn documents(place: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["failover.yaml", "catalogue.yaml", "sandbox.yaml"] {
+        std::fs::copy(root.join("tests/live").join(name), place.join(name)).unwrap();
     }
+    std::fs::create_dir_all(place.join("manifests")).unwrap();
+    for entry in std::fs::read_dir(root.join("scenarios/manifests")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), place.join("manifests").join(entry.file_name())).unwrap();
+    }
+}
+
+/// Runs that drill with the environment of a folder.
+fn run(place: &Path) -> Output {
+    documents(place);
     drillmaster(place, &["run", "failover.yaml", "--env", "environment.yaml", "--evidence", "evidence"])
 }
 
@@ -215,41 +166,6 @@ fn east_at(place: &TempDir, server: &str, authority: Option<&str>) {
         kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"] = json!(data);
     }
     std::fs::write(file, kubeconfig.to_string()).unwrap();
-}
-
-/// A TLS server whose certificate ends at the beginning of a year, and the authority that signed it as PEM.
-fn behind_tls(ends_in: i32) -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(ends_in, 1, 1));
-    let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let Ok(stream) = acceptor.accept(stream).await else { continue };
-                let service = service_fn(|request: Request<Incoming>| {
-                    answer(Answers::Well("uid-east"), request.uri().path().to_owned())
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-    });
-    (format!("https://{}", told.recv().unwrap()), authority)
 }
 
 #[test]

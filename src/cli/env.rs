@@ -1,17 +1,19 @@
 //! `drillmaster env init` writes an Environment from contexts, with their identities; `env check` says how each cluster is.
 //!
-//! Both only read.
+//! Both change nothing.
+
+mod check;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{OutputFormat, exit, failed, inputs, live, look, print, print_json, say, show};
-use crate::cluster::{self, ClusterError, Connected, connect};
+use super::{exit, failed, inputs, live, say};
+use crate::cluster::connect;
+use crate::cluster::environment::Class;
 use crate::document::API_VERSION;
 use crate::model::name::{Region, Uid};
 
@@ -26,7 +28,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Init(Init),
-    Check(Check),
+    Check(check::Check),
 }
 
 /// Write an Environment from kubeconfig contexts, with the identity of each cluster.
@@ -47,24 +49,17 @@ pub struct Init {
     #[arg(long = "namespace", value_name = "NAMESPACE", required = true)]
     pub namespaces: Vec<String>,
     /// How much a mistake would cost: production, staging or development.
-    #[arg(long, default_value = "production")]
-    pub class: String,
-}
-
-/// Say of each region of an Environment whether it is there, who it is, its version and its clock.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: drillmaster env check staging.yaml")]
-pub struct Check {
-    /// The file of the Environment.
-    pub file: PathBuf,
-    /// What people read, or JSON.
-    #[arg(long, value_enum, default_value_t)]
-    pub output: OutputFormat,
+    #[arg(long, default_value = "production", value_parser = class)]
+    pub class: Class,
 }
 
 fn region(text: &str) -> Result<(Region, String), String> {
     let (name, context) = text.split_once('=').ok_or("write it as REGION=CONTEXT")?;
     Ok((name.into(), context.to_owned()))
+}
+
+fn class(text: &str) -> Result<Class, String> {
+    serde_json::from_value(json!(text)).map_err(|_| "write production, staging or development".to_owned())
 }
 
 /// Runs the command.
@@ -75,7 +70,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     match &args.command {
         Command::Init(init) => runtime.block_on(self::init(init)),
-        Command::Check(check) => runtime.block_on(self::check(check)),
+        Command::Check(check) => runtime.block_on(check::check(check)),
     }
 }
 
@@ -123,64 +118,4 @@ fn entry(init: &Init, name: &Region, context: &str, identity: &Uid) -> Value {
         entry["kubeconfig"] = json!(kubeconfig);
     }
     entry
-}
-
-/// What is known of a region.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Seen {
-    region: Region,
-    version: Option<String>,
-    identity: Option<Uid>,
-    /// What its clock showed, to the second.
-    clock: Option<String>,
-    /// Why it cannot be used.
-    wrong: Option<String>,
-}
-
-impl Seen {
-    fn of(region: Region, connected: Result<Connected, ClusterError>) -> Seen {
-        match connected {
-            Ok(Connected { identity, version, date, .. }) => {
-                Seen { region, version: Some(version), identity: Some(identity), clock: date, wrong: None }
-            }
-            Err(error) => {
-                Seen { region, version: None, identity: None, clock: None, wrong: Some(error.to_string()) }
-            }
-        }
-    }
-}
-
-async fn check(check: &Check) -> ExitCode {
-    let (environment, folder) = match inputs::environment(&check.file) {
-        Ok(found) => found,
-        Err(findings) => {
-            show(&findings.render(look()));
-            return exit::code(exit::USAGE);
-        }
-    };
-    let all = cluster::connect_all(&environment.spec, &folder).await;
-    let seen: Vec<Seen> = all.into_iter().map(|(region, connected)| Seen::of(region, connected)).collect();
-    match check.output {
-        OutputFormat::Text => print(&seen.iter().map(line).collect::<String>()),
-        OutputFormat::Json => match serde_json::to_string_pretty(&seen) {
-            Ok(json) => print_json(&json),
-            Err(error) => return failed(&error, exit::BUG),
-        },
-    }
-    exit::code(if seen.iter().all(|one| one.wrong.is_none()) { exit::MET } else { exit::REFUSED })
-}
-
-fn line(seen: &Seen) -> String {
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    match &seen.wrong {
-        Some(why) => format!("{:<12} NOT USABLE  {why}\n", seen.region),
-        None => format!(
-            "{:<12} ok  {}  identity {}  clock {}\n",
-            seen.region,
-            text(&seen.version),
-            seen.identity.as_ref().map_or("-", Uid::as_str),
-            text(&seen.clock),
-        ),
-    }
 }

@@ -101,7 +101,8 @@ async fn run_live(arguments: &Run, inputs: &Inputs, interrupted: watch::Receiver
             return exit::code(exit::REFUSED);
         }
     };
-    let regions: Vec<String> = live.world.regions.keys().map(ToString::to_string).collect();
+    let clusters = inputs.environment.iter().flat_map(|(environment, _)| &environment.spec.regions);
+    let regions: Vec<String> = clusters.map(|region| format!("{} ({})", region.name, region.class)).collect();
     say(&format!("run of {} on real clusters: {}", live.plan.drill, regions.join(", ")));
     say(&format!("people answer with `drillmaster ack|done|retry|skip|return|abort {}`", folder.display()));
     let watcher = progress::watcher(&live.plan, arguments.quiet);

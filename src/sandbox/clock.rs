@@ -57,6 +57,12 @@ impl Clock {
         self.written(at, SecondsFormat::Micros)
     }
 
+    /// An instant as HTTP writes it (RFC 9110, section 5.6.7): `Thu, 01 Jan 2026 00:00:00 GMT`.
+    pub fn http_date(&self, at: At) -> String {
+        let date = DateTime::from_timestamp_nanos(self.wall_unix_ns_at(at));
+        date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
     fn written(&self, at: At, to: SecondsFormat) -> String {
         DateTime::from_timestamp_nanos(self.wall_unix_ns_at(at)).to_rfc3339_opts(to, true)
     }

@@ -50,6 +50,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::{DATE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -72,9 +73,16 @@ const LARGEST_BODY: usize = 3 << 20;
 pub async fn serve<S: Io + 'static>(state: Arc<RegionState>, stream: S) {
     let service = service_fn(move |request| {
         let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(state, request).await) }
+        async move {
+            let clock = state.clock;
+            let mut answer = answer(state, request).await;
+            if let Ok(date) = HeaderValue::from_str(&clock.http_date(clock.now())) {
+                answer.headers_mut().insert(DATE, date);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
-    // No date: the wall clock has no place in a rehearsal's bytes. An error is the other end's leaving.
+    // The region's own date: hyper's would be the wall clock's. An error is the other end's leaving.
     let _ = hyper::server::conn::http1::Builder::new()
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)

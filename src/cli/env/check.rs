@@ -1,0 +1,204 @@
+//! `drillmaster env check`: what each cluster of an Environment is, how far its clock is off, and what it lacks.
+//!
+//! Asks access reviews, and else only reads.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::Request;
+use kube::Client;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::inputs::{self, Inputs};
+use crate::cli::rights::{self, Rights};
+use crate::cli::{OutputFormat, exit, failed, live, look, print, print_json, show};
+use crate::cluster::environment::{Class, ClusterSpec};
+use crate::cluster::offset::{Offset, TOLERANCE};
+use crate::cluster::{self, ClusterError, Connected, EnvironmentSpec};
+use crate::document::Document;
+use crate::inventory::said;
+use crate::model::name::{Region, Uid};
+
+/// How long an API server has to answer one question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Say of each region of an Environment whether it is there, who it is, its version, its clock, and what it lacks for a drill.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: drillmaster env check staging.yaml --drill scenarios/checkout-region-failover.yaml
+
+Exit codes: 0 all regions can be used, 2 a document does not validate, 15 one cannot be used, or lacks something."
+)]
+pub struct Check {
+    /// The file of the Environment.
+    pub file: PathBuf,
+    /// Look for what this drill needs too: the rights that it and its undoing use, and the APIs that they are of.
+    #[arg(long, value_name = "FILE")]
+    pub drill: Option<PathBuf>,
+    /// More files with documents that the drill refers to.
+    #[arg(short, long = "more", value_name = "FILE", requires = "drill")]
+    pub files: Vec<PathBuf>,
+    /// What people read, or JSON.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// What is known of a region.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seen {
+    region: Region,
+    class: Class,
+    version: Option<String>,
+    identity: Option<Uid>,
+    /// How far its clock is from this machine's.
+    clock: Option<Offset>,
+    /// What is not there, or what nobody may do.
+    lacks: Vec<String>,
+    /// Why it cannot be used.
+    wrong: Option<String>,
+}
+
+impl Seen {
+    fn of(spec: &ClusterSpec, connected: &Result<Connected, ClusterError>, lacks: Vec<String>) -> Seen {
+        let (region, class) = (spec.name.clone(), spec.class);
+        match connected {
+            Ok(Connected { identity, version, offset, .. }) => {
+                let off = offset.filter(|offset| offset.is_surely_over(TOLERANCE));
+                let off =
+                    off.map(|offset| ClusterError::Clock { region: region.clone(), offset }.to_string());
+                let (version, identity) = (Some(version.clone()), Some(identity.clone()));
+                Seen { region, class, version, identity, clock: *offset, lacks, wrong: off }
+            }
+            Err(error) => {
+                let wrong = Some(error.to_string());
+                Seen { region, class, version: None, identity: None, clock: None, lacks, wrong }
+            }
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        self.wrong.is_none() && self.lacks.is_empty()
+    }
+
+    fn text(&self) -> String {
+        let Seen { region, class, .. } = self;
+        let head = match (&self.wrong, &self.version, &self.identity) {
+            (None, Some(version), Some(identity)) => {
+                let clock = self.clock.map_or("not said".to_owned(), |offset| offset.to_string());
+                format!("{region:<12} ok  {version}  {class}  identity {identity}  clock {clock}\n")
+            }
+            (wrong, _, _) => {
+                format!("{region:<12} NOT USABLE  {}\n", wrong.as_deref().unwrap_or_default())
+            }
+        };
+        let lacks = self.lacks.iter().map(|lacking| format!("{:<12} lacks  {lacking}\n", ""));
+        [head].into_iter().chain(lacks).collect()
+    }
+}
+
+/// The environment, and what the drill needs of it.
+struct Wanted {
+    environment: Document<EnvironmentSpec>,
+    folder: PathBuf,
+    rights: Rights,
+}
+
+/// Checks.
+pub async fn check(check: &Check) -> ExitCode {
+    let wanted = match wanted(check) {
+        Ok(wanted) => wanted,
+        Err(code) => return code,
+    };
+    let spec = &wanted.environment.spec;
+    let mut connected = cluster::connect_all(spec, &wanted.folder).await;
+    let each = spec.regions.iter().filter_map(|region| Some((region, connected.remove(&region.name)?)));
+    let seen = join_all(each.collect::<Vec<_>>().into_iter().map(async |(region, connected)| {
+        let lacks = match &connected {
+            Ok(connected) => lacking(&connected.client, region, &wanted.rights).await,
+            Err(_) => Vec::new(),
+        };
+        Seen::of(region, &connected, lacks)
+    }))
+    .await;
+    match check.output {
+        OutputFormat::Text => print(&seen.iter().map(Seen::text).collect::<String>()),
+        OutputFormat::Json => match serde_json::to_string_pretty(&seen) {
+            Ok(json) => print_json(&json),
+            Err(error) => return failed(&error, exit::BUG),
+        },
+    }
+    exit::code(if seen.iter().all(Seen::is_well) { exit::MET } else { exit::REFUSED })
+}
+
+fn wanted(check: &Check) -> Result<Wanted, ExitCode> {
+    let usage = |findings: inputs::Findings| {
+        show(&findings.render(look()));
+        exit::code(exit::USAGE)
+    };
+    let Some(drill) = &check.drill else {
+        let (environment, folder) = inputs::environment(&check.file).map_err(usage)?;
+        return Ok(Wanted { environment, folder, rights: Rights::new() });
+    };
+    let inputs: Inputs = inputs::load_for(drill, &check.files, Some(&check.file)).map_err(usage)?;
+    let rights = live::rights(&inputs).map_err(|error| failed(&error, exit::USAGE))?;
+    let Some((environment, folder)) = inputs.environment else { return Err(exit::code(exit::USAGE)) };
+    Ok(Wanted { environment, folder, rights })
+}
+
+/// What a cluster lacks: namespaces of the environment, and what a drill needs; a line each.
+async fn lacking(client: &Client, spec: &ClusterSpec, rights: &Rights) -> Vec<String> {
+    let spaces = join_all(spec.namespaces.iter().map(async |namespace| {
+        match get(client, &format!("/api/v1/namespaces/{namespace}")).await {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("the namespace {namespace}")),
+            Err(why) => Some(format!("a look at the namespace {namespace}: {why}")),
+        }
+    }));
+    let (spaces, groups) = futures::join!(spaces, absent(client, &spec.name, rights));
+    let mine: Rights =
+        rights.get_key_value(&spec.name).map(|(name, of)| (name.clone(), of.clone())).into_iter().collect();
+    let missing = rights::missing(&[(spec.name.clone(), client.clone())].into(), &mine).await;
+    let missing = missing.into_iter().map(|(_, right, why)| format!("the right to {right}: {why}"));
+    spaces.into_iter().flatten().chain(groups).chain(missing).collect()
+}
+
+/// The API groups of a drill's rights that the cluster does not serve.
+async fn absent(client: &Client, region: &Region, rights: &Rights) -> Vec<String> {
+    let wanted: BTreeSet<&str> = rights
+        .get(region)
+        .into_iter()
+        .flatten()
+        .map(|right| right.group.as_str())
+        .filter(|group| !group.is_empty())
+        .collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let served = match get(client, "/apis").await {
+        Ok(served) => served.unwrap_or_default(),
+        Err(why) => return vec![format!("a list of its APIs: {why}")],
+    };
+    let served: BTreeSet<&str> = served["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|group| group["name"].as_str())
+        .collect();
+    wanted.difference(&served).map(|group| format!("the API {group}")).collect()
+}
+
+/// What a path holds; nothing where there is nothing.
+async fn get(client: &Client, path: &str) -> Result<Option<Value>, String> {
+    let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(PATIENCE, client.request::<Value>(request)).await {
+        Ok(Ok(value)) => Ok(Some(value)),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+        Ok(Err(error)) => Err(said(&error)),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}

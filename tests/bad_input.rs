@@ -102,6 +102,7 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("unknown_unit", "maxDuration: 2h", "maxDuration: 2 hours"),
     ("zero_period", "every: 1s", "every: 0s"),
     ("period_longer_than_the_target_allows", "every: 100ms", "every: 1m"),
+    ("period_longer_than_the_way_back_allows", "every: 100ms", "every: 2s"),
     ("missing_field", "  limits:\n    maxDuration: 2h\n", "  limits:\n"),
     ("missing_purpose", "  purpose: Checkout survives the loss of east within its targets.\n", ""),
     (

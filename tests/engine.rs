@@ -4,17 +4,21 @@
 
 mod laboratory;
 
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use drillmaster::cli::inputs::Inputs;
 use drillmaster::cli::rehearsal::Rehearsal;
-use drillmaster::engine::{self, Finished};
+use drillmaster::engine::{self, Finished, Shown, Watcher};
 use drillmaster::journal::Memory;
 use drillmaster::model::event::{Ended, Event, Outcome, Sink, SinkError, What};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
 use drillmaster::undo::outstanding;
-use drillmaster::world::World;
+use drillmaster::world::{Net, Stream, World};
+use futures::future::BoxFuture;
 use laboratory::{
     Death, Fate, Gate, Pen, assert_put_back, drill, heal, in_virtual_time, never_interrupted, nobody_watches,
     run_until_death, seconds, stores,
@@ -209,6 +213,17 @@ fn an_effect_whose_answer_is_lost_is_found_out_by_reading() {
     }
 }
 
+/// Somebody points the record of checkout to an address.
+async fn patched(west: &kube::Client, target: &str) {
+    let patch = json!({"spec": {"endpoints": [
+        {"dnsName": "checkout.shop.example", "recordType": "A", "recordTTL": 30, "targets": [target]},
+    ]}});
+    let path = "/apis/externaldns.k8s.io/v1alpha1/namespaces/shop/dnsendpoints/checkout";
+    let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+    let request = request.body(patch.to_string().into_bytes()).unwrap();
+    west.request::<serde_json::Value>(request).await.unwrap();
+}
+
 #[test]
 fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
     // The traffic first, so that it is reversed: nothing is promoted yet.
@@ -223,20 +238,20 @@ fn what_somebody_else_changed_meanwhile_is_kept_and_told() {
         let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(14)));
         run_until_death(&rehearsal, &pen).await;
         let west = rehearsal.sandbox.world().regions["west"].clone();
-        let patch = json!({"spec": {"endpoints": [
-            {"dnsName": "checkout.shop.example", "recordType": "A", "recordTTL": 30, "targets": ["203.0.113.10"]},
-        ]}});
-        let path = "/apis/externaldns.k8s.io/v1alpha1/namespaces/shop/dnsendpoints/checkout";
-        let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
-        west.request::<serde_json::Value>(request.body(patch.to_string().into_bytes()).unwrap())
-            .await
-            .unwrap();
+        patched(&west, "203.0.113.10").await;
+        // As often as it is healed, until somebody decides.
+        for _ in 0..2 {
+            let healed = heal(rehearsal.sandbox.world(), &pen).await;
+            let told: Vec<&str> = healed.outstanding.iter().map(|left| left.advice.as_str()).collect();
+            // Nor does anybody reach the service to remove what the run wrote.
+            assert!(matches!(told.as_slice(), [one, _] if one.contains("somebody changed it")), "{told:?}");
+            assert!(
+                stores(&rehearsal)["west dnsendpoints/checkout in shop"].to_string().contains("203.0.113.10")
+            );
+        }
+        patched(&west, "10.1.192.1").await;
         let healed = heal(rehearsal.sandbox.world(), &pen).await;
-        let told: Vec<&str> = healed.outstanding.iter().map(|left| left.advice.as_str()).collect();
-        assert!(matches!(told.as_slice(), [one] if one.contains("somebody changed it")), "{told:?}");
-        assert!(
-            stores(&rehearsal)["west dnsendpoints/checkout in shop"].to_string().contains("203.0.113.10")
-        );
+        assert_eq!(healed.outstanding, vec![]);
     });
 }
 
@@ -320,7 +335,9 @@ fn an_object_of_somebody_else_with_the_name_of_ours_is_left_alone() {
         let (rehearsal, pen) = (prepared(&inputs).await, Full::never());
         run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
         let is_end = |event: &Event| matches!(event.what, What::EffectEnded { .. });
-        let isolated = events(&pen).iter().position(is_end).unwrap();
+        let events = events(&pen);
+        let mut appended = events.iter().filter(|event| !matches!(event.what, What::Rows { .. }));
+        let isolated = appended.position(is_end).unwrap();
 
         let (rehearsal, pen) = (prepared(&inputs).await, Pen::new(Death::After(isolated)));
         run_until_death(&rehearsal, &pen).await;
@@ -338,7 +355,9 @@ fn an_object_of_somebody_else_with_the_name_of_ours_is_left_alone() {
             .await
             .unwrap();
         let healed = heal(rehearsal.sandbox.world(), &pen).await;
-        assert_eq!(healed.outstanding, vec![]);
+        // Theirs cuts the service off, so what the run wrote stays.
+        let told: Vec<&str> = healed.outstanding.iter().map(|left| left.what.as_str()).collect();
+        assert!(matches!(told.as_slice(), [one] if one.starts_with("what the run wrote")), "{told:?}");
         let now = stores(&rehearsal);
         assert!(now.contains_key("east networkpolicies/drillmaster-lose-east in shop"), "it was removed");
     });
@@ -369,4 +388,72 @@ fn two_healers_at_once_come_to_one_end() {
             assert_put_back(&rehearsal, &before, &one, &format!("died at {death}")).await;
         });
     }
+}
+
+#[test]
+fn a_service_that_is_slower_than_its_p99_before_any_fault_is_refused_a_run() {
+    let inputs = drill(FAILOVER);
+    for (p99, starts) in [(Duration::from_nanos(1), false), (Duration::from_secs(1), true)] {
+        in_virtual_time(async {
+            let (mut rehearsal, pen) = (prepared(&inputs).await, Full::never());
+            rehearsal.plan.services.iter_mut().for_each(|service| service.restored.p99 = Some(p99));
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+            match &finished.how {
+                Ended::Refused { guard, why } => {
+                    assert!(!starts && guard.as_str() == "steady-state" && why.contains("checkout"), "{why}");
+                    assert!(!why.contains("east-direct") && !why.contains("writes"), "{why}");
+                }
+                how => assert!(starts, "{p99}: {how:?}"),
+            }
+        });
+    }
+}
+
+/// Connects nobody once it is cut.
+struct Cut {
+    net: Arc<dyn Net>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Net for Cut {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.net.resolve(host)
+    }
+
+    fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.net.resolve_authoritative(host)
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
+        if self.is_cut.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+        }
+        self.net.connect(to)
+    }
+}
+
+#[test]
+fn what_a_run_wrote_and_cannot_remove_is_left_as_it_should_not_be() {
+    let inputs = drill(FAILOVER);
+    in_virtual_time(async {
+        let (rehearsal, pen, is_cut) =
+            (prepared(&inputs).await, Full::never(), Arc::new(AtomicBool::new(false)));
+        let mut world = rehearsal.sandbox.world();
+        for net in world.vantages.values_mut() {
+            *net = Arc::new(Cut { net: net.clone(), is_cut: is_cut.clone() });
+        }
+        let watcher: Watcher = Box::new(move |_, shown| {
+            if let Shown::Event(event) = shown
+                && matches!(event.what, What::HealEnded { .. })
+            {
+                is_cut.store(true, Ordering::Relaxed);
+            }
+        });
+        let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
+        let finished = engine::run(world, plan, head, pen, watcher, never_interrupted()).await;
+        assert_eq!(finished.how, Ended::Completed);
+        let [left] = finished.outstanding.as_slice() else { panic!("{finished:?}") };
+        assert!(left.what.contains("what the run wrote to orders-postgres"), "{left:?}");
+        assert!(left.advice.contains("DELETE http://checkout.shop.example/ledger?run="), "{left:?}");
+    });
 }

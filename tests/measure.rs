@@ -106,7 +106,7 @@ fn without_impact_the_recovery_time_is_at_most_what_could_hide() {
 
 #[test]
 fn a_vantage_whose_control_probe_fails_is_excluded_and_named() {
-    let mut drill = Drill { control_fails: Some("west"), ..Drill::default() };
+    let mut drill = Drill { control_fails: vec![("west", 50.0, 200.0)], ..Drill::default() };
     drill.down = vec![("outside", 60.0, 90.0), ("west", 50.0, 200.0)];
     let (measured, judged) = drill.judged();
     let (least, most) = secs(of(&measured).rta.impact.clone());
@@ -486,7 +486,7 @@ fn what_was_lost_is_known_only_where_writes_went_on_until_the_disruption() {
     assert_eq!(verdicts(before)[0], Verdict::Inconclusive);
     let during = Drill { unwritten: Some((70.0, 130.0)), ..Drill::default() };
     assert_eq!(verdicts(during)[1], Verdict::Inconclusive, "nobody knows whether writes were taken");
-    let blind = Drill { control_fails: Some("outside"), ..Drill::default() };
+    let blind = Drill { control_fails: vec![("outside", 50.0, 200.0)], ..Drill::default() };
     assert!(verdicts(blind).iter().all(|verdict| *verdict != Verdict::Met));
 }
 

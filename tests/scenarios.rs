@@ -402,9 +402,9 @@ fn planning_a_drill_changes_nothing_in_any_region() {
             let version = |(_, state): &(Region, Arc<RegionState>)| state.read(|store| store.version());
             let before: Vec<u64> = regions.iter().map(version).collect();
             let outline = drillmaster::plan::outline(&inputs.scenario).unwrap();
-            let reads = drillmaster::plan::reads(&outline);
+            let reads = drillmaster::plan::reads(&outline, &outline.regions);
             let facts = drillmaster::inventory::read(&rehearsal.sandbox.world(), &reads).await;
-            let plan = drillmaster::plan::plan(&inputs.scenario, &facts).unwrap();
+            let plan = drillmaster::plan::plan(&inputs.scenario, &outline.regions, &facts).unwrap();
             assert_eq!(plan, rehearsal.plan, "{}", row.0);
             assert_eq!(before, regions.iter().map(version).collect::<Vec<u64>>(), "{}", row.0);
         });

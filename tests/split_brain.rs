@@ -280,7 +280,8 @@ async fn run_in(rehearsal: &Rehearsal, world: World) -> (Finished, Vec<Event>) {
     let pen = Pen::new(Death::Never);
     let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
     let finished = engine::run(world, plan, head, pen.clone(), nobody_watches(), never_interrupted()).await;
-    let events = pen.lock().unwrap().memory.events().to_vec();
+    let mut events = pen.lock().unwrap().memory.events().to_vec();
+    events.retain(|event| !matches!(event.what, What::Rows { .. }));
     (finished, events)
 }
 

@@ -122,7 +122,7 @@ pub async fn run(args: Args) -> Result<u8, NotRun> {
 
 async fn serving(data: PathBuf, listen: SocketAddr, peer: Option<String>) -> Result<(), NotRun> {
     let mut env: BTreeMap<String, String> =
-        std::env::vars().filter(|(name, _)| name.starts_with("LEDGER_")).collect();
+        std::env::vars().filter(|(name, _)| name.starts_with("LEDGER_") || name == "HOSTNAME").collect();
     env.extend(peer.map(|peer| ("LEDGER_PEER".to_owned(), peer)));
     let storage = Box::new(File::open(&data)?);
     let clock = Arc::new(SystemClock::start());

@@ -62,7 +62,7 @@ impl Live {
             }
         }
         let (plan, effects) = planned(inputs, &world).await.map_err(LiveError::Plan)?;
-        within(&plan, &environment.spec)?;
+        within(&plan, &effects, &environment.spec)?;
         if let Err(why) = needed {
             say(&format!("warning: nobody knows which rights the drill needs: {why}"));
         }
@@ -87,14 +87,15 @@ pub fn rights(inputs: &Inputs) -> Result<Rights, RehearsalError> {
     rehearsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Refuses a plan that touches a namespace which the environment does not give to drills.
-fn within(plan: &Plan, environment: &EnvironmentSpec) -> Result<(), ClusterError> {
-    for touched in &plan.blast_radius {
-        let allowed = environment.regions.iter().find(|region| region.name == touched.region);
-        let (Some(namespace), Some(allowed)) = (&touched.namespace, allowed) else { continue };
+/// Refuses a plan that touches a namespace which the environment does not give to drills, in whichever region.
+fn within(plan: &Plan, effects: &Effects, environment: &EnvironmentSpec) -> Result<(), ClusterError> {
+    let hit = plan.blast_radius.iter().map(|touched| (&touched.region, touched.namespace.as_ref()));
+    let acts = effects.values().flatten().flatten().filter_map(|planned| planned.act.at());
+    for (region, namespace) in hit.chain(acts.map(|at| (&at.region, at.namespace.as_ref()))) {
+        let allowed = environment.regions.iter().find(|allowed| allowed.name == *region);
+        let (Some(namespace), Some(allowed)) = (namespace, allowed) else { continue };
         if !allowed.namespaces.contains(namespace) {
-            let (region, namespace) = (touched.region.clone(), namespace.clone());
-            return Err(ClusterError::Scope { region, namespace });
+            return Err(ClusterError::Scope { region: region.clone(), namespace: namespace.clone() });
         }
     }
     Ok(())

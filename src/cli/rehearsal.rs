@@ -12,7 +12,7 @@ use crate::document::Diagnostic;
 use crate::engine::{self, Finished, Head, SharedSink, Watcher};
 use crate::inventory;
 use crate::journal::chain::sha256;
-use crate::model::name::RunId;
+use crate::model::name::{Region, RunId};
 use crate::model::plan::Plan;
 use crate::plan::{self, Effects};
 use crate::sandbox::{Sandbox, SandboxError};
@@ -93,9 +93,10 @@ impl Rehearsal {
 /// Where the plan does not hold.
 pub(super) async fn planned(inputs: &Inputs, world: &World) -> Result<(Plan, Effects), Vec<Diagnostic>> {
     let outline = plan::outline(&inputs.scenario)?;
-    let facts = inventory::read(world, &plan::reads(&outline)).await;
-    let plan = plan::plan(&inputs.scenario, &facts)?;
-    let effects = plan::effects(&plan, &facts);
+    let regions: Vec<Region> = world.regions.keys().cloned().collect();
+    let facts = inventory::read(world, &plan::reads(&outline, &regions)).await;
+    let plan = plan::plan(&inputs.scenario, &regions, &facts)?;
+    let effects = plan::effects(&plan, &regions, &facts);
     Ok((plan, effects))
 }
 

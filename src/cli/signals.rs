@@ -37,7 +37,9 @@ pub fn interruptions() -> io::Result<watch::Receiver<bool>> {
         runtime.block_on(async {
             let others = select_all(others.iter_mut().map(|other| Box::pin(other.recv())));
             select(Box::pin(ctrl_c.recv()), others).await;
-            say("interrupted: aborting and healing; another Ctrl-C would leave what the drill broke");
+            say(
+                "interrupted: what the drill broke is put back before it ends; another Ctrl-C would leave it",
+            );
             // Nobody listens where the run is over.
             let _ = sender.send(true);
             ctrl_c.recv().await;

@@ -49,7 +49,13 @@ pub(super) struct Moved<'a> {
     to: Option<&'a Side>,
 }
 
-impl Moved<'_> {
+impl<'a> Moved<'a> {
+    /// The sides that did not take over.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&'a Authority, &'a Side)> + use<'a> {
+        let Moved { authority, to, .. } = *self;
+        authority.sides.iter().filter(move |side| Some(*side) != to).map(move |side| (authority, side))
+    }
+
     /// Whether a step moves it.
     pub(super) fn is_by(&self, step: &StepId) -> bool {
         self.authority.moves.iter().any(|moved| moved.step == *step)
@@ -152,7 +158,7 @@ impl Engine {
     }
 
     /// Whether a side takes writes, as its own record says; where there is no such workload, there is no side.
-    async fn takes_writes(&self, authority: &Authority, side: &Side) -> Result<bool, String> {
+    pub(super) async fn takes_writes(&self, authority: &Authority, side: &Side) -> Result<bool, String> {
         match self.status(&side.fence).await {
             Ok(status) => Ok(authority.promoted.shown_by(&status)),
             Err(why) => match self.client(&side.region) {
@@ -272,16 +278,14 @@ impl Engine {
         by: &Name,
     ) -> Result<Vec<Unfenced>, SinkError> {
         let mut unfenced = Vec::new();
-        for Moved { authority, to, .. } in moved {
-            for side in authority.sides.iter().filter(|side| Some(*side) != *to) {
-                if let Err(why) = self.fence(authority, side, by).await? {
-                    let left = Outstanding {
-                        effect: None,
-                        what: format!("{} in {} could not be fenced: {why}", authority.workload, side.region),
-                        advice: UNFENCED.to_owned(),
-                    };
-                    unfenced.push(Unfenced { region: side.region.clone(), left });
-                }
+        for (authority, side) in moved.iter().flat_map(Moved::others) {
+            if let Err(why) = self.fence(authority, side, by).await? {
+                let left = Outstanding {
+                    effect: None,
+                    what: format!("{} in {} could not be fenced: {why}", authority.workload, side.region),
+                    advice: UNFENCED.to_owned(),
+                };
+                unfenced.push(Unfenced { region: side.region.clone(), left });
             }
         }
         Ok(unfenced)

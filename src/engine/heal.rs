@@ -1,8 +1,7 @@
 //! Putting the world back, and never into a split brain (I4, I5).
 //!
 //! ```text
-//! authority at home        remove faults ─► the lost side is healthy ─► reverse recoveries, newest first;
-//!                          while a fault is in, left a conflict, or that side is not healthy, recoveries stay, and are listed
+//! authority at home        remove faults ─► reverse recoveries, so that users go back only to who serves them (`home`)
 //! authority moved away     fence the other sides, proved by a refused write ─► remove faults ─► tell people;
 //!                          recoveries stay, and are listed with the way on
 //! ```
@@ -18,7 +17,8 @@ use super::api::{self, Body, Reply};
 use super::authority::Moved;
 use super::effects::EXEC_ENDS_WITHIN;
 use super::health::{HEALTHY_WITHIN, LOOK_EVERY};
-use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Resource, Touch, Undo};
+use super::home::faults;
+use crate::model::effect::{Act, EffectId, Exec, Of, RUN_LABEL, Ref, Touch, Undo};
 use crate::model::event::{Conflict, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, StepId, Uid};
 use crate::undo::{Open, inverse, is_restored, later, outstanding, promotions};
@@ -38,61 +38,6 @@ impl Engine {
         }
         let moved = self.moved().await;
         if moved.is_empty() { self.go_home(&open, by).await } else { self.stay_away(&moved, &open, by).await }
-    }
-
-    /// Nothing was promoted: all of it is put back.
-    async fn go_home(&self, open: &[Open], by: &Name) -> Result<Vec<Outstanding>, SinkError> {
-        let mut left = Vec::new();
-        let mut amiss = None;
-        for open in faults(open) {
-            if let Some(undone) = self.undo(open, by).await? {
-                amiss.get_or_insert(format!("what the fault of step {} changed was not put back", open.step));
-                left.push(undone);
-            }
-        }
-        // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
-        let still = self.recorder.with_events(outstanding);
-        let (faults, recoveries): (Vec<&Open>, Vec<&Open>) =
-            still.iter().partition(|open| open.effect.of == Of::Fault);
-        let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =
-            recoveries.into_iter().partition(|open| self.is_inside_the_lost_side(open));
-        let still_in = faults.first().map(|fault| format!("the fault of step {} is still in", fault.step));
-        if let Some(why) = still_in.or(amiss) {
-            left.extend(stay(&[inside, elsewhere].concat(), &why));
-            return Ok(left);
-        }
-        for open in inside {
-            left.extend(self.undo(open, by).await?);
-        }
-        // To reverse the others would send users to a side that cannot serve them.
-        if let Some(why) = self.lost_side_unhealthy().await? {
-            left.extend(stay(&elsewhere, &why));
-            return Ok(left);
-        }
-        for open in &elsewhere {
-            left.extend(self.undo(open, by).await?);
-        }
-        // To reverse a restart, or a rollout, rolls the pods once more.
-        if elsewhere.iter().any(|open| self.rolls_the_lost_side(open))
-            && let Some(what) = self.lost_side_unhealthy().await?
-        {
-            let advice = "look at it: its last rollout is not through".to_owned();
-            left.push(Outstanding { effect: None, what, advice });
-        }
-        Ok(left)
-    }
-
-    fn rolls_the_lost_side(&self, open: &Open) -> bool {
-        let rolls = |at: &Ref| {
-            Some(&at.region) == self.plan.lost.as_ref()
-                && [Resource::deployments(), Resource::stateful_sets()].contains(&at.resource)
-        };
-        open.effect.act.at().is_some_and(rolls)
-    }
-
-    /// Whether it was done inside a workload of the lost side: then it is a part of that side's health, and goes back before it.
-    fn is_inside_the_lost_side(&self, open: &Open) -> bool {
-        matches!(&open.effect.act, Act::Exec(exec) if Some(&exec.at.region) == self.plan.lost.as_ref())
     }
 
     /// Something was promoted: its other sides are fenced before their faults go, and every recovery stays.
@@ -128,6 +73,7 @@ impl Engine {
             what: moved.what(),
             advice: moved.way_on().to_owned(),
         }));
+        left.extend(self.sides_that_keep_writes(moved).await);
         Ok(left)
     }
 
@@ -383,31 +329,12 @@ impl Engine {
     }
 }
 
-/// The effects of faults as they are taken back: the newest step first, and what a step did in the order in which it did it, so that who
-/// reads a thing is restarted after the thing is right again.
-fn faults(open: &[Open]) -> Vec<&Open> {
-    let mut steps: Vec<(&StepId, Vec<&Open>)> = Vec::new();
-    for open in open.iter().filter(|open| open.effect.of == Of::Fault) {
-        match steps.iter_mut().find(|(step, _)| *step == &open.step) {
-            Some((_, effects)) => effects.insert(0, open),
-            None => steps.push((&open.step, vec![open])),
-        }
-    }
-    steps.into_iter().flat_map(|(_, effects)| effects).collect()
-}
-
 pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {
     Outstanding {
         effect: Some(open.effect.id),
         what: format!("step {}: {}", open.step, open.effect.act),
         advice: advice.to_owned(),
     }
-}
-
-/// Effects that stay until something else is mended.
-fn stay(open: &[&Open], why: &str) -> Vec<Outstanding> {
-    let advice = format!("it stays, since {why}: mend that, and run `drillmaster heal` again");
-    open.iter().map(|open| left_open(open, &advice)).collect()
 }
 
 /// The way on from an effect that stays, since authority moved.

@@ -1,10 +1,9 @@
 //! Whether the lost side can serve its users again: only then may healing send them back to it.
 //!
-//! It is what it was before the run: each workload with the replicas that it had, all of its newest template, seen by its controller and
-//! ready; and what failed for a fault answers, where its probe asks that side. What is there now is no measure alone: a workload that
-//! somebody scaled away or deleted meanwhile lacks nothing by its own word.
-
-use std::collections::BTreeSet;
+//! Each workload that it had is there, wants at least one pod, and every pod that it wants is of its newest template, seen by its controller
+//! and ready; and where the users' probes, and those that show a fault, ask that side, they succeed. How many it wants is its own matter: an
+//! autoscaler shrinks a side that nobody uses. Nobody at all is no side: a workload that somebody scaled away or deleted lacks nothing by
+//! its own word.
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -13,13 +12,12 @@ use super::api::{self, Reply};
 use super::{Engine, Shown};
 use crate::model::effect::{Of, Ref, Resource};
 use crate::model::event::{Outcome, SinkError, What};
-use crate::model::name::{Name, Region, StepId};
+use crate::model::name::{Name, ProbeId, Region};
 use crate::model::plan::{Action, Probe, ProofBy};
 use crate::model::rollout;
 use crate::model::sample::{Sample, Seen};
 use crate::model::time::Duration;
 use crate::prober::{self, Observation, ProbeRun};
-use crate::undo::outstanding;
 
 /// How long the lost side has to become healthy once its faults are gone.
 pub(super) const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
@@ -28,11 +26,10 @@ pub(super) const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// Waits until the lost side is healthy; what is not when time is up. A run that broke nothing waits for nothing.
+    /// Waits until the lost side is healthy; what is not when time is up. A run that did nothing to it waits for nothing.
     pub(super) async fn lost_side_unhealthy(&self) -> Result<Option<String>, SinkError> {
         let Some(lost) = &self.plan.lost else { return Ok(None) };
-        let broke = self.steps_that_broke();
-        if broke.is_empty() {
+        if !self.changed(lost) {
             return Ok(None);
         }
         let sent = self.world.clock.now();
@@ -40,7 +37,7 @@ impl Engine {
         let mut last = None;
         let outcome = loop {
             let unhealthy = match self.unready(lost).await {
-                None => self.unanswered(lost, &broke).await,
+                None => self.unanswered(lost).await,
                 unready => unready,
             };
             match unhealthy {
@@ -61,19 +58,19 @@ impl Engine {
         Ok(unhealthy)
     }
 
-    fn steps_that_broke(&self) -> BTreeSet<StepId> {
-        let broke = |what: &What| match what {
-            What::EffectIntended { step, effect, .. } if effect.of == Of::Fault => Some(step.clone()),
-            _ => None,
+    /// Whether the run broke something, or changed the side itself. (A name's record that stands there is none of it.)
+    fn changed(&self, lost: &Region) -> bool {
+        let inside = |at: &Ref| at.region == *lost && at.resource != Resource::dns_endpoints();
+        let changed = |what: &What| {
+            matches!(what, What::EffectIntended { effect, .. }
+                if effect.of == Of::Fault || effect.act.at().is_some_and(inside))
         };
-        self.recorder.with_events(|events| events.iter().filter_map(|event| broke(&event.what)).collect())
+        self.recorder.with_events(|events| events.iter().any(|event| changed(&event.what)))
     }
 
     /// What of the side's workloads is missing, behind or not ready.
     async fn unready(&self, region: &Region) -> Option<String> {
         let Ok(client) = self.client(region) else { return Some(format!("there is no region {region}")) };
-        let open = self.recorder.with_events(outstanding);
-        let changed_by_us = |at: &Ref| open.iter().any(|open| open.effect.act.at() == Some(at));
         for namespace in &self.plan.namespaces {
             for resource in [Resource::deployments(), Resource::stateful_sets()] {
                 let list = match api::list(client, &resource, namespace.as_str()).await {
@@ -95,12 +92,8 @@ impl Engine {
                     let Some(object) = named(&whole.at.name) else {
                         return Some(format!("{} does not exist any more", whole.at));
                     };
-                    let wanted = rollout::wanted(object);
-                    if wanted < whole.replicas && !changed_by_us(&whole.at) {
-                        return Some(format!(
-                            "{} wants {wanted} replicas and had {}",
-                            whole.at, whole.replicas
-                        ));
+                    if rollout::wanted(object) == 0 && whole.replicas > 0 {
+                        return Some(format!("{} wants 0 replicas and had {}", whole.at, whole.replicas));
                     }
                 }
                 let waiting = now.iter().find_map(|object| rollout::waits_for(object));
@@ -112,12 +105,15 @@ impl Engine {
         None
     }
 
-    /// What failed for a fault and does not answer yet, where it asks this side: it answered before the fault.
-    async fn unanswered(&self, lost: &Region, broke: &BTreeSet<StepId>) -> Option<String> {
-        for step in self.plan.all_steps().filter(|step| broke.contains(&step.id)) {
-            let Action::Fault { proof, .. } = &step.action else { continue };
-            let ProofBy::Probe(probe) = &proof.by else { continue };
-            let Some(probe) = self.plan.probes.iter().find(|planned| planned.id == *probe) else { continue };
+    /// What does not answer yet, where it asks this side: it answered before the fault, or the run had not begun.
+    async fn unanswered(&self, lost: &Region) -> Option<String> {
+        let shows_a_fault = |probe: &ProbeId| {
+            self.plan.all_steps().any(|step| {
+                matches!(&step.action, Action::Fault { proof, .. } if proof.by == ProofBy::Probe(probe.clone()))
+            })
+        };
+        let asked = |probe: &&Probe| probe.service.is_some() || shows_a_fault(&probe.id);
+        for probe in self.plan.probes.iter().filter(asked) {
             for sample in self.asked_once(probe).await {
                 if sample.seen != Seen::Ok && self.may_be_in(sample.address, lost) {
                     return Some(format!("the probe {} fails", probe.id));

@@ -3,6 +3,7 @@
 //! They run as tasks and send what they saw down one bounded channel; the engine takes it out alongside whatever else it does,
 //! so a row is never ahead of its event and the journal has one writer.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::live::Live;
 use super::recorder::{Recorder, Shown};
 use crate::ledger;
 use crate::model::event::SinkError;
-use crate::model::name::RunId;
+use crate::model::name::{Name, RunId};
 use crate::model::plan::Plan;
 use crate::model::sample::RowFile;
 use crate::model::time::Duration;
@@ -33,6 +34,8 @@ pub(super) struct Instrument {
     tasks: JoinSet<()>,
     live: Arc<Live>,
     recorder: Recorder,
+    /// Of each ledger's writes.
+    periods: BTreeMap<Name, Duration>,
 }
 
 impl Instrument {
@@ -80,7 +83,8 @@ impl Instrument {
             // A client that cannot write leaves no acknowledged write: its objective is inconclusive.
             tasks.spawn(async { drop(writing.await) });
         }
-        Self { observations, stop, tasks, live, recorder }
+        let periods = plan.ledgers.iter().map(|ledger| (ledger.store.clone(), ledger.period())).collect();
+        Self { observations, stop, tasks, live, recorder, periods }
     }
 
     fn take(&self, observation: Observation) -> Result<(), SinkError> {
@@ -93,7 +97,8 @@ impl Instrument {
             }
             Observation::Write { store, write } => {
                 self.recorder.row(&RowFile::Writes(store.clone()), &write)?;
-                self.live.write(&store, &write);
+                let period = self.periods.get(&store).copied().unwrap_or_default();
+                self.live.write(&store, &write, period);
                 self.recorder.show(Shown::Written { store: &store, seen: write.seen });
             }
         }

@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::name::{Name, ProbeId, Region, Vantage};
+use crate::model::outage::holds;
 use crate::model::sample::{Sample, Seen, Write, WriteSeen};
+use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration};
 
 /// The present state of every probe at every vantage.
@@ -35,6 +37,45 @@ struct State {
     /// When each side answered each of them last, where that is told.
     answered: BTreeMap<(ProbeId, Vantage, Region), At>,
     writes: BTreeMap<Name, Writes>,
+    /// So much of the newest samples is kept, where anybody asks for them.
+    kept: Option<Duration>,
+    strips: BTreeMap<(ProbeId, Vantage), Strip>,
+    written: BTreeMap<Name, Strip>,
+}
+
+/// The newest samples of one series, in the order of sending.
+#[derive(Default)]
+struct Strip {
+    samples: BTreeMap<(At, At), Sample>,
+}
+
+impl Strip {
+    /// Takes one in, and keeps what was sent within a time of the newest, with the last before that.
+    fn take(&mut self, sample: Sample, kept: Duration) {
+        self.samples.insert((sample.sent, sample.scheduled), sample);
+        let since = self.samples.keys().next_back().map_or(At(i64::MIN), |(sent, _)| sent.minus(kept));
+        while self.samples.keys().nth(1).is_some_and(|(sent, _)| *sent <= since) {
+            self.samples.pop_first();
+        }
+    }
+
+    /// Whether its service has kept the clause since an instant, and was asked before it.
+    fn holds(&self, clause: &RestoredClause, since: At) -> bool {
+        let before = self.samples.range(..=(since, At(i64::MAX))).next_back();
+        let Some((first, _)) = before else { return false };
+        let samples = || self.samples.range(first..).map(|(_, sample)| sample);
+        // Asked at each sample, it is mostly two failures in a row that say no: the newest tell soonest.
+        let mut failed = false;
+        for sample in samples().rev() {
+            match sample.seen {
+                Seen::Gap => return false,
+                Seen::Failed(_) if failed => return false,
+                Seen::Failed(_) => failed = true,
+                Seen::Ok => failed = false,
+            }
+        }
+        holds(&samples().cloned().collect::<Vec<_>>(), clause)
+    }
 }
 
 /// The writes to a store.
@@ -49,6 +90,8 @@ struct Writes {
     track: Track,
     /// When the last that was not acknowledged was sent.
     unacknowledged: Option<At>,
+    /// Whether any was acknowledged, or has an unknown end.
+    may_be_stored: bool,
 }
 
 impl Live {
@@ -60,6 +103,10 @@ impl Live {
     pub(super) fn sample(&self, probe: &ProbeId, vantage: &Vantage, sample: &Sample) -> Option<bool> {
         let turned = {
             let mut state = self.state();
+            if let Some(kept) = state.kept {
+                let strip = state.strips.entry((probe.clone(), vantage.clone())).or_default();
+                strip.take(sample.clone(), kept);
+            }
             if !state.tracks.get(probe).is_some_and(|tracks| tracks.contains_key(vantage)) {
                 state.newest.insert((probe.clone(), vantage.clone()), sample.sent);
             } else if let Some(newest) = state.newest.get_mut(&(probe.clone(), vantage.clone())) {
@@ -91,10 +138,13 @@ impl Live {
         turned
     }
 
-    /// Takes a write in.
-    pub(super) fn write(&self, store: &Name, write: &Write) {
+    /// Takes a write in, of which one is due each `period`.
+    pub(super) fn write(&self, store: &Name, write: &Write, period: Duration) {
         {
             let mut state = self.state();
+            if let Some(kept) = state.kept {
+                state.written.entry(store.clone()).or_default().take(write.as_sample(period), kept);
+            }
             let acknowledged = matches!(write.seen, WriteSeen::Ok { .. });
             let fresh = |since| if acknowledged { Track::Up { since } } else { Track::Down { since } };
             let writes = state.writes.entry(store.clone()).or_insert(Writes {
@@ -104,7 +154,9 @@ impl Live {
                 address: write.address,
                 track: fresh(write.sent),
                 unacknowledged: None,
+                may_be_stored: false,
             });
+            writes.may_be_stored |= !matches!(write.seen, WriteSeen::Failed(_));
             if write.number >= writes.newest {
                 (writes.newest, writes.scheduled) = (write.number, write.scheduled);
                 (writes.sent, writes.address) = (write.sent, write.address);
@@ -133,10 +185,36 @@ impl Live {
         self.state().writes.get(store)?.unacknowledged
     }
 
-    /// Whether the writes to a store have been acknowledged for a time.
-    pub(super) fn written_for(&self, store: &Name, lasting: Duration, now: At) -> bool {
-        let up = |track: &Track| matches!(track, Track::Up { since } if now.since(*since) >= lasting);
-        self.state().writes.get(store).is_some_and(|writes| up(&writes.track))
+    /// Whether writes to a store were seen, and every one of them was surely not stored.
+    pub(super) fn stored_nothing(&self, store: &Name) -> bool {
+        self.state().writes.get(store).is_some_and(|writes| !writes.may_be_stored)
+    }
+
+    /// Keeps the newest samples and writes of so long a time from now on; none where nobody asks any more.
+    pub(super) fn keep(&self, kept: Option<Duration>) {
+        let mut state = self.state();
+        state.kept = kept;
+        if kept.is_none() {
+            (state.strips, state.written) = Default::default();
+        }
+    }
+
+    /// Whether a probe has kept a clause since an instant, at all of its vantages, by what is kept.
+    pub(super) fn holds(
+        &self,
+        probe: &ProbeId,
+        from: &[Vantage],
+        clause: &RestoredClause,
+        since: At,
+    ) -> bool {
+        let state = self.state();
+        let strip = |vantage: &Vantage| state.strips.get(&(probe.clone(), vantage.clone()));
+        from.iter().all(|vantage| strip(vantage).is_some_and(|strip| strip.holds(clause, since)))
+    }
+
+    /// Whether the writes to a store have.
+    pub(super) fn writes_hold(&self, store: &Name, clause: &RestoredClause, since: At) -> bool {
+        self.state().written.get(store).is_some_and(|strip| strip.holds(clause, since))
     }
 
     /// Whether the newest write of a store was sent at an instant or after it, and has ended.
@@ -242,23 +320,47 @@ mod tests {
         let store = Name::from("orders");
         let write = |number: u64, seen| {
             let at = At(i64::try_from(number).unwrap());
-            live.write(
-                &store,
-                &Write { number, scheduled: at, sent: at, completed: at, seen, address: None },
-            );
+            let write = Write { number, scheduled: at, sent: at, completed: at, seen, address: None };
+            live.write(&store, &write, Duration::from_nanos(2));
         };
-        assert!(!live.written_for(&store, Duration::ZERO, At(9)), "nothing was written");
+        let clause = RestoredClause::default();
+        live.keep(Some(Duration::from_nanos(9)));
+        assert!(!live.writes_hold(&store, &clause, At(9)), "nothing was written");
         write(1, WriteSeen::Ok { epoch: 1 });
         write(3, WriteSeen::Failed(Failure::Refused));
         write(2, WriteSeen::Ok { epoch: 1 });
-        assert!(!live.written_for(&store, Duration::ZERO, At(9)));
+        assert!(!live.writes_hold(&store, &clause, At(9)));
         write(5, WriteSeen::Ok { epoch: 2 });
         write(6, WriteSeen::Ok { epoch: 2 });
-        assert!(live.written_for(&store, Duration::from_nanos(4), At(9)));
-        assert!(!live.written_for(&store, Duration::from_nanos(5), At(9)));
+        assert!(live.writes_hold(&store, &clause, At(5)) && !live.writes_hold(&store, &clause, At(4)));
         assert_eq!(live.unacknowledged(&store), Some(At(3)));
         let due = |store: &str, now: i64| live.due(&store.into(), Duration::from_nanos(2), At(now));
         assert_eq!((due("orders", 6), due("orders", 11), due("payments", 11)), (6, 8, u64::MAX));
+    }
+
+    #[test]
+    fn a_probe_keeps_a_clause_by_its_share_and_by_how_fast_it_answers_at_every_vantage() {
+        let live = Live::default();
+        let (probe, vantage) = (ProbeId::from("p"), Vantage::from("outside"));
+        live.keep(Some(Duration::from_nanos(100)));
+        for at in 0..300 {
+            let seen = if at % 50 == 7 { Seen::Failed(Failure::Timeout) } else { Seen::Ok };
+            live.sample(&probe, &vantage, &sample(at, seen));
+        }
+        let clause = |success: &str, p99| RestoredClause {
+            success: success.parse().unwrap(),
+            p99: Some(Duration::from_nanos(p99)),
+            ..RestoredClause::default()
+        };
+        let holds =
+            |clause: &RestoredClause, from: &[Vantage], since| live.holds(&probe, from, clause, At(since));
+        let here = [vantage.clone()];
+        assert!(holds(&clause("97%", 1), &here, 199) && !holds(&clause("99%", 1), &here, 199));
+        assert!(!holds(&clause("97%", 0), &here, 199), "each answer is too slow");
+        assert!(!holds(&clause("97%", 1), &[vantage.clone(), "west".into()], 199));
+        assert!(!holds(&clause("97%", 1), &here, 150), "that is not kept");
+        live.keep(None);
+        assert!(!holds(&clause("97%", 1), &here, 199));
     }
 
     #[test]
@@ -267,12 +369,16 @@ mod tests {
         let [east, west] = ["10.1.0.1", "10.2.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
         let write = |number: u64, seen, address| {
             let at = At(i64::try_from(number).unwrap());
-            live.write(&store, &Write { number, scheduled: at, sent: at, completed: at, seen, address });
+            let write = Write { number, scheduled: at, sent: at, completed: at, seen, address };
+            live.write(&store, &write, Duration::from_nanos(1));
         };
         let not_by_east = || live.acknowledged_by_none(&store, |by| by.is_none_or(|by| by == east));
-        assert!(!not_by_east(), "nothing was written");
+        assert!(!not_by_east() && !live.stored_nothing(&store), "nothing is known");
+        write(0, WriteSeen::Failed(Failure::Timeout), Some(east));
+        assert!(live.stored_nothing(&store));
         write(1, WriteSeen::Ok { epoch: 1 }, Some(east));
         assert!(!not_by_east() && live.written_since(&store, At(1)) && !live.written_since(&store, At(2)));
+        assert!(!live.stored_nothing(&store));
         write(2, WriteSeen::Failed(Failure::Timeout), Some(east));
         assert!(not_by_east() && live.written_since(&store, At(2)));
         write(3, WriteSeen::Ok { epoch: 1 }, None);

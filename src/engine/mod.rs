@@ -16,6 +16,8 @@
 //! api         one request to an API server: done, refused, unknown
 //! health      whether the lost side can serve again
 //! heal        putting back, never into a split brain (I4, I5)
+//! home        in which order, where nothing was promoted
+//! writes      what the run wrote is removed, or named
 //! tell        those who may decide learn of a fence and of what is left
 //! ```
 //! The engine decides nothing about results: it emits events, and `measure` reads them.
@@ -26,6 +28,7 @@ mod calibrate;
 mod effects;
 mod heal;
 mod health;
+mod home;
 mod instrument;
 mod live;
 mod proof;
@@ -33,6 +36,7 @@ mod recorder;
 mod steady;
 mod steps;
 mod tell;
+mod writes;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,6 +50,7 @@ pub use recorder::{SharedSink, Shown, Watcher};
 use crate::ledger;
 use crate::model::event::{Ended, Event, JOURNAL_VERSION, Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, Region, RunId, Sha256};
+use crate::model::outage::restores_after;
 use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
@@ -104,6 +109,8 @@ const READ_WITHIN: Duration = Duration::from_secs(120);
 
 struct Engine {
     world: World,
+    /// The world's.
+    regions: Vec<Region>,
     plan: Arc<Plan>,
     run: RunId,
     recorder: Recorder,
@@ -179,7 +186,7 @@ pub async fn heal(
     });
     let recorder = Recorder::new(world.clock.clone(), sink, watcher, events);
     let engine = Engine::new(world, plan, run, recorder);
-    let outstanding = engine.healed("heal").await;
+    let outstanding = engine.healed("heal", true).await;
     let how = how.unwrap_or(Ended::Aborted { why: "the orchestrator died".to_owned() });
     Ok(Finished { how, outstanding, journal: engine.recorder.broken().map(|error| error.why) })
 }
@@ -198,6 +205,7 @@ pub enum HealError {
 impl Engine {
     fn new(world: World, plan: Plan, run: RunId, recorder: Recorder) -> Self {
         Self {
+            regions: world.regions.keys().cloned().collect(),
             world,
             plan: Arc::new(plan),
             run,
@@ -247,7 +255,8 @@ impl Engine {
         }
         instrument.alongside(self.aftermath(&how)).await??;
         instrument.finish().await?;
-        self.remove_writes().await?;
+        let kept = self.remove_writes(READ_WITHIN).await?;
+        self.left.borrow_mut().extend(kept);
         how
     }
 
@@ -328,51 +337,56 @@ impl Engine {
         Ok(Ended::Completed)
     }
 
-    /// Waits until every service's probes have succeeded, answered by the side that a stage moves it to, and its writes were acknowledged,
-    /// for as long as its clause asks, so that the rows hold it.
+    /// Waits until every service has kept its clause, answered by the side that a stage moves it to, if it does, and by its writes, for as
+    /// long as that asks, so that the rows hold it.
     async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
+        let service = |name: &Name| self.plan.services.iter().find(|service| service.name == *name);
         let measured = self.plan.probes.iter().filter_map(|probe| {
-            let service =
-                self.plan.services.iter().find(|service| probe.service.as_ref() == Some(&service.name))?;
-            Some((probe, service.restored.lasting.plus(probe.every)))
+            let service = service(probe.service.as_ref()?)?;
+            let clause = &service.restored;
+            Some((probe, clause, restores_after(clause, probe.every), self.plan.restored_by(service)))
         });
         let measured: Vec<_> = measured.collect();
         if measured.is_empty() {
             return Ok(());
         }
         let written = self.plan.ledgers.iter().filter_map(|ledger| {
-            let service = self.plan.services.iter().find(|service| service.name == ledger.service)?;
-            Some((&ledger.store, service.restored.lasting.plus(Duration::from_secs(1))))
+            let clause = service(&ledger.service)?.restored.of_writes();
+            let lasting = restores_after(&clause, ledger.period()).plus(Duration::from_secs(1));
+            Some((&ledger.store, clause, lasting))
         });
         let written: Vec<_> = written.collect();
+        let lasting = measured.iter().map(|one| one.2).chain(written.iter().map(|one| one.2));
+        self.live.keep(lasting.max());
         let now = || self.world.clock.now();
         // Where the stage recovers nothing, nobody is moved.
         let mut steps = self.plan.all_steps().filter(|step| step.stage == stage);
         let moves = steps.any(|step| matches!(step.action, Action::Recover { .. }));
-        let right = |side: &Region| match &self.plan.takes_over {
-            Some(takes_over) if moves => (side == takes_over) != (stage == Stage::Failback),
+        let right = |side: &Region, by: Option<&Region>| match by {
+            Some(by) if moves => (side == by) != (stage == Stage::Failback),
             Some(_) | None => true,
         };
         // What succeeded before this does not count: the last step may be about to break it.
         let lasted = |lasting: Duration| now() >= sent.plus(lasting);
         let up = |live: &Live| {
-            measured.iter().all(|(p, lasting)| {
+            measured.iter().all(|(p, clause, lasting, by)| {
                 lasted(*lasting)
-                    && live.succeeded_for(&p.id, p.from.len(), *lasting, now())
-                    && live.answered_by(&p.id, right, *lasting, now())
-            }) && written
-                .iter()
-                .all(|(store, lasting)| lasted(*lasting) && live.written_for(store, *lasting, now()))
+                    && live.holds(&p.id, &p.from, clause, now().minus(*lasting))
+                    && live.answered_by(&p.id, |side| right(side, *by), *lasting, now())
+            }) && written.iter().all(|(store, clause, lasting)| {
+                lasted(*lasting) && live.writes_hold(store, clause, now().minus(*lasting))
+            })
         };
         let patience = patience(&self.plan);
-        let names: Vec<&str> = measured.iter().map(|(probe, _)| probe.id.as_str()).collect();
+        let names: Vec<&str> = measured.iter().map(|(probe, ..)| probe.id.as_str()).collect();
         let what = format!("{} succeed as long as promised", names.join(", "));
         self.recorder.show(Shown::Waiting { what: &what, at_most: patience });
         let outcome = match tokio::time::timeout(patience.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,
             Err(_) => Outcome::failed(format!("not all services were restored within {patience}")),
         };
+        self.live.keep(None);
         self.observed("restored".to_owned(), sent, outcome)
     }
 
@@ -421,7 +435,7 @@ impl Engine {
             let clock = self.world.clock.as_ref();
             let read =
                 ledger::client::read_back(net.as_ref(), clock, ledger, &self.run, up_to, deadline).await;
-            let (answered_by, pod, stable, outcome) = match read {
+            let (answered_by, (pod, namespace), stable, outcome) = match read {
                 Ok(read) => {
                     let file = RowFile::Read(ledger.store.clone(), pass);
                     for found in &read.found {
@@ -434,9 +448,9 @@ impl Engine {
                     let once = read.once.map(|failure| {
                         Outcome::failed(format!("read to its end only once in time: {failure}"))
                     });
-                    (answered_by, read.pod, read.stable, once.unwrap_or(Outcome::Ok))
+                    (answered_by, (read.pod, read.namespace), read.stable, once.unwrap_or(Outcome::Ok))
                 }
-                Err(error) => ("nobody".to_owned(), None, false, Outcome::failed(error)),
+                Err(error) => ("nobody".to_owned(), (None, None), false, Outcome::failed(error)),
             };
             self.recorder.append(What::ReadBack {
                 store: ledger.store.clone(),
@@ -444,6 +458,7 @@ impl Engine {
                 began,
                 answered_by: answered_by.into(),
                 pod: pod.map(Name::from),
+                namespace: namespace.map(Name::from),
                 stable,
                 outcome: outcome.clone(),
             })?;
@@ -473,7 +488,7 @@ impl Engine {
             }
         }
         self.owed.borrow_mut().clear();
-        let left = self.healed("engine").await;
+        let left = self.healed("engine", false).await;
         self.left.replace(left);
         Ok(())
     }
@@ -485,25 +500,17 @@ impl Engine {
         self.left.replace(open.iter().map(|open| heal::left_open(open, "run `drillmaster heal`")).collect());
     }
 
-    /// Removes what the ledgers' clients wrote, and proves it.
-    async fn remove_writes(&self) -> Result<(), SinkError> {
-        for ledger in &self.plan.ledgers {
-            let Some(net) = self.world.vantages.get(&ledger.from) else { continue };
-            let clock = self.world.clock.as_ref();
-            let deadline = clock.now().plus(READ_WITHIN);
-            let outcome = ledger::client::remove(net.as_ref(), clock, ledger, &self.run, deadline).await;
-            self.recorder.append(What::WritesRemoved { store: ledger.store.clone(), outcome })?;
-        }
-        Ok(())
-    }
-
-    /// Heals, between its two events; a journal that cannot be written stops nothing here.
-    async fn healed(&self, by: &str) -> Vec<Outstanding> {
+    /// Heals, between its two events; a journal that cannot be written stops nothing here. What a dead run wrote is removed as well; one
+    /// that lives still writes.
+    async fn healed(&self, by: &str, is_dead: bool) -> Vec<Outstanding> {
         let by = Name::from(by);
         self.recorder.heal_whatever_happens();
         let healing = async {
             self.recorder.append(What::HealStarted { by: by.clone() })?;
-            let outstanding = self.heal(&by).await?;
+            let mut outstanding = self.heal(&by).await?;
+            if is_dead {
+                outstanding.extend(self.remove_what_was_written().await?);
+            }
             self.tell_what_is_left(&by, &outstanding).await?;
             self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;
             Ok::<_, SinkError>(outstanding)

@@ -1,38 +1,57 @@
 //! When a run may begin, and what stops it: the steady state, and the limits that hold from before it.
+//!
+//! The steady state asks for what `restored` will ask for, by the same arithmetic: a service that never keeps its clause would be judged
+//! for what no fault did to it.
 
 use super::Engine;
 use super::Stop;
 use super::live::Live;
 use crate::model::event::{Ended, Event, Outcome, SinkError, What};
+use crate::model::name::Name;
+use crate::model::plan::Probe;
+use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration};
 
 /// Longest wait for the steady state, in multiples of its own length, and at least a minute.
 const STEADY_TRIES: u32 = 5;
 
 impl Engine {
-    /// Waits until every probe has succeeded, and every write was acknowledged, for the plan's time; a run whose services are not healthy
-    /// does not start.
+    /// Waits until every service has kept its clause, by its probes and its writes, and every other probe succeeded, for the plan's time; a
+    /// run whose services are not healthy does not start.
     pub(super) async fn steady(&self) -> Result<Option<Ended>, SinkError> {
         if self.plan.probes.is_empty() && self.plan.ledgers.is_empty() {
             return Ok(None);
         }
         let lasting = self.plan.steady_state;
         let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
-        let unsteady = |live: &Live| -> Vec<String> {
-            let now = self.world.clock.now();
-            let probes = self.plan.probes.iter();
-            let probes = probes.filter(|p| !live.succeeded_for(&p.id, p.from.len(), lasting, now));
-            let stores = self.plan.ledgers.iter().map(|ledger| &ledger.store);
-            let stores = stores.filter(|store| !live.written_for(store, lasting, now));
-            probes.map(|p| p.id.to_string()).chain(stores.map(|store| format!("writes to {store}"))).collect()
+        let clause = |service: &Name| -> RestoredClause {
+            let service = self.plan.services.iter().find(|one| one.name == *service);
+            service.map(|service| service.restored.clone()).unwrap_or_default()
         };
-        let all = self.live.until(|live| unsteady(live).is_empty());
+        let probes = self.plan.probes.iter();
+        let probes: Vec<_> =
+            probes.map(|p| (p, p.service.as_ref().map(clause).unwrap_or_default())).collect();
+        let ledgers = self.plan.ledgers.iter();
+        let stores: Vec<_> = ledgers.map(|one| (&one.store, clause(&one.service).of_writes())).collect();
+        let since = || self.world.clock.now().minus(lasting);
+        let probe_holds =
+            |live: &Live, (p, clause): &(&Probe, RestoredClause)| live.holds(&p.id, &p.from, clause, since());
+        let store_holds =
+            |live: &Live, (store, clause): &(&Name, RestoredClause)| live.writes_hold(store, clause, since());
+        self.live.keep(Some(lasting));
+        let all = self.live.until(|live| {
+            probes.iter().all(|one| probe_holds(live, one)) && stores.iter().all(|one| store_holds(live, one))
+        });
         let ended = tokio::time::timeout(patience.std(), all).await;
-        let since = self.world.clock.now().minus(lasting);
+        let probes = probes.iter().filter(|one| !probe_holds(&self.live, one)).map(|(p, _)| p.id.to_string());
+        let stores = stores.iter().filter(|one| !store_holds(&self.live, one));
+        let unsteady: Vec<_> = probes.chain(stores.map(|(store, _)| format!("writes to {store}"))).collect();
+        self.live.keep(None);
+        let since = since();
         match ended {
             Ok(()) => self.recorder.append(What::Steady { since, outcome: Outcome::Ok }).map(|()| None),
             Err(_) => {
-                let why = format!("not steady within {patience}: {}", unsteady(&self.live).join(", "));
+                let why = format!("not steady within {patience}: {}", unsteady.join(", "));
                 self.unsteady(since, why).map(Some)
             }
         }

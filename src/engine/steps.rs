@@ -1,5 +1,6 @@
 //! The steps of a plan, in order: each starts and ends with an event, has its own time, and does one thing.
 
+use std::cell::Cell;
 use std::time::Duration as StdDuration;
 
 use futures::FutureExt;
@@ -28,6 +29,8 @@ pub(super) const OPERATOR: &str = "operator";
 /// A step that is held for a person, while somebody else may be asked as well.
 #[derive(Default)]
 struct Hold {
+    /// Whether it is held now, and not under way.
+    is_held: Cell<bool>,
     /// It is held, once more.
     held: Notify,
     /// Whoever else was asked wants it tried again.
@@ -73,31 +76,37 @@ impl Engine {
             OnTimeout::Abort => Err(Stop::Abort(format!("step {}: {late}", step.id))),
             OnTimeout::Escalate => {
                 let mut escalating = std::pin::pin!(self.escalate(step, &late, &hold));
-                let both = async {
-                    tokio::select! {
-                        biased;
-                        done = &mut doing => done,
-                        stop = &mut escalating => stop,
-                    }
-                };
-                tokio::time::timeout(step.timeout.std(), both).await.unwrap_or_else(|_| {
-                    Err(Stop::Abort(format!("step {}: {late}, and nobody could help", step.id)))
-                })
+                tokio::select! {
+                    biased;
+                    done = &mut doing => done,
+                    stop = &mut escalating => stop,
+                }
             }
         }
     }
 
-    /// Asks whoever may declare, and goes on by what they decide; never returns without a decision.
+    /// Asks whoever may declare, and goes on by what they decide. Who wants to try again has a held step tried, within the time that is left;
+    /// one that is under way gets its time again, and when that is over they are asked again.
     async fn escalate(&self, step: &Step, why: &str, hold: &Hold) -> Result<Outcome, Stop> {
         let role = self.last_on_the_ladder(step);
-        let mut before = 0;
-        loop {
-            match self.decide(step, &role, why, before).await? {
-                Decision::Retry => {
+        let a_while = || self.world.clock.now().plus(step.timeout);
+        let mut until = a_while();
+        let left = |until: At| until.since(self.world.clock.now()).std();
+        for before in 0.. {
+            let decided = tokio::time::timeout(left(until), self.decide(step, &role, why, before));
+            let Ok(decision) = decided.await else { break };
+            match decision? {
+                Decision::Retry if hold.is_held.get() => {
                     let held_again = hold.held.notified();
                     hold.again.notify_waiters();
-                    held_again.await;
-                    before += 1;
+                    if tokio::time::timeout(left(until), held_again).await.is_err() {
+                        break;
+                    }
+                }
+                Decision::Retry => {
+                    // Held or over its time: either asks them again.
+                    let _ = tokio::time::timeout(step.timeout.std(), hold.held.notified()).await;
+                    until = a_while();
                 }
                 Decision::Skip { reason } => {
                     return Ok(Outcome::Failed { why: format!("skipped: {reason}") });
@@ -106,10 +115,13 @@ impl Engine {
                 Decision::Return => return Err(Stop::Return),
             }
         }
+        Err(Stop::Abort(format!("step {}: {why}, and nobody could help", step.id)))
     }
 
+    /// Who may declare last; somebody absent cannot help.
     fn last_on_the_ladder(&self, step: &Step) -> Role {
-        let last = self.plan.ladder.iter().rev().find(|rung| rung.may_declare);
+        let here = |rung: &&Rung| rung.may_declare && !self.plan.absent.contains(&rung.role);
+        let last = self.plan.ladder.iter().rev().find(here);
         last.map_or_else(|| self.decider(step), |rung| rung.role.clone())
     }
 
@@ -143,12 +155,14 @@ impl Engine {
                 return Ok(outcome);
             };
             let role = self.decider(step);
+            hold.is_held.set(true);
             hold.held.notify_waiters();
             let decided = tokio::select! {
                 biased;
                 () = hold.again.notified() => Decision::Retry,
                 decided = self.decide(step, &role, why, held) => decided?,
             };
+            hold.is_held.set(false);
             match decided {
                 Decision::Retry => held += 1,
                 Decision::Skip { reason } => {
@@ -213,7 +227,7 @@ impl Engine {
     }
 
     pub(super) fn scene<'a>(&'a self, step: &'a StepId, region: &'a Region) -> Scene<'a> {
-        Scene { run: &self.run, step, region, regions: &self.plan.regions, namespaces: &self.plan.namespaces }
+        Scene { run: &self.run, step, region, regions: &self.regions, namespaces: &self.plan.namespaces }
     }
 
     async fn inject(
@@ -259,8 +273,7 @@ impl Engine {
         };
         // Who may write is looked at and changed by one step at a time.
         let one = self.authority.lock().await;
-        let regions: Vec<Region> = self.world.regions.keys().cloned().collect();
-        if let Some(authority) = behaviour.authority(&Scene { regions: &regions, ..scene })
+        if let Some(authority) = behaviour.authority(&scene)
             && let Some(why) = self.second_primary(&authority).await
         {
             return Ok(Outcome::Failed { why });

@@ -21,7 +21,8 @@ proof: {probe: checkout, failsWithin: 2m}
 ///
 /// Cannot: reach answers that resolvers have cached; they live until their TTL. Only records that a `DNSEndpoint` of ExternalDNS holds.
 ///
-/// Effects: sets the record's targets to 192.0.2.1 (RFC 5737: nobody has it) in the `DNSEndpoint` that holds it, in whichever region that is.
+/// Effects: sets the record's targets to 192.0.2.1 (RFC 5737: nobody has it) in the `DNSEndpoint` that holds it, in whichever region of the
+/// environment that is, also in one that the drill does not name.
 ///
 /// Undo: puts the targets back; caches follow after the TTL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

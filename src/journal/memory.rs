@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chain::{GENESIS, line};
 use super::rows::{Block, Gathered};
-use super::writer::BLOCK;
+use super::writer::{BLOCK, BOUND_EVERY};
 use crate::model::event::{Event, Sink, SinkError, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Sha256;
@@ -18,6 +18,8 @@ pub struct Memory {
     head: Sha256,
     gathered: Gathered,
     blocks: BTreeMap<RowFile, Block>,
+    /// When all rows were last bound.
+    bound: At,
 }
 
 impl Default for Memory {
@@ -27,6 +29,7 @@ impl Default for Memory {
             head: GENESIS.into(),
             gathered: Gathered::default(),
             blocks: BTreeMap::new(),
+            bound: At(0),
         }
     }
 }
@@ -68,6 +71,9 @@ impl Sink for Memory {
             let bound = block.close(file);
             self.append(at, bound)?;
         }
+        if at.since(self.bound) >= BOUND_EVERY {
+            return self.bind(at);
+        }
         Ok(())
     }
 
@@ -76,6 +82,7 @@ impl Sink for Memory {
     }
 
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
+        self.bound = at;
         let open: Vec<What> = self
             .blocks
             .iter_mut()

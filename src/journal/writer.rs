@@ -1,7 +1,8 @@
-//! Writes the evidence folder: an event is on disk when `append` returns.
+//! Writes the evidence folder: an event is on disk when `append` returns, but for those that only bind rows.
 //!
 //! Rows are buffered, since there may be thousands a second: they are on disk before the next event, which may depend on them, and written
-//! at least once a second of the run's clock, so that a process that is killed loses less than a second of what it saw. A write that fails part of the way is taken back, so
+//! at least once a second of the run's clock. They are evidence once an event binds them: every few seconds, so that a run that is killed
+//! shows all but the last of what it saw. A write that fails part of the way is taken back, so
 //! that a journal never holds half a line that its writer knows of. A resumed journal takes events only: nobody probes in `heal`.
 
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ use crate::model::time::{At, Duration};
 
 /// At most this many rows of a file stand in a block.
 pub const BLOCK: u64 = 512;
+
+/// Rows are bound when the last time that all were is as long ago.
+pub const BOUND_EVERY: Duration = Duration::from_secs(10);
 
 /// Rows are written out when the last time is as long ago.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +58,8 @@ pub struct Writer {
     files: BTreeMap<RowFile, Rows>,
     /// When the rows were last written out.
     written: At,
+    /// When all of them were last bound.
+    bound: At,
     resumed: bool,
 }
 
@@ -96,6 +102,7 @@ impl Writer {
             head: GENESIS.into(),
             files: BTreeMap::new(),
             written: At(0),
+            bound: At(0),
             resumed: false,
         })
     }
@@ -130,6 +137,7 @@ impl Writer {
             head: chain.head,
             files: BTreeMap::new(),
             written: At(0),
+            bound: At(0),
             resumed: true,
         })
     }
@@ -174,8 +182,11 @@ impl Writer {
         Ok(())
     }
 
-    fn put(&mut self, line: &str) -> io::Result<()> {
-        let written = self.journal.write_all(line.as_bytes()).and_then(|()| self.journal.sync_data());
+    /// Writes a line, and waits for the disk where somebody depends on the event: what rows say is in their files already, and the next
+    /// event takes their line along.
+    fn put(&mut self, line: &str, waits: bool) -> io::Result<()> {
+        let sync = |journal: &File| if waits { journal.sync_data() } else { Ok(()) };
+        let written = self.journal.write_all(line.as_bytes()).and_then(|()| sync(&self.journal));
         if written.is_err() {
             self.journal.set_len(self.bytes)?;
         }
@@ -208,7 +219,8 @@ impl Writer {
 impl Sink for Writer {
     fn append(&mut self, at: At, what: What) -> Result<Event, SinkError> {
         // Their own rows are on disk before they are bound.
-        if !matches!(what, What::Rows { .. }) {
+        let waits = !matches!(what, What::Rows { .. });
+        if waits {
             match self.put_rows_on_disk() {
                 // A full disk that takes no row still takes what healing has reserved.
                 Err(_) if has_its_space(&what) => {}
@@ -219,7 +231,7 @@ impl Sink for Writer {
         let (mut text, head) = line(&self.head, &event).map_err(refused)?;
         text.push('\n');
         self.reserve(&event.what, text.len() as u64).map_err(refused)?;
-        self.put(&text).map_err(refused)?;
+        self.put(&text, waits).map_err(refused)?;
         self.bytes += text.len() as u64;
         self.seq += 1;
         self.head = head;
@@ -243,6 +255,9 @@ impl Sink for Writer {
         if rows.block.count >= BLOCK {
             self.close(at, file)?;
         }
+        if at.since(self.bound) >= BOUND_EVERY {
+            return self.bind(at);
+        }
         self.write_rows(at).map_err(refused)
     }
 
@@ -251,6 +266,7 @@ impl Sink for Writer {
     }
 
     fn bind(&mut self, at: At) -> Result<(), SinkError> {
+        self.bound = at;
         let files: Vec<RowFile> = self.files.keys().cloned().collect();
         files.iter().try_for_each(|file| self.close(at, file))
     }
@@ -346,5 +362,25 @@ mod tests {
         writer.row(after(1100), &file, "4").unwrap();
         writer.flush().unwrap();
         assert_eq!(rows(), 5);
+    }
+
+    #[test]
+    fn a_row_is_evidence_within_ten_seconds_without_any_other_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path()).unwrap();
+        let bound = || fs::read_to_string(folder.path().join(JOURNAL)).unwrap().lines().count();
+        let (seldom, often) = (RowFile::Writes("orders".into()), RowFile::Writes("carts".into()));
+        let after = |seconds: u64| At(0).plus(Duration::from_secs(seconds));
+        writer.row(after(1), &seldom, "1").unwrap();
+        for second in 2..10 {
+            writer.row(after(second), &often, "1").unwrap();
+        }
+        assert_eq!(bound(), 0);
+        writer.row(after(10), &often, "2").unwrap();
+        assert_eq!(bound(), 2, "both files");
+        writer.row(after(19), &often, "3").unwrap();
+        assert_eq!(bound(), 2);
+        writer.row(after(20), &often, "4").unwrap();
+        assert_eq!(bound(), 3, "nothing is new in the other");
     }
 }

@@ -44,6 +44,8 @@ pub struct ReadBack {
     pub answered_by: IpAddr,
     /// The pod that answered last, if it told.
     pub pod: Option<String>,
+    /// That pod's namespace, if it told.
+    pub namespace: Option<String>,
     /// Whether two passes in a row read the same.
     pub stable: bool,
     /// Why no second pass came to its end, where none did.
@@ -200,8 +202,8 @@ async fn pass(
             Some(next) if next > after => after = next,
             Some(_) => return Err(Unread::Failed(Failure::Body)),
             None => {
-                let (answered_by, pod) = (answer.address, page.pod);
-                return Ok(ReadBack { found, answered_by, pod, stable: false, once: None });
+                let (answered_by, Page { pod, namespace, .. }) = (answer.address, page);
+                return Ok(ReadBack { found, answered_by, pod, namespace, stable: false, once: None });
             }
         }
     }

@@ -21,6 +21,8 @@ pub struct Config {
     pub port: u16,
     /// `HOSTNAME`: its pod, which it tells whoever reads.
     pub pod: Option<String>,
+    /// `LEDGER_NAMESPACE`: its pod's namespace, told along with it (the downward API's `metadata.namespace`).
+    pub namespace: Option<String>,
 }
 
 /// Why an environment is no configuration.
@@ -59,6 +61,7 @@ impl Config {
             },
             peer,
             pod: text("HOSTNAME").map(str::to_owned),
+            namespace: text("LEDGER_NAMESPACE").map(str::to_owned),
             ship_every: interval("LEDGER_SHIP_EVERY", Duration::from_millis(100))?,
             snapshot_every: interval("LEDGER_SNAPSHOT_EVERY", Duration::ZERO)?,
             port: match text("LEDGER_PORT") {

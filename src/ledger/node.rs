@@ -415,7 +415,7 @@ impl Node {
             .map(|(position, epoch, record)| Read { position, epoch, record: shown(position, record) })
             .collect();
         let next = records.last().filter(|_| records.len() == limit).map(|read| read.position);
-        Page { records, next, pod: None }
+        Page { records, next, pod: None, namespace: None }
     }
 
     /// The entries after a position, as far as one answer goes.

@@ -239,7 +239,10 @@ impl Service {
                 let limit =
                     query.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
                 let page = state.node.page(query.text("run"), query.number("after").unwrap_or(0), limit);
-                said(StatusCode::OK, &Page { pod: self.config.pod.clone(), ..page })
+                said(
+                    StatusCode::OK,
+                    &Page { pod: self.config.pod.clone(), namespace: self.config.namespace.clone(), ..page },
+                )
             }
             (&Method::DELETE, "/ledger") => {
                 let run = query.text("run");

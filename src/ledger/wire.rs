@@ -44,6 +44,9 @@ pub struct Page {
     /// The pod that was read, where it knows its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// That pod's namespace, where it knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 /// A run's records were removed.

@@ -6,13 +6,14 @@
 
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
 use super::service::{Restored, Windows, first_outage, on_the_way_back, on_the_way_there, restored};
-use super::view::{View, is_silent, last_sent, with_silences};
+use super::view::{
+    View, blindness, is_silent, last_sent, seen_until, silences, with_silences, without_sight,
+};
 use crate::model::evidence::Evidence;
 use crate::model::outage::{Outage, outages};
 use crate::model::plan::{Ledger, Plan, Service};
-use crate::model::sample::{Sample, Seen, Stages, Write, WriteSeen};
-use crate::model::target::RestoredClause;
-use crate::model::time::{At, Interval, Span};
+use crate::model::sample::Sample;
+use crate::model::time::{At, Duration, Interval, Span};
 
 /// Those of one service, its probes' before its writes'.
 pub(super) fn interruptions(
@@ -32,12 +33,16 @@ pub(super) fn interruptions(
         let first = first_outage(views.iter().map(|view| seen(view)).collect(), service.restored.lasting);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
-            let one = |outage| interruption(Interrupted::Recovered, &outage, &view.name(), stop, way_back);
+            let name = view.name();
+            let one = |outage| {
+                interruption((Interrupted::Recovered, &name), &outage, (stop, view.seen_until()), way_back)
+            };
             found.extend(again.map(one));
         }
     }
     for view in views {
-        found.extend(unseen(&view.samples, Interrupted::Recovered, &view.name(), service, windows));
+        let what = (Interrupted::Recovered, view.name());
+        found.extend(unseen(&view.samples, &view.outages, (what.0, &what.1), service, windows));
     }
     for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name) {
         match excluded.iter().find(|out| out.vantage == ledger.from) {
@@ -46,7 +51,7 @@ pub(super) fn interruptions(
                 let why = format!("the vantage {} is excluded", out.vantage);
                 found.extend(unknown(Interrupted::Writes, &source(ledger), windows, &why));
             }
-            None => found.extend(of_writes(evidence, service, ledger, windows)),
+            None => found.extend(of_writes((plan, evidence), service, ledger, windows)),
         }
     }
     found
@@ -69,48 +74,76 @@ fn unknown(what: Interrupted, source: &str, windows: Windows, why: &str) -> Vec<
     [one(false, windows.from)].into_iter().chain(back).collect()
 }
 
-/// The same, where too little was sent.
+/// Where too little was sent, nobody knows either; elsewhere it may have failed for as long as nothing was.
 fn unseen(
     samples: &[Sample],
-    what: Interrupted,
-    source: &str,
+    outages: &[Outage],
+    what: (Interrupted, &str),
     service: &Service,
     windows: Windows,
 ) -> Vec<Interruption> {
+    let (kind, source) = what;
     let there = (windows.from, windows.failback.min(windows.end));
+    let back = (windows.failback < windows.end).then_some((windows.failback, windows.end));
     let silent = |within| is_silent(samples, within, service.restored.lasting);
-    if silent(there) || windows.failback < windows.end && silent((windows.failback, windows.end)) {
-        return unknown(what, source, windows, &format!("{source} were not sent all the time"));
+    if silent(there) || back.is_some_and(silent) {
+        return unknown(kind, source, windows, &format!("{source} were not sent all the time"));
     }
-    Vec::new()
+    let ways = [(false, Some(there)), (true, back)];
+    let longest = ways.into_iter().filter_map(|(way_back, within)| {
+        let silences = silences(samples, within?).into_iter();
+        let outside = silences.filter(|one| !outages.iter().any(|outage| covers(outage, *one)));
+        let longest = outside.max_by_key(Interval::width)?;
+        let took = Actual::Took(Span { least: Duration::ZERO, most: Some(longest.width()) });
+        let begin = Interval::exactly(longest.earliest);
+        Some(Interruption { what: Interrupted::Silent, way_back, begin, took, source: source.to_owned() })
+    });
+    longest.collect()
+}
+
+/// Whether it surely failed all that time.
+fn covers(outage: &Outage, silence: Interval) -> bool {
+    outage.begin.latest <= silence.earliest && outage.end.is_none_or(|end| silence.latest <= end.earliest)
 }
 
 /// The writes of a ledger, as probes of the write path.
-fn as_samples(evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> {
-    let half_period = ledger.period().nanos() / 2;
+fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> {
     let writes = evidence.writes.get(&ledger.store).map_or(&[][..], Vec::as_slice);
-    let samples: Vec<Sample> = writes.iter().map(|write| as_sample(write, half_period)).collect();
-    with_silences(&samples, ledger.period(), last_sent(evidence))
+    let samples: Vec<Sample> = writes.iter().map(|write| write.as_sample(ledger.period())).collect();
+    let blind = blindness(plan, evidence, &ledger.from);
+    without_sight(with_silences(&samples, ledger.period(), last_sent(evidence)), &blind)
 }
 
 /// When no write was acknowledged.
 fn outages_of(samples: &[Sample], service: &Service) -> Vec<Outage> {
-    outages(samples, &RestoredClause { load: None, p99: None, ..service.restored.clone() })
+    outages(samples, &service.restored.of_writes())
 }
 
 /// The outages of a ledger's writes, with what names them.
-pub(super) fn of_ledger(evidence: &Evidence, service: &Service, ledger: &Ledger) -> (String, Vec<Outage>) {
-    (source(ledger), outages_of(&as_samples(evidence, ledger), service))
+pub(super) fn of_ledger(
+    plan: &Plan,
+    evidence: &Evidence,
+    service: &Service,
+    ledger: &Ledger,
+) -> (String, Vec<Outage>) {
+    (source(ledger), outages_of(&as_samples(plan, evidence, ledger), service))
 }
 
-fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: Windows) -> Vec<Interruption> {
-    let (samples, source) = (as_samples(evidence, ledger), source(ledger));
-    let mut found = unseen(&samples, Interrupted::Writes, &source, service, windows);
+fn of_writes(
+    (plan, evidence): (&Plan, &Evidence),
+    service: &Service,
+    ledger: &Ledger,
+    windows: Windows,
+) -> Vec<Interruption> {
+    let (samples, source) = (as_samples(plan, evidence, ledger), source(ledger));
+    let what = (Interrupted::Writes, source.as_str());
     let outages: Vec<Outage> = outages_of(&samples, service)
         .into_iter()
         .filter(|outage| outage.begin.latest >= windows.from)
         .collect();
-    let one = |outage: &Outage, stop, back| interruption(Interrupted::Writes, outage, &source, stop, back);
+    let mut found = unseen(&samples, &outages, what, service, windows);
+    let seen = seen_until(&samples);
+    let one = |outage: &Outage, stop, back| interruption(what, outage, (stop, seen), back);
     let there = on_the_way_there(&outages, windows);
     found.extend(there.iter().map(|outage| one(outage, windows.stop, false)));
     let back = on_the_way_back(&outages, windows);
@@ -118,26 +151,13 @@ fn of_writes(evidence: &Evidence, service: &Service, ledger: &Ledger, windows: W
     found
 }
 
-/// A write as a probe of the write path: one that was not sent in time says nothing.
-fn as_sample(write: &Write, half_period: i64) -> Sample {
-    let seen = match write.seen {
-        _ if write.sent.0.saturating_sub(write.scheduled.0) > half_period => Seen::Gap,
-        WriteSeen::Ok { .. } => Seen::Ok,
-        WriteSeen::Failed(failure) | WriteSeen::Unknown(failure) => Seen::Failed(failure),
-    };
-    Sample {
-        scheduled: write.scheduled,
-        sent: write.sent,
-        completed: write.completed,
-        seen,
-        address: write.address,
-        answered_by: None,
-        stages: Stages::default(),
-    }
-}
-
-fn interruption(what: Interrupted, outage: &Outage, source: &str, stop: At, way_back: bool) -> Interruption {
-    let took = match restored(source, outage, stop) {
+fn interruption(
+    (what, source): (Interrupted, &str),
+    outage: &Outage,
+    (stop, seen): (At, At),
+    way_back: bool,
+) -> Interruption {
+    let took = match restored(source, outage, stop, seen) {
         _ if outage.gap_at_begin || outage.gap_at_end => {
             Actual::unseen(format!("{source} were not sent at a bound of the interruption"))
         }

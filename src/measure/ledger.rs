@@ -63,13 +63,17 @@ pub fn resurrected(first: &Checked, second: &[Found]) -> Vec<u64> {
     back
 }
 
-/// Which of several disruptions, in order, lost these writes: the first that came after the newest of them was sent, since an earlier one
-/// cannot have lost it; the last one where all were over by then, and the first where nothing was lost.
+/// Which of several disruptions, in order, lost these writes: the first that came after the newest of them was sent. Where an earlier one
+/// may have lost it as well, since its effect came slowly, at any time from then on; the last one where all were over by then, and the first
+/// where nothing was lost.
 pub fn disruption(writes: &[Write], lost: &[u64], disruptions: &[Interval]) -> Option<Interval> {
     let Some(newest) = of(writes, lost).map(|write| write.sent).max() else {
         return disruptions.first().copied();
     };
-    disruptions.iter().find(|one| one.latest >= newest).or(disruptions.last()).copied()
+    let after = disruptions.iter().find(|one| one.latest >= newest).or(disruptions.last())?;
+    let earlier = disruptions.first().is_some_and(|first| first.latest < newest);
+    let earliest = if earlier { after.earliest.min(newest) } else { after.earliest };
+    Some(Interval { earliest, ..*after })
 }
 
 /// The data loss in time: from the acknowledgement of the oldest lost write to the disruption. Where the newest lost one was acknowledged
@@ -333,7 +337,9 @@ mod tests {
         };
         assert_eq!(lost_by(&[40], &[]), None);
         assert_eq!(lost_by(&[], &[100, 900]), Some(at(100)));
-        assert_eq!(lost_by(&[39, 40], &[100, 810, 900]), Some(at(810)));
+        assert_eq!(lost_by(&[39, 40], &[810, 900]), Some(at(810)));
+        let slowly = Interval::between(writes[39].sent, At(810));
+        assert_eq!(lost_by(&[39, 40], &[100, 810, 900]), Some(slowly), "the first may have come slowly");
         assert_eq!(lost_by(&[50], &[100, 900]), Some(at(900)), "a copy was put back, say");
     }
 

@@ -241,6 +241,8 @@ pub enum Interrupted {
     Recovered,
     /// No write was acknowledged.
     Writes,
+    /// Nothing was sent that would have shown whether it was.
+    Silent,
 }
 
 /// The answer times of one phase, exact.

@@ -113,7 +113,8 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
     let nothing_to_see = story.plan.probes.is_empty() && story.plan.ledgers.is_empty();
     match told {
         Some((_, (since, outcome))) => (Some(since), outcome.why().map(str::to_owned)),
-        None if nothing_to_see => (None, None),
+        // Of a run whose journal was cut off before, nobody knows.
+        None if nothing_to_see || story.ended.is_none() => (None, None),
         None => (None, Some("it was never reached".to_owned())),
     }
 }
@@ -123,7 +124,7 @@ fn written(plan: &Plan, evidence: &Evidence, excluded: &[Excluded]) -> Vec<(Stri
     let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
     seen.filter_map(|ledger| {
         let service = plan.services.iter().find(|service| service.name == ledger.service)?;
-        Some(interruption::of_ledger(evidence, service, ledger))
+        Some(interruption::of_ledger(plan, evidence, service, ledger))
     })
     .collect()
 }

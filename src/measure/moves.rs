@@ -56,14 +56,18 @@ pub(super) fn moves(story: &Story<'_>) -> Vec<Move> {
     found
 }
 
-/// The moves of the write authority over a store: those of the pods that were read for it, and all where none told its name.
+/// The moves of the write authority over a store: those of the pods that were read for it, in any namespace where one did not tell its own,
+/// and all where none told its name.
 pub(super) fn promotions(story: &Story<'_>, of: &Name) -> Vec<Interval> {
     let pods = story.events.iter().filter_map(|event| match &event.what {
-        What::ReadBack { store, pod: Some(pod), .. } if store == of => Some(pod),
+        What::ReadBack { store, pod: Some(pod), namespace, .. } if store == of => Some((namespace, pod)),
         _ => None,
     });
-    let pods: BTreeSet<&Name> = pods.collect();
-    let concerns = |one: &Move| pods.is_empty() || pods.contains(&one.pod.1);
+    let pods: BTreeSet<(&Option<Name>, &Name)> = pods.collect();
+    let is = |(namespace, name): &Pod, (told, pod): &(&Option<Name>, &Name)| {
+        name == *pod && (told.is_none() || namespace == *told)
+    };
+    let concerns = |one: &Move| pods.is_empty() || pods.iter().any(|read| is(&one.pod, read));
     moves(story).into_iter().filter(concerns).map(|one| one.took).collect()
 }
 

@@ -49,12 +49,20 @@ fn fault(
         invalid: None,
         source: String::new(),
     };
+    let is_cut = story.ended.is_none();
     let Some((requested, _)) = story.intent(step) else {
-        told.invalid = Some(format!("the fault {step} was never injected"));
+        told.invalid = Some(format!("the fault {step} was never injected")).filter(|_| !is_cut);
         return told;
     };
     let removed = story.undo_started(step).into_iter().chain(story.stopped).min();
-    let end = removed.unwrap_or(story.end);
+    // What a journal that was cut off does not hold any more is owed by nobody.
+    let watched = match &proof.by {
+        ProofBy::Probe(probe) if is_cut => {
+            views.iter().filter(|view| view.probe.id == *probe).map(View::seen_until).max()
+        }
+        ProofBy::Probe(_) | ProofBy::Objects => None,
+    };
+    let end = removed.unwrap_or(story.end).min(watched.unwrap_or(story.end));
     let owed = match proof.until {
         ProofUntil::Once => None,
         ProofUntil::Recovery => {
@@ -83,6 +91,7 @@ fn fault(
         (None, ..) if blind => {
             Some(format!("nobody could see what the fault {step} did: its probe's vantage is excluded"))
         }
+        (None, ..) if is_cut && end < requested.plus(proof.within) => None,
         (None, ..) => Some(format!("the fault {step} had no effect that anything showed")),
         (Some(at), ..) if at.earliest > requested.plus(proof.within) => {
             Some(format!("the fault {step} took effect only after its {}", proof.within))

@@ -19,8 +19,10 @@ pub(super) struct Impact {
     pub impacted: Option<(Interval, String)>,
     pub first_success: Option<(Interval, String)>,
     pub restored: Restored,
-    /// Where no probe failed: the longest that an outage can have been.
+    /// The longest that an outage can have been which the vantages that saw none did not see.
     pub resolution: Duration,
+    /// With the times next to it in which one of those may have been without service as well.
+    pub with_unseen: Option<Interval>,
     pub blind: Vec<String>,
     pub flaps: u32,
 }
@@ -45,6 +47,20 @@ impl Impact {
         }
     }
 
+    /// When it began, whoever suffered it.
+    fn began(&self) -> Option<Interval> {
+        let (at, _) = self.impacted.as_ref()?;
+        let earliest = self.with_unseen.map_or(at.earliest, |unseen| unseen.earliest.min(at.earliest));
+        Some(Interval { earliest, ..*at })
+    }
+
+    /// When it was over, whoever suffered it.
+    fn over(&self) -> Option<Interval> {
+        let at = self.restored_at()?;
+        let latest = self.with_unseen.map_or(at.latest, |unseen| unseen.latest.max(at.latest));
+        Some(Interval { latest, ..at })
+    }
+
     /// Whether it was impacted and not seen restored.
     pub fn is_never(&self) -> bool {
         self.impacted.is_some() && self.restored_at().is_none()
@@ -55,12 +71,14 @@ impl Impact {
         if let Some(why) = self.blind.first() {
             return Actual::unseen(why);
         }
-        let Some(origin) = origin.or(self.impacted.as_ref().map(|(at, _)| *at)) else {
-            return Actual::Took(Span { least: Duration::ZERO, most: Some(self.resolution) });
-        };
+        let unharmed = Actual::Took(Span { least: Duration::ZERO, most: Some(self.resolution) });
+        let Some(origin) = origin.or(self.began()) else { return unharmed };
         match &self.restored {
-            Restored::Unharmed => Actual::Took(Span { least: Duration::ZERO, most: Some(self.resolution) }),
-            Restored::At(at, _) => Actual::Took(origin.until(at)),
+            Restored::Unharmed => unharmed,
+            Restored::At(..) => {
+                let span = origin.until(&self.over().unwrap_or(origin));
+                Actual::Took(Span { most: span.most.max(Some(self.resolution)), ..span })
+            }
             Restored::Never(until) => Actual::Took(Span::at_least(until.since(origin.latest))),
             Restored::Unsure(why) => Actual::unseen(why),
         }
@@ -110,9 +128,10 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
         let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
-        let first = first_outage(seen, lasting).into_iter().flatten();
-        let ends = first.map(|outage| outage.end.map_or(windows.stop, |end| end.earliest.min(windows.stop)));
-        *until = ends.fold(*until, At::max);
+        for (view, outages) in views.iter().zip(first_outage(seen, lasting)) {
+            let lasted = |outage: &Outage| lasted_until(outage, windows.stop, view.seen_until());
+            *until = outages.iter().map(lasted).fold(*until, At::max);
+        }
     }
     let never =
         views.iter().find(|view| !view.taken_over).filter(|_| matches!(impact.restored, Restored::Unharmed));
@@ -191,15 +210,18 @@ fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop
         first_success: None,
         restored: Restored::Unharmed,
         resolution: Duration::ZERO,
+        with_unseen: None,
         blind: Vec::new(),
         flaps: 0,
     };
     if views.is_empty() {
         impact.blind.push("no vantage that can see measures it".to_owned());
     }
+    let mut unharmed = Vec::new();
     for (view, outages) in views.iter().zip(parts) {
-        impact.resolution = impact.resolution.max(view.resolution(within));
         let Some((first, last)) = outages.first().zip(outages.last()) else {
+            unharmed.push(view);
+            impact.resolution = impact.resolution.max(view.resolution(within));
             if view.is_blind(within) {
                 impact.blind.push(format!("{} was not sent all the time", view.name()));
             }
@@ -217,7 +239,15 @@ fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop
         if let Some(success) = first.first_success {
             impact.first_success = Some(earlier(impact.first_success, (success, view.name())));
         }
-        impact.restored = later(impact.restored, restored(&view.name(), last, stop), stop);
+        impact.restored = later(impact.restored, restored(&view.name(), last, stop, view.seen_until()));
+    }
+    if let (Some((begin, _)), Some(end)) = (&impact.impacted, impact.restored_at()) {
+        let seen = Interval::between(begin.earliest, end.latest);
+        let hull = |a: Interval, b: Interval| Interval {
+            earliest: a.earliest.min(b.earliest),
+            latest: a.latest.max(b.latest),
+        };
+        impact.with_unseen = unharmed.iter().map(|view| view.unseen_around(seen)).reduce(hull);
     }
     impact
 }
@@ -228,25 +258,34 @@ fn earlier(known: Option<(Interval, String)>, new: (Interval, String)) -> (Inter
     (first, if new.0.latest < at.latest { new.1 } else { source })
 }
 
-/// How an outage ended, as one source saw it.
-pub(super) fn restored(source: &str, outage: &Outage, stop: At) -> Restored {
+/// Until when an outage surely lasted, of what came before `stop` and of what was seen at all.
+fn lasted_until(outage: &Outage, stop: At, seen: At) -> At {
+    outage.end.or(outage.unconfirmed).map_or(seen, |up| up.earliest).min(stop)
+}
+
+/// How an outage ended, as one source saw it that saw anything until `seen`. One that may have begun at `stop` or after it may be what
+/// stopped the drill, or what healing did.
+pub(super) fn restored(source: &str, outage: &Outage, stop: At, seen: At) -> Restored {
     match (outage.end, outage.unconfirmed) {
+        _ if outage.begin.latest >= stop => {
+            Restored::Unsure(format!("{source} may have failed only after the drill was stopped"))
+        }
         (Some(end), _) if end.latest <= stop => Restored::At(end, source.to_owned()),
         (None, Some(at)) if at.latest <= stop => {
             Restored::Unsure(format!("{source} succeeded again, but not for long enough to be sure"))
         }
-        (Some(_) | None, _) => Restored::Never(stop),
+        (Some(_) | None, _) => Restored::Never(lasted_until(outage, stop, seen)),
     }
 }
 
 /// Restored at the last vantage; what one saw end and another did not is disagreement, and inconclusive.
-fn later(known: Restored, new: Restored, stop: At) -> Restored {
+fn later(known: Restored, new: Restored) -> Restored {
     match (known, new) {
         (Restored::Unharmed, other) | (other, Restored::Unharmed) => other,
         (Restored::At(a, from_a), Restored::At(b, from_b)) => {
             Restored::At(a.max(&b), if b.latest > a.latest { from_b } else { from_a })
         }
-        (Restored::Never(_), Restored::Never(_)) => Restored::Never(stop),
+        (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
         (Restored::Unsure(why), _) | (_, Restored::Unsure(why)) => Restored::Unsure(why),
         (Restored::At(_, from), Restored::Never(_)) | (Restored::Never(_), Restored::At(_, from)) => {
             Restored::Unsure(format!("the vantages disagree to the end: only {from} saw it restored"))
@@ -282,6 +321,9 @@ pub(super) fn service(
     };
     let from_fault = match &fault {
         Some((effective, _)) => impact.since(Some(*effective)),
+        None if story.ended.is_none() => {
+            Actual::unseen("the journal ends before a fault is seen to take effect")
+        }
         None => Actual::NotApplicable { why: "no fault took effect".to_owned() },
     };
     ServiceMeasured {
@@ -359,14 +401,14 @@ fn failback(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Failbac
 
 fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actual {
     let verifies = story.steps_in(Stage::Verify).next().is_some();
-    let Some((impacted, _)) = &impact.impacted else {
+    let Some(impacted) = impact.began() else {
         return match verified {
             None if verifies => Actual::Unseen { why: "the data was not verified".to_owned() },
             Some(_) | None => impact.since(None),
         };
     };
     let whole = impact.since(None);
-    match (impact.restored_at(), verified) {
+    match (impact.over(), verified) {
         (Some(_), None) if !verifies => Actual::not_exercised("the drill does not verify the data"),
         (Some(_), None) => Actual::Took(Span::at_least(story.end.since(impacted.latest))),
         (Some(restored), Some(verified)) if whole.span().is_some() => {

@@ -6,8 +6,8 @@ use super::measured::{Excluded, Series};
 use super::service::Windows;
 use crate::model::evidence::Evidence;
 use crate::model::name::{Name, Region, Vantage};
-use crate::model::outage::{Outage, Rules, failures, outages, outages_by, strays, sustained};
-use crate::model::plan::{Plan, Probe};
+use crate::model::outage::{Outage, Rules, failures, outages_by, strays, sustained};
+use crate::model::plan::{Plan, Probe, Service};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
 use crate::model::time::{At, Duration, Interval};
@@ -69,6 +69,22 @@ impl View<'_> {
         longest.max(within.latest.since(last))
     }
 
+    /// When the last probe that says anything was sent.
+    pub fn seen_until(&self) -> At {
+        seen_until(&self.samples)
+    }
+
+    /// When it may have failed unseen next to two instants: from the last success before the one, to the first after the other.
+    pub fn unseen_around(&self, within: Interval) -> Interval {
+        let ok = |sample: &&Sample| sample.seen == Seen::Ok;
+        let before = self.samples.iter().filter(ok).rfind(|ok| ok.completed <= within.earliest);
+        let after = self.samples.iter().filter(ok).find(|ok| ok.sent >= within.latest);
+        Interval {
+            earliest: before.map_or(within.earliest, |ok| ok.sent),
+            latest: after.map_or(within.latest, |ok| ok.completed),
+        }
+    }
+
     /// `probe checkout from west`.
     pub fn name(&self) -> String {
         format!("probe {} from {}", self.probe.id, self.vantage)
@@ -101,17 +117,19 @@ pub(super) fn views<'a>(
     steady: At,
     windows: Windows,
 ) -> (Vec<View<'a>>, Vec<Excluded>) {
-    let clauses: BTreeMap<&Name, &RestoredClause> =
-        plan.services.iter().map(|service| (&service.name, &service.restored)).collect();
+    let services: BTreeMap<&Name, &Service> =
+        plan.services.iter().map(|service| (&service.name, service)).collect();
     let until = last_sent(evidence);
     let mut views = Vec::new();
     for probe in &plan.probes {
-        let clause = probe.service.as_ref().and_then(|service| clauses.get(service)).copied();
+        let service = probe.service.as_ref().and_then(|service| services.get(service)).copied();
         for vantage in &probe.from {
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
             let samples = with_silences(samples, probe.every, until);
-            views.push(view(plan, (probe, vantage), samples, clause, (steady, windows)));
+            let blind = if probe.control { Vec::new() } else { blindness(plan, evidence, vantage) };
+            let samples = without_sight(samples, &blind);
+            views.push(view(plan, (probe, vantage), samples, service, (steady, windows)));
         }
     }
     let excluded = excluded(&views);
@@ -125,7 +143,7 @@ fn view<'a>(
     plan: &Plan,
     (probe, vantage): (&'a Probe, &'a Vantage),
     samples: Vec<Sample>,
-    clause: Option<&RestoredClause>,
+    service: Option<&Service>,
     (steady, windows): (At, Windows),
 ) -> View<'a> {
     let counted = since(&samples, steady);
@@ -141,13 +159,15 @@ fn view<'a>(
         taken_back: true,
         samples: Vec::new(),
     };
-    match (clause, &plan.takes_over) {
-        (None, _) => view.outages = outages(counted, &five_in_a_row(probe)),
-        (Some(clause), takes_over) => {
-            let rules = Rules { slow_from: windows.from, ..Rules::of(clause) };
+    match service {
+        None => {
+            view.outages = outages_by(counted, &Rules { fewest: 5, ..Rules::of(&five_in_a_row(probe)) });
+        }
+        Some(service) => {
+            let rules = Rules::of(&service.restored);
             view.outages = outages_by(counted, &rules);
             (view.recovery, view.at_best) = (view.outages.clone(), view.outages.clone());
-            if let Some(takes_over) = takes_over {
+            if let Some(takes_over) = plan.restored_by(service) {
                 take_sides(&mut view, counted, &rules, takes_over, windows);
             }
         }
@@ -215,6 +235,62 @@ fn excluded(views: &[View<'_>]) -> Vec<Excluded> {
             ),
         })
         .collect()
+}
+
+/// When the last of these that says anything was sent; they are in the order of sending.
+pub(super) fn seen_until(samples: &[Sample]) -> At {
+    samples.iter().rfind(|sample| sample.seen != Seen::Gap).map_or(At(i64::MIN), |sample| sample.sent)
+}
+
+/// When a vantage may have been unable to see: around each failure of a control probe of its own, from the success before it to the next.
+pub(super) fn blindness(plan: &Plan, evidence: &Evidence, vantage: &Vantage) -> Vec<Interval> {
+    let controls = plan.probes.iter().filter(|probe| probe.control && probe.from.contains(vantage));
+    let samples = controls.filter_map(|probe| evidence.samples.get(&(probe.id.clone(), vantage.clone())));
+    let failed = samples.flat_map(|samples| failures(samples));
+    let latest = |outage: &Outage| outage.end.map_or(At(i64::MAX), |end| end.latest);
+    let mut blind: Vec<Interval> =
+        failed.map(|outage| Interval { earliest: outage.begin.earliest, latest: latest(&outage) }).collect();
+    blind.sort_by_key(|one| one.earliest);
+    blind.dedup_by(|later, earlier| {
+        let touches = later.earliest <= earlier.latest;
+        if touches {
+            earlier.latest = earlier.latest.max(later.latest);
+        }
+        touches
+    });
+    blind
+}
+
+/// What was under way while its vantage may have been blind says nothing: it is no more than a gap. `blind` is in order and apart.
+pub(super) fn without_sight(mut samples: Vec<Sample>, blind: &[Interval]) -> Vec<Sample> {
+    for sample in &mut samples {
+        let last = blind[..blind.partition_point(|one| one.earliest <= sample.completed)].last();
+        if last.is_some_and(|one| one.latest >= sample.sent) {
+            sample.seen = Seen::Gap;
+        }
+    }
+    samples
+}
+
+/// The times within a window in which nothing was sent that says anything, from the answer before each to the one after it.
+pub(super) fn silences(samples: &[Sample], (from, until): (At, At)) -> Vec<Interval> {
+    let mut found = Vec::new();
+    let (mut before, mut silent) = (from, false);
+    for sample in samples.iter().filter(|sample| sample.sent < until) {
+        match sample.seen {
+            Seen::Gap => silent |= sample.sent >= from,
+            Seen::Ok | Seen::Failed(_) => {
+                if silent {
+                    found.push(Interval::between(before, sample.completed.min(until)));
+                }
+                (before, silent) = (sample.sent.max(from), false);
+            }
+        }
+    }
+    if silent {
+        found.push(Interval::between(before, until));
+    }
+    found
 }
 
 /// Too little was sent in a time to say what happened in it: of ten probes one was not, or none for as long as the clause asks.

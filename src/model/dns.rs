@@ -1,7 +1,7 @@
 //! Which `DNSEndpoint` of ExternalDNS holds a name's record, and what changes its targets.
 //!
-//! Only address records (A, AAAA). A record is looked for in every region, since it should live out of the blast radius; a region
-//! that cannot be read does not matter once the record is found elsewhere.
+//! Only address records (A, AAAA). A record is looked for in every region of the world, since it should live out of the blast radius, if
+//! need be in a region that the drill does not name; one that cannot be read does not matter once the record is found elsewhere.
 
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::effect::{Act, Ref, Resource};
 use super::facts::{Facts, Read, Unread};
 use super::scene::{Progress, Refusal, Scene};
+use super::time::Duration;
 
 /// Where a record stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,10 +58,42 @@ pub fn find<'a>(host: &str, scene: &Scene, facts: &'a Facts) -> Result<Record<'a
     }
 }
 
+/// What a provider sets where the record states no TTL, or 0 (ExternalDNS leaves it to the provider; most take 300 s).
+const DEFAULT_TTL: Duration = Duration::from_secs(300);
+
+/// An address record of a `DNSEndpoint`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressRecord {
+    pub host: String,
+    pub targets: Vec<IpAddr>,
+    /// How long a resolver may keep an answer (RFC 1035, section 3.2.1).
+    pub ttl: Duration,
+}
+
+/// The address records that a `DNSEndpoint` holds.
+pub fn address_records(object: &Value) -> Vec<AddressRecord> {
+    let endpoints = object["spec"]["endpoints"].as_array().into_iter().flatten();
+    let record = |endpoint: &Value| AddressRecord {
+        host: endpoint["dnsName"].as_str().unwrap_or_default().to_owned(),
+        targets: {
+            let targets = endpoint["targets"].as_array().into_iter().flatten();
+            targets.filter_map(|target| target.as_str()?.parse().ok()).collect()
+        },
+        ttl: match endpoint["recordTTL"].as_u64() {
+            None | Some(0) => DEFAULT_TTL,
+            Some(seconds) => Duration::from_secs(seconds),
+        },
+    };
+    endpoints.filter(|endpoint| is_address(endpoint)).map(record).collect()
+}
+
+fn is_address(endpoint: &Value) -> bool {
+    matches!(endpoint["recordType"].as_str(), Some("A" | "AAAA"))
+}
+
 fn holds(endpoint: &Value, host: &str) -> bool {
     let name = endpoint["dnsName"].as_str().unwrap_or_default();
-    let address = matches!(endpoint["recordType"].as_str(), Some("A" | "AAAA"));
-    address && name.trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'))
+    is_address(endpoint) && name.trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'))
 }
 
 impl Record<'_> {

@@ -102,7 +102,7 @@ pub enum What {
         measured: Span,
         outcome: Outcome,
     },
-    /// Every probe had succeeded for the plan's time, from here on.
+    /// Every service had kept its clause, and every other probe succeeded, for the plan's time, from here on.
     Steady {
         since: At,
         outcome: Outcome,
@@ -213,6 +213,9 @@ pub enum What {
         /// The pod that answered, if it told: whose promotions concern this store.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pod: Option<Name>,
+        /// That pod's namespace, if it told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<Name>,
         stable: bool,
         outcome: Outcome,
     },

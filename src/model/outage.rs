@@ -1,4 +1,4 @@
-//! From samples to outages: the arithmetic of bounds (DESIGN section 5), pure and used by `measure` and by the calibration alike.
+//! From samples to outages: the arithmetic of bounds (DESIGN section 5), pure and used by `measure`, the calibration and the steady state alike.
 //!
 //! An ok proves "up at some instant in [sent, completed]", a failure "down at some instant in it". So an outage began after
 //! the last ok before it was sent, and no later than its earliest failure completed; it ended after the last failure before
@@ -17,7 +17,7 @@ use super::time::{At, Duration, Interval, Span};
 /// So many single failures in the clause's time are strays, whatever share of it they are: packets get lost.
 const MOST_STRAYS: u64 = 2;
 
-/// So many samples at least are looked at, however short the clause's time is for a slow probe.
+/// So many samples at least are looked at, and make a run that restores, however short the clause's time is for a slow probe.
 const FEWEST: usize = 10;
 
 /// One success is enough.
@@ -60,8 +60,8 @@ pub struct Rules<'a> {
     pub clause: &'a RestoredClause,
     /// So many single failures in the clause's time are none.
     pub strays: u64,
-    /// From here on an answer that is too slow for the clause can begin an outage; before, nothing was promised.
-    pub slow_from: At,
+    /// So many samples at least hold a run that restores, however short the clause's time is for a slow probe.
+    pub fewest: usize,
     /// The successes that can restore. Another one ends no outage, and is no part of a run that does.
     pub counts: &'a dyn Fn(&Sample) -> bool,
 }
@@ -69,7 +69,7 @@ pub struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// Those of a clause, where every success counts.
     pub fn of(clause: &'a RestoredClause) -> Self {
-        Self { clause, strays: MOST_STRAYS, slow_from: At(i64::MIN), counts: &|_| true }
+        Self { clause, strays: MOST_STRAYS, fewest: FEWEST, counts: &|_| true }
     }
 }
 
@@ -97,12 +97,24 @@ pub fn outages_by(samples: &[Sample], rules: &Rules<'_>) -> Vec<Outage> {
 
 /// Every time that the samples failed, be it once, until the next success.
 pub fn failures(samples: &[Sample]) -> Vec<Outage> {
-    outages_by(samples, &Rules { strays: 0, ..Rules::of(&ANY_SUCCESS) })
+    outages_by(samples, &Rules { strays: 0, fewest: 1, ..Rules::of(&ANY_SUCCESS) })
 }
 
 /// Whether a run of successes that count met the clause.
 pub fn sustained(samples: &[Sample], rules: &Rules<'_>) -> bool {
     Series::new(samples, rules).restored(0).0.is_some()
+}
+
+/// For how long a probe of this period must meet the clause until a run of it surely restores.
+pub fn restores_after(clause: &RestoredClause, every: Duration) -> Duration {
+    (0..FEWEST).fold(Duration::ZERO, |sum, _| sum.plus(every)).max(clause.lasting.plus(every))
+}
+
+/// Whether a service kept the clause in all of these samples: no outage, none of them missing, and its share and its p99 over all of them.
+pub fn holds(samples: &[Sample], clause: &RestoredClause) -> bool {
+    let series = Series::new(samples, &Rules::of(clause));
+    let all = series.seen.len();
+    series.gaps.is_empty() && series.keeps(0, all) && series.next_failures(0).is_none()
 }
 
 /// The single failures between successes, each as the longest outage that it could have been.
@@ -216,9 +228,6 @@ impl<'a> Series<'a> {
 
     /// Whether the slow answers from here on, in the clause's time, are more than its p99 leaves room for.
     fn drags(&self, first: usize) -> bool {
-        if self.at(first).is_none_or(|sample| sample.sent < self.rules.slow_from) {
-            return false;
-        }
         let end = self.end_of(first).max(first + FEWEST).min(self.seen.len());
         let first = first.min(self.last_time());
         let slow = Self::between(&self.slow, first, end);
@@ -248,7 +257,8 @@ impl<'a> Series<'a> {
         for run in from..self.seen.len() {
             let counts = Self::between(&self.counted, run, run + 1) > 0;
             let Some(first) = self.at(run).filter(|_| counts) else { continue };
-            let open = first.sent.plus(self.clause.lasting) > last;
+            let whole = run.saturating_add(self.rules.fewest) <= self.seen.len();
+            let open = first.sent.plus(self.clause.lasting) > last || !whole;
             if self.meets(run) {
                 return if open { (None, Some(run)) } else { (Some(run), None) };
             }
@@ -258,17 +268,22 @@ impl<'a> Series<'a> {
 
     /// Whether the run that begins here meets the clause, as far as it goes.
     fn meets(&self, run: usize) -> bool {
-        let end = self.end_of(run);
-        let total = (end - run) as u64;
-        self.clause.success.reached(Self::between(&self.counted, run, end), total)
-            && Self::between(&self.slow, run, end) * 100 <= total
+        self.keeps(run, self.end_of(run))
     }
 
-    /// The first sample after the time that a run must last.
+    /// Whether so many of the samples from one to another are successes that count, and so few of them slow, as the clause asks.
+    fn keeps(&self, from: usize, to: usize) -> bool {
+        let total = (to - from) as u64;
+        self.clause.success.reached(Self::between(&self.counted, from, to), total)
+            && Self::between(&self.slow, from, to) * 100 <= total
+    }
+
+    /// The first sample after the time that a run must last, and after the fewest that it must hold.
     fn end_of(&self, run: usize) -> usize {
         let Some(first) = self.at(run) else { return self.seen.len() };
         let end = first.sent.plus(self.clause.lasting);
-        self.seen.partition_point(|sample| sample.sent <= end)
+        let timely = self.seen.partition_point(|sample| sample.sent <= end);
+        timely.max(run.saturating_add(self.rules.fewest)).min(self.seen.len())
     }
 
     /// Where to look for the next outage: failures within the run are the clause's, unless they go on after it.
@@ -358,8 +373,10 @@ impl<'a> Series<'a> {
     /// More than one in ten of a run's probes were not sent: too little was seen to call it sustained.
     fn is_run_full_of_gaps(&self, run: usize) -> bool {
         let Some(first) = self.at(run) else { return true };
-        let window = Interval { earliest: first.sent, latest: first.sent.plus(self.clause.lasting) };
-        self.gaps_in(window) * 10 > self.end_of(run) - run
+        let end = self.end_of(run);
+        let last = self.at(end.saturating_sub(1)).unwrap_or(first);
+        let latest = first.sent.plus(self.clause.lasting).max(last.sent);
+        self.gaps_in(Interval { earliest: first.sent, latest }) * 10 > end - run
     }
 }
 

@@ -55,6 +55,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The side that alone restores a service, where there is one: the side that takes over, of a service that is moved.
+    pub fn restored_by(&self, service: &Service) -> Option<&Region> {
+        self.takes_over.as_ref().filter(|_| service.moved)
+    }
+
     /// Every step, with those inside `parallel` and `procedure`.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().flat_map(|step| std::iter::once(step).chain(step.action.steps()))
@@ -95,6 +100,14 @@ pub struct Service {
     pub mtpd: Option<Duration>,
     pub restored: RestoredClause,
     pub stores: Vec<Name>,
+    /// Whether the drill moves it to the side that takes over, so that only that side restores it; else it stays where it is.
+    #[serde(default = "is_moved")]
+    pub moved: bool,
+}
+
+/// Before it was told, each was.
+fn is_moved() -> bool {
+    true
 }
 
 /// The response times that a severity promises.

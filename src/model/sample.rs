@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::name::{Name, ProbeId, Region, Vantage};
-use super::time::At;
+use super::time::{At, Duration};
 
 /// What one probe saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,26 @@ pub struct Write {
     pub completed: At,
     pub seen: WriteSeen,
     pub address: Option<IpAddr>,
+}
+
+impl Write {
+    /// As a probe of the write path, of which one is due each `period`: one that was not sent in time says nothing.
+    pub fn as_sample(&self, period: Duration) -> Sample {
+        let seen = match self.seen {
+            _ if self.sent.since(self.scheduled).nanos() > period.nanos() / 2 => Seen::Gap,
+            WriteSeen::Ok { .. } => Seen::Ok,
+            WriteSeen::Failed(failure) | WriteSeen::Unknown(failure) => Seen::Failed(failure),
+        };
+        Sample {
+            scheduled: self.scheduled,
+            sent: self.sent,
+            completed: self.completed,
+            seen,
+            address: self.address,
+            answered_by: None,
+            stages: Stages::default(),
+        }
+    }
 }
 
 /// One record as it was read back, in the order of the store.

@@ -11,7 +11,7 @@ pub struct Scene<'a> {
     pub step: &'a StepId,
     /// The step's region: the lost one for a fault, the one that takes over for a recovery, unless it names another.
     pub region: &'a Region,
-    /// All regions of the drill.
+    /// All regions that there are, also those that the drill does not name: what stands out of the blast radius may stand in any.
     pub regions: &'a [Region],
     /// The namespaces that the drill may touch.
     pub namespaces: &'a [Name],

@@ -134,7 +134,7 @@ pub struct Objective {
 pub struct RestoredClause {
     /// The share of probes that must succeed.
     pub success: Share,
-    /// For how long; not added to the recovery time.
+    /// For how long, and for ten probes at least; not added to the recovery time.
     #[serde(rename = "for")]
     pub lasting: Duration,
     /// The load, as a share of the peak, under which it must hold.
@@ -143,6 +143,13 @@ pub struct RestoredClause {
     /// 99 of 100 answers come within this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<Duration>,
+}
+
+impl RestoredClause {
+    /// What it asks of writes: an answer's time is a promise to readers.
+    pub fn of_writes(&self) -> RestoredClause {
+        RestoredClause { load: None, p99: None, ..self.clone() }
+    }
 }
 
 impl Default for RestoredClause {

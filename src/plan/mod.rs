@@ -5,12 +5,14 @@
 //!               │                                └─► effects (each step's acts with their undo, for people)
 //!               ├ steps       stages, default deadlines and budgets
 //!               ├ longest     the longest way through
+//!               ├ moved       which services it moves
 //!               └ objectives  what is promised, by the catalogue
 //! ```
 //! An outline needs no cluster: a tabletop drill is one. What a recovery will do depends on the world as it is after the fault, so
 //! one that finds nothing to do yet is no error here; a fault that finds nothing is.
 
 mod longest;
+mod moved;
 mod objectives;
 mod steps;
 
@@ -78,6 +80,10 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
         runbook: drill.runbook.clone(),
     };
     plan.authorities = authorities(&plan);
+    let moved = moved::moved(&plan);
+    for service in &mut plan.services {
+        service.moved = moved.contains(&service.name);
+    }
     plan.point_of_no_return = plan
         .authorities
         .first()
@@ -87,15 +93,15 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
 }
 
-/// The whole plan, against the world as it is.
+/// The whole plan, against the world as it is, which has these regions.
 ///
 /// # Errors
 /// As [`outline`], and faults that have no target or one out of scope.
-pub fn plan(scenario: &Scenario, facts: &Facts) -> Result<Plan, Vec<Diagnostic>> {
+pub fn plan(scenario: &Scenario, regions: &[Region], facts: &Facts) -> Result<Plan, Vec<Diagnostic>> {
     let mut plan = outline(scenario)?;
     let mut refused = Vec::new();
     for (step, refusal) in
-        effects(&plan, facts).into_iter().filter_map(|(step, acts)| Some((step, acts.err()?)))
+        effects(&plan, regions, facts).into_iter().filter_map(|(step, acts)| Some((step, acts.err()?)))
     {
         let is_fault = matches!(plan.step(&step).map(|step| &step.action), Some(Action::Fault { .. }));
         if is_fault || matches!(refusal, Refusal::OutOfScope(_)) {
@@ -105,18 +111,20 @@ pub fn plan(scenario: &Scenario, facts: &Facts) -> Result<Plan, Vec<Diagnostic>>
     if !refused.is_empty() {
         return Err(refused);
     }
-    plan.blast_radius = blast_radius(&plan, facts);
+    plan.blast_radius = blast_radius(&plan, regions, facts);
     plan.whole = whole(&plan, facts);
     Ok(plan)
 }
 
-/// What `plan` and `effects` must see.
-pub fn reads(plan: &Plan) -> Vec<Read> {
+/// What `plan` and `effects` must see of a world with these regions.
+pub fn reads(plan: &Plan, regions: &[Region]) -> Vec<Read> {
     let run = unborn();
     let of = |step| match kind(step)? {
-        Acting::Fault(fault, region) => Some(fault.behaviour().reads(&scene(plan, &run, &step.id, region))),
+        Acting::Fault(fault, region) => {
+            Some(fault.behaviour().reads(&scene(plan, &run, &step.id, region, regions)))
+        }
         Acting::Recovery(recovery, region) => {
-            Some(recovery.behaviour().reads(&scene(plan, &run, &step.id, region)))
+            Some(recovery.behaviour().reads(&scene(plan, &run, &step.id, region, regions)))
         }
     };
     let mut reads: Vec<Read> = plan.all_steps().filter_map(of).flatten().collect();
@@ -129,19 +137,19 @@ pub fn reads(plan: &Plan) -> Vec<Read> {
 }
 
 /// What each step would do to the world as it is now.
-pub fn effects(plan: &Plan, facts: &Facts) -> Effects {
+pub fn effects(plan: &Plan, regions: &[Region], facts: &Facts) -> Effects {
     let run = unborn();
     let of = |step: &Step| {
         let planned = match kind(step)? {
             Acting::Fault(fault, region) => {
                 let fault = fault.behaviour();
-                let acts = fault.acts(&scene(plan, &run, &step.id, region), facts);
+                let acts = fault.acts(&scene(plan, &run, &step.id, region, regions), facts);
                 let none = if fault.heals_itself() { HEALS_ITSELF } else { IRREVERSIBLE };
                 acts.map(|acts| with_undo(acts, none))
             }
             Acting::Recovery(recovery, region) => {
                 let recovery = recovery.behaviour();
-                let acts = recovery.acts(&scene(plan, &run, &step.id, region), facts);
+                let acts = recovery.acts(&scene(plan, &run, &step.id, region, regions), facts);
                 let none = match (recovery.fences(), recovery.irreversible()) {
                     (true, _) => "none: lifted by the promotion of this side",
                     (false, true) => IRREVERSIBLE,
@@ -160,8 +168,14 @@ fn unborn() -> RunId {
     RunId::from("run")
 }
 
-fn scene<'a>(plan: &'a Plan, run: &'a RunId, step: &'a StepId, region: &'a Region) -> Scene<'a> {
-    Scene { run, step, region, regions: &plan.regions, namespaces: &plan.namespaces }
+fn scene<'a>(
+    plan: &'a Plan,
+    run: &'a RunId,
+    step: &'a StepId,
+    region: &'a Region,
+    regions: &'a [Region],
+) -> Scene<'a> {
+    Scene { run, step, region, regions, namespaces: &plan.namespaces }
 }
 
 /// A step that acts on regions.
@@ -195,7 +209,7 @@ fn authorities(plan: &Plan) -> Vec<Authority> {
     let run = unborn();
     let moves = plan.all_steps().filter_map(|step| match kind(step)? {
         Acting::Recovery(recovery, region) => {
-            recovery.behaviour().authority(&scene(plan, &run, &step.id, region))
+            recovery.behaviour().authority(&scene(plan, &run, &step.id, region, &plan.regions))
         }
         Acting::Fault(..) => None,
     });
@@ -230,11 +244,11 @@ fn with_undo(acts: Vec<Act>, none: &str) -> Vec<Planned> {
     acts.into_iter().map(|act| Planned { undo: undo(&act).unwrap_or_else(|| none.to_owned()), act }).collect()
 }
 
-fn blast_radius(plan: &Plan, facts: &Facts) -> Vec<Touched> {
+fn blast_radius(plan: &Plan, regions: &[Region], facts: &Facts) -> Vec<Touched> {
     let run = unborn();
     let hits = |step| match kind(step)? {
         Acting::Fault(fault, region) => {
-            let hits = fault.behaviour().hits(&scene(plan, &run, &step.id, region), facts).ok()?;
+            let hits = fault.behaviour().hits(&scene(plan, &run, &step.id, region, regions), facts).ok()?;
             Some(counted(&step.id, hits))
         }
         Acting::Recovery(..) => None,
@@ -242,10 +256,11 @@ fn blast_radius(plan: &Plan, facts: &Facts) -> Vec<Touched> {
     plan.all_steps().filter_map(hits).flatten().collect()
 }
 
-/// What may serve users on the lost side.
+/// What may serve users on the lost side, where a step may change it.
 fn workloads(plan: &Plan) -> impl Iterator<Item = (&Region, Resource, &Name)> {
-    let breaks = plan.all_steps().any(|step| matches!(step.action, Action::Fault { .. }));
-    let lost = plan.lost.iter().filter(move |_| breaks);
+    let acts = |step: &Step| matches!(step.action, Action::Fault { .. } | Action::Recover { .. });
+    let changes = plan.all_steps().any(acts);
+    let lost = plan.lost.iter().filter(move |_| changes);
     let each = |namespace| [Resource::deployments(), Resource::stateful_sets()].map(|kind| (kind, namespace));
     lost.flat_map(move |lost| {
         plan.namespaces.iter().flat_map(each).map(move |(resource, namespace)| (lost, resource, namespace))

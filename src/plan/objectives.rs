@@ -34,6 +34,7 @@ pub(super) fn services(scenario: &Scenario) -> Vec<Service> {
         mtpd: mtpd(scenario, service),
         restored: service.restored.clone().unwrap_or_default(),
         stores: service.stores.clone(),
+        moved: true,
     };
     promised(scenario).map(service).collect()
 }

@@ -102,16 +102,20 @@ fn world() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn regions() -> [Region; 2] {
+    ["east", "west"].map(Region::from)
+}
+
 fn facts(outline: &Plan, objects: &[(&str, Value)]) -> Facts {
-    told(&reads(outline), objects, &[])
+    told(&reads(outline, &regions()), objects, &[])
 }
 
 #[test]
 fn a_made_up_drill_reads_as_a_table() {
     let scenario = scenario(DRILL);
     let facts = facts(&outline(&scenario).unwrap(), &world());
-    let plan = plan(&scenario, &facts).unwrap();
-    insta::assert_snapshot!(crate::cli::plan::table(&plan, &effects(&plan, &facts)));
+    let plan = plan(&scenario, &regions(), &facts).unwrap();
+    insta::assert_snapshot!(crate::cli::plan::table(&plan, &effects(&plan, &regions(), &facts)));
 }
 
 #[test]
@@ -186,11 +190,11 @@ fn every_workload_that_is_promoted_has_its_own_authority() {
 fn a_fault_without_a_target_is_refused_at_its_step_and_a_recovery_without_one_is_not() {
     let scenario = scenario(DRILL);
     let outline = outline(&scenario).unwrap();
-    let refused = plan(&scenario, &facts(&outline, &[])).unwrap_err();
+    let refused = plan(&scenario, &regions(), &facts(&outline, &[])).unwrap_err();
     let [only] = refused.as_slice() else { panic!("{refused:?}") };
     assert_eq!(only.message, "east has no pods in shop");
     assert_eq!(only.place.as_ref().unwrap().line, 19);
-    assert!(plan(&scenario, &facts(&outline, &[pod("east", "web-1")])).is_ok());
+    assert!(plan(&scenario, &regions(), &facts(&outline, &[pod("east", "web-1")])).is_ok());
 }
 
 #[test]
@@ -207,8 +211,8 @@ fn a_tabletop_needs_no_cluster() {
     let drill = DRILL.split("  regions:").next().unwrap().to_owned()
         + "  services: [checkout]\n  limits: {maxDuration: 2h}\n  stages:\n    declare:\n      - {id: declare, declare: {role: cio}}\n";
     let scenario = scenario(&drill);
-    let plan = plan(&scenario, &Facts::default()).unwrap();
-    assert_eq!((reads(&plan), plan.blast_radius.len()), (vec![], 0));
+    let plan = plan(&scenario, &[], &Facts::default()).unwrap();
+    assert_eq!((reads(&plan, &[]), plan.blast_radius.len()), (vec![], 0));
     assert_eq!(
         plan.objectives.iter().map(|objective| objective.kind).collect::<Vec<_>>(),
         [ObjectiveKind::Response]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Recovery;
+use super::{Leads, Recovery};
 use crate::model::dns;
 use crate::model::effect::{Act, Resource};
 use crate::model::facts::{Facts, Read, Unread};
@@ -22,7 +22,7 @@ budget: 1m
 ///
 /// Cannot: reach answers that resolvers have cached; they live until their TTL. Only records that a `DNSEndpoint` of ExternalDNS holds.
 ///
-/// Effects: sets the record's targets, in the `DNSEndpoint` that holds it (looked for in every region), to the load balancer's
+/// Effects: sets the record's targets, in the `DNSEndpoint` that holds it (looked for in every region of the environment, also in those that the drill does not name), to the load balancer's
 /// addresses of the region's Service with the annotation `drillmaster.dev/serves: RECORD`.
 ///
 /// Undo: puts the targets back.
@@ -90,5 +90,9 @@ impl Recovery for DnsSwitch {
 
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         dns::answers(&self.record, &self.addresses(scene, facts)?, facts)
+    }
+
+    fn leads(&self) -> Leads<'_> {
+        Leads::Host(&self.record)
     }
 }

@@ -39,6 +39,11 @@ pub trait Recovery {
         false
     }
 
+    /// Whom it leads to another side. (Whose writes go there is told by `authority`.)
+    fn leads(&self) -> Leads<'_> {
+        Leads::Nobody
+    }
+
     /// The side that takes no more writes once it is done: another may be promoted then (I5).
     fn keeps_off(&self, _scene: &Scene) -> Option<Ref> {
         None
@@ -48,6 +53,16 @@ pub trait Recovery {
     fn fences(&self) -> bool {
         false
     }
+}
+
+/// Whom a recovery leads to another side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leads<'a> {
+    Nobody,
+    /// Who asks this host.
+    Host(&'a str),
+    /// It may be anybody: it does not know what it is for.
+    Anybody,
 }
 
 kinds! {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Recovery;
+use super::{Leads, Recovery};
 use crate::model::effect::{Act, Ref, Resource};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
@@ -108,5 +108,9 @@ impl Recovery for Patch {
             Some(_) => Progress::Done,
             None => Progress::Waiting(format!("{at} does not exist")),
         })
+    }
+
+    fn leads(&self) -> Leads<'_> {
+        Leads::Anybody
     }
 }

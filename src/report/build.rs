@@ -349,6 +349,7 @@ fn interruption(one: &Interruption) -> String {
     let what = match one.what {
         Interrupted::Recovered => "it failed again",
         Interrupted::Writes => "no write was acknowledged",
+        Interrupted::Silent => "nobody could see it",
     };
     let when = if one.way_back { ", on the way back" } else { "" };
     let Interruption { begin, took, source, .. } = one;

@@ -107,7 +107,8 @@ pub struct Probe {
     /// The service whose objectives it measures; several probes may measure one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Name>,
-    /// Whether it only shows that the vantage itself can see: where it fails, the vantage is excluded.
+    /// Whether it only shows that the vantage itself can see: what that saw around a failure counts for nothing, and where it fails more
+    /// than once in a while, the vantage is excluded.
     #[serde(default)]
     pub control: bool,
     /// The time between two sends; at most a hundredth of the RTO.
@@ -176,7 +177,7 @@ fn from_outside() -> Vantage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SteadyState {
-    /// How long every probe must succeed.
+    /// For how long every service must keep what its `restored` asks for, and every other probe succeed.
     #[serde(rename = "for")]
     pub lasting: Duration,
 }

@@ -30,6 +30,10 @@ fn plain(held: Option<&Held>) -> Result<Option<&Value>, ()> {
 /// of the same object.
 pub fn inverse(now: &Value, uid: &str, touched: &[Touch], later: &[Touch], named: &str) -> Inverse {
     if now["metadata"]["uid"].as_str() != Some(uid) {
+        // Whoever made it again may have made it as it was.
+        if is_as_before(now, touched) {
+            return Inverse { patch: vec![], conflicts: vec![] };
+        }
         let conflict = Conflict {
             field: named.to_owned(),
             advice: "another object has its name now: compare it with your manifests".to_owned(),
@@ -100,11 +104,14 @@ fn patch_between(now: &Value, restored: &Value) -> Vec<Value> {
 
 /// Whether every touched field has its value from before, and nothing that was made for them is left.
 pub fn is_restored(now: &Value, uid: &str, touched: &[Touch]) -> bool {
-    now["metadata"]["uid"].as_str() == Some(uid)
-        && touched.iter().all(|touch| match touch {
-            Touch::Field { path, before, .. } => plain(before.as_ref()) == Ok(lookup(now, path)),
-            Touch::Created { path } => !is_empty(lookup(now, path)),
-        })
+    now["metadata"]["uid"].as_str() == Some(uid) && is_as_before(now, touched)
+}
+
+fn is_as_before(now: &Value, touched: &[Touch]) -> bool {
+    touched.iter().all(|touch| match touch {
+        Touch::Field { path, before, .. } => plain(before.as_ref()) == Ok(lookup(now, path)),
+        Touch::Created { path } => !is_empty(lookup(now, path)),
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::model::event::{Event, Outcome, What};
 use crate::model::name::StepId;
 use crate::model::time::At;
 
-/// An effect that has no successful undo yet.
+/// An effect that has no successful undo yet; one that left a conflict has none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     pub step: StepId,
@@ -89,10 +89,10 @@ fn all(events: &[Event]) -> Vec<Open> {
                     }
                 }
             }
-            What::UndoEnded { effect, outcome: Outcome::Ok, .. } => {
+            What::UndoEnded { effect, outcome: Outcome::Ok, conflicts, .. } if conflicts.is_empty() => {
                 undone.insert(*effect);
             }
-            What::UndoEnded { outcome: Outcome::Failed { .. } | Outcome::Unknown { .. }, .. }
+            What::UndoEnded { .. }
             | What::RunStarted { .. }
             | What::Guarded { .. }
             | What::Calibrated { .. }

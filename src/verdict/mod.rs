@@ -161,7 +161,7 @@ impl Court<'_> {
             }
             (ObjectiveKind::Exposure, Some(service)) => timed(objective.target, &service.exposure),
         };
-        let Opinion { verdict, actual, records, why } = self.in_this_run(opinion);
+        let Opinion { verdict, actual, records, why } = self.in_this_run(opinion, service);
         let by_people = match objective.kind {
             ObjectiveKind::Rta | ObjectiveKind::Mtpd | ObjectiveKind::Response => true,
             ObjectiveKind::Rpa
@@ -173,9 +173,19 @@ impl Court<'_> {
         Judgement { objective: objective.clone(), verdict, prewarned, actual, records, why }
     }
 
-    /// An invalid run says nothing, but that a target was missed by a service that had been steady; one that did not come to
-    /// its end meets nothing.
-    fn in_this_run(&self, mut opinion: Opinion) -> Opinion {
+    /// An invalid run says nothing, but that a target was missed by a service that had been steady; one that came to no end, or was stopped
+    /// before the service was impacted, meets nothing.
+    fn in_this_run(&self, mut opinion: Opinion, service: Option<&ServiceMeasured>) -> Opinion {
+        let stopped_before_it = match &self.measured.ended {
+            None => true,
+            Some(Ended::Completed) => false,
+            Some(
+                Ended::Aborted { .. } | Ended::Crashed { .. } | Ended::Interrupted | Ended::Refused { .. },
+            ) => service.is_none_or(|service| {
+                let happened = |moment| service.timeline.contains_key(&moment);
+                !happened(Moment::Impacted) && !happened(Moment::FailbackStarted)
+            }),
+        };
         let steady = self.measured.steady.lost.is_none();
         match (&self.invalid, &self.incomplete, opinion.verdict) {
             (_, _, Verdict::NotExercised) => {}
@@ -184,7 +194,7 @@ impl Court<'_> {
                 opinion.verdict = Verdict::Void;
                 opinion.why = format!("the run is invalid: {why}");
             }
-            (None, Some(why), Verdict::Met) if self.measured.ended.is_none() => {
+            (None, Some(why), Verdict::Met) if stopped_before_it => {
                 opinion.verdict = Verdict::Inconclusive;
                 opinion.why = why.clone();
             }
@@ -388,6 +398,7 @@ fn interrupted(
             (Interrupted::Recovered, None) => "it failed again:",
             (Interrupted::Writes, Some(_)) => "no write was acknowledged for",
             (Interrupted::Writes, None) => "no write was acknowledged for a while:",
+            (Interrupted::Silent, _) => "nobody could see it for",
         };
         told.entry(words)
             .and_modify(|(known, why, times)| {

@@ -45,6 +45,14 @@ fn a_promotion_moves_something_unless_its_side_was_primary_before_any_try_of_it(
     let mut another = once(false);
     another.push((131.0, elsewhere));
     assert_eq!(damaged(another), 0, "another workload's");
+    for (namespace, found) in [("billing", 0), ("shop", 119)] {
+        let mut read = read(1, 130, true);
+        read["readBack"]["pod"] = json!("ledger-0");
+        read["readBack"]["namespace"] = json!(namespace);
+        let mut moved = once(false);
+        moved.push((131.0, read));
+        assert_eq!(damaged(moved), found, "the ledger of {namespace} was read");
+    }
     let never_again = vec![(33.0, promote(6, "west", "ledger-0", false)), (34.0, ended(6, unknown.clone()))];
     assert_eq!(damaged(never_again), 0, "nobody knows");
 }

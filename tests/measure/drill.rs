@@ -23,7 +23,10 @@ pub(super) struct Drill {
     pub(super) fault_shows: Option<(f64, f64)>,
     /// Not sent, by any probe.
     pub(super) blind: Option<(f64, f64)>,
-    pub(super) control_fails: Option<&'static str>,
+    /// When each vantage's control probe fails; there is none where it never does.
+    pub(super) control_fails: Vec<(&'static str, f64, f64)>,
+    /// Another probe of the service, each so many seconds: it is always answered.
+    pub(super) sparse: Option<f64>,
     pub(super) declared: Option<f64>,
     /// The last write that the other side has.
     pub(super) replicated: u64,
@@ -79,7 +82,8 @@ impl Default for Drill {
             down: vec![("outside", 60.0, 100.0), ("west", 60.0, 90.0)],
             fault_shows: Some((60.0, 400.0)),
             blind: None,
-            control_fails: None,
+            control_fails: vec![],
+            sparse: None,
             declared: Some(70.0),
             replicated: 290,
             objectives: vec![rta("60s", "impact")],
@@ -159,7 +163,12 @@ impl Drill {
             probe("checkout", json!("checkout"), false, json!(["outside", "west"])),
             probe("east-direct", json!(null), false, json!(["outside"])),
         ];
-        if self.control_fails.is_some() {
+        if let Some(every) = self.sparse {
+            let mut basket = probe("basket", json!("checkout"), false, json!(["outside"]));
+            basket["every"] = json!(format!("{every}s"));
+            probes.push(basket);
+        }
+        if !self.control_fails.is_empty() {
             probes.push(probe("control", json!(null), true, json!(["outside", "west"])));
         }
         let ledger = json!({"service": "checkout", "store": "orders", "url": "", "writesPerSecond": 5, "timeout": "1s",
@@ -201,8 +210,7 @@ impl Drill {
         })
     }
 
-    fn sample(&self, vantage: &str, down: &[(f64, f64)], index: i64, phase: i64) -> Sample {
-        let sent = index * PERIOD + phase;
+    fn sample(&self, down: &[(f64, f64)], sent: i64) -> Sample {
         let within = |(from, to): (f64, f64)| nanos(from) <= sent && sent < nanos(to);
         let failed = down.iter().any(|span| within(*span));
         let gap = self.blind.is_some_and(within);
@@ -214,7 +222,6 @@ impl Drill {
             (false, false) if self.slow.is_some_and(within) => (Seen::Ok, 600_000_000),
             (false, false) => (Seen::Ok, 5_000_000),
         };
-        let _ = vantage;
         let told = self.sides.iter().find(|(from, to, _)| within((*from, *to)));
         let region = told.map_or(self.sides_are_told.then_some(region), |(.., side)| *side);
         Sample {
@@ -230,32 +237,37 @@ impl Drill {
 
     fn rows(&self, sink: &mut Memory) {
         let last = nanos(self.rows_until) / PERIOD;
-        let mut put = |probe: &str, vantage: &str, down: &[(f64, f64)], phase: i64| {
+        let put = |sink: &mut Memory, probe: &str, vantage: &str, down: &[(f64, f64)], phase: i64| {
             let last = if probe == "east-direct" { nanos(self.proof_until) / PERIOD } else { last };
             for index in 0..last {
                 let mut line = String::new();
-                self.sample(vantage, down, index, phase).write(&mut line);
+                self.sample(down, index * PERIOD + phase).write(&mut line);
                 sink.row(At(index), &RowFile::Probe(probe.into(), vantage.into()), &line).unwrap();
             }
         };
         for (vantage, phase) in [("outside", 13), ("west", 37)] {
-            let spans: Vec<(f64, f64)> = self
-                .down
-                .iter()
-                .filter(|(at, ..)| *at == vantage)
-                .map(|(_, from, to)| (*from, *to))
-                .collect();
-            put("checkout", vantage, &spans, phase * 1_000_000);
-            if let Some(fails) = self.control_fails {
-                let spans = if fails == vantage { vec![(50.0, 200.0)] } else { vec![] };
-                put("control", vantage, &spans, 1);
+            let here = |spans: &[(&'static str, f64, f64)]| -> Vec<(f64, f64)> {
+                let here = spans.iter().filter(|(at, ..)| *at == vantage);
+                here.map(|(_, from, to)| (*from, *to)).collect()
+            };
+            put(sink, "checkout", vantage, &here(&self.down), phase * 1_000_000);
+            if !self.control_fails.is_empty() {
+                put(sink, "control", vantage, &here(&self.control_fails), 1);
             }
         }
         let shows = self.fault_shows.iter().flat_map(|(from, to)| {
             let ends = self.opened.iter().map(|(from, _)| *from).chain([*to]);
             [*from].into_iter().chain(self.opened.iter().map(|(_, to)| *to)).zip(ends)
         });
-        put("east-direct", "outside", &shows.collect::<Vec<_>>(), 71 * 1_000_000);
+        put(sink, "east-direct", "outside", &shows.collect::<Vec<_>>(), 71 * 1_000_000);
+        if let Some(every) = self.sparse {
+            let sent = (0..).map(|index| nanos(1.0) + index * nanos(every));
+            for sent in sent.take_while(|sent| *sent < nanos(self.rows_until)) {
+                let mut line = String::new();
+                self.sample(&[], sent).write(&mut line);
+                sink.row(At(sent), &RowFile::Probe("basket".into(), "outside".into()), &line).unwrap();
+            }
+        }
         for number in self.written_from..=2499_u64 {
             let sent = At(i64::try_from(number).unwrap() * S / 5);
             if self.unwritten.is_some_and(|(from, to)| nanos(from) <= sent.0 && sent.0 < nanos(to)) {

@@ -116,7 +116,7 @@ fn a_silence_after_the_restoration_passes_nothing() {
 }
 
 #[test]
-fn answers_slower_than_promised_are_no_service_from_the_fault_on() {
+fn answers_slower_than_promised_are_no_service() {
     let slow =
         |from, to| Drill { down: vec![], slow: Some((from, to)), p99: Some("400ms"), ..probes_alone() };
     assert_eq!(verdicts(&slow(80.0, 500.0))[0], Verdict::Missed);
@@ -124,7 +124,9 @@ fn answers_slower_than_promised_are_no_service_from_the_fault_on() {
     let (least, most) = secs(of(&measured).rta.impact.clone());
     assert!(least <= 30.0 && 30.0 <= most && most - least <= 2.2, "[{least}, {most}]");
     assert_eq!(judged.objectives[0].verdict, Verdict::Met);
-    assert_eq!(verdicts(&slow(30.0, 59.0))[0], Verdict::Met, "nothing was promised before the fault");
+    for (from, to) in [(30.0, 59.0), (30.0, 500.0)] {
+        assert!(invalid(&slow(from, to)).contains("steady state was lost"), "the fault did not slow it down");
+    }
 }
 
 #[test]
@@ -291,4 +293,101 @@ fn a_run_that_was_never_steady_says_nothing() {
         ..Drill::default()
     };
     assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
+}
+
+#[test]
+fn a_coarse_probe_that_saw_nothing_may_have_missed_an_outage_of_its_own() {
+    let drill = |down: Vec<(&'static str, f64, f64)>, target: &str| Drill {
+        down,
+        sparse: Some(15.0),
+        objectives: vec![rta(target, "impact")],
+        ..probes_alone()
+    };
+    // It was answered at 46 s, 61 s, 76 s, 91 s and 106 s; the others failed until 100 s.
+    let (measured, judged) = drill(both(60.0, 100.0), "45s").judged();
+    let (least, most) = secs(of(&measured).rta.impact.clone());
+    assert!((38.0..40.0).contains(&least) && (60.0..60.1).contains(&most), "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Indeterminate);
+    assert_eq!(drill(both(60.0, 100.0), "61s").verdict().1, Verdict::Met);
+    assert_eq!(drill(both(60.0, 100.0), "38s").verdict().1, Verdict::Missed);
+    let (measured, _) = drill(vec![], "60s").judged();
+    assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 16.0));
+}
+
+#[test]
+fn what_a_vantage_saw_around_a_failure_of_its_control_probe_counts_for_nothing() {
+    let blinked = |at: f64| vec![("outside", at, at + 0.1)];
+    // Two requests of the blind vantage fail, one a little before its control probe and one after.
+    let calm = Drill { down: vec![("outside", 149.91, 150.05)], ..probes_alone() };
+    let seen = |drill: &Drill| of(&drill.judged().0).timeline.contains_key(&Moment::Impacted);
+    assert!(seen(&calm));
+    let blind = Drill { control_fails: blinked(150.0), ..calm };
+    assert!(!seen(&blind), "no false outage");
+    assert_eq!(blind.verdict().1, Verdict::Inconclusive, "no false health");
+    let excluded = blind.judged().0.excluded;
+    assert_eq!(excluded, [], "one failure is no reason to count nothing at all of it");
+    let elsewhere = Drill { control_fails: blinked(150.0), ..probes_alone() };
+    assert_eq!(elsewhere.verdict().1, Verdict::Met, "the outage was over");
+    let at_a_bound = Drill { control_fails: blinked(60.0), ..probes_alone() };
+    assert_eq!(at_a_bound.verdict().1, Verdict::Inconclusive);
+    // Nor does its failure show a fault.
+    let proof = Drill { fault_shows: Some((61.0, 61.1)), until: "once", ..probes_alone() };
+    assert_eq!(invalid(&proof), "");
+    let blind = Drill { control_fails: blinked(61.0), ..proof };
+    assert!(invalid(&blind).contains("had no effect"), "{}", invalid(&blind));
+}
+
+#[test]
+fn a_silence_is_an_interruption_of_at_most_its_own_length() {
+    let silent = |target: &str, to: f64| Drill {
+        down: both(60.0, 63.0),
+        sides: vec![(63.0, 80.0, Some("west"))],
+        blind: Some((150.0, to)),
+        objectives: vec![rta(target, "impact")],
+        ..probes_alone()
+    };
+    assert_eq!(silent("5s", 157.0).verdict().1, Verdict::Indeterminate, "seven seconds may be too long");
+    assert_eq!(silent("8s", 157.0).verdict().1, Verdict::Met);
+    assert_eq!(silent("5s", 154.0).verdict().1, Verdict::Met);
+    let (measured, judged) = silent("5s", 157.0).judged();
+    let (least, most) = secs(of(&measured).interruptions[0].took.clone());
+    assert!(least == 0.0 && (7.0..7.3).contains(&most), "[{least}, {most}]");
+    let why = &judged.objectives[0].why;
+    assert!(why.contains("nobody could see it for"), "{why}");
+}
+
+#[test]
+fn what_may_have_begun_only_when_the_drill_was_stopped_is_no_outage_of_the_fault() {
+    let aborted = |from: f64| Drill {
+        down: both(from, 260.0),
+        lost_side_answers: false,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        more: vec![(200.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
+        objectives: vec![rta("60s", "fault")],
+        ..probes_alone()
+    };
+    assert_eq!(aborted(199.95).verdict().1, Verdict::Inconclusive, "the last success was sent before");
+    assert_eq!(aborted(198.0).verdict().1, Verdict::Missed, "it failed before");
+}
+
+/// A run that was killed: its journal goes on to 450 s, what its probes saw is bound until here.
+fn killed(bound_until: f64) -> Drill {
+    Drill { ends: None, rows_until: bound_until, proof_until: bound_until, ..probes_alone() }
+}
+
+#[test]
+fn what_a_cut_journal_does_not_hold_is_no_miss_and_makes_no_run_invalid() {
+    for until in [20.0, 59.0, 61.5, 70.0, 90.0] {
+        let drill = Drill { down: both(60.0, 600.0), fault_shows: Some((60.0, 400.0)), ..killed(until) };
+        assert_eq!(invalid(&drill), "", "bound until {until}");
+        assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive), "bound until {until}");
+    }
+    let missed = Drill { down: both(60.0, 600.0), ..killed(150.0) };
+    assert_eq!(missed.verdict(), (Overall::Missed, Verdict::Missed), "that was seen");
+    let (least, most) = secs(of(&missed.judged().0).rta.impact.clone());
+    assert!((88.0..=90.0).contains(&least) && most.is_infinite(), "[{least}, {most}]");
+    let shows_nothing = |until| Drill { fault_shows: None, ..killed(until) };
+    assert_eq!(invalid(&shows_nothing(79.0)), "", "its 20 s were not over");
+    assert!(invalid(&shows_nothing(90.0)).contains("had no effect"));
+    assert_eq!(invalid(&Drill { steady: false, ..killed(20.0) }), "", "it may have come to it");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+mod escalated;
 #[path = "../laboratory/mod.rs"]
 mod laboratory;
 mod seen;
@@ -19,7 +20,7 @@ use drillmaster::measure::measure;
 use drillmaster::model::event::{Decision, Ended, Event, Outcome, What};
 use drillmaster::model::name::Vantage;
 use drillmaster::model::plan::{Plan, Touched};
-use drillmaster::model::target::Overall;
+use drillmaster::model::target::{ObjectiveKind, Overall, Verdict};
 use drillmaster::model::time::{At, Duration};
 use drillmaster::undo::outstanding;
 use drillmaster::verdict::judge;

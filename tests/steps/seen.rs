@@ -140,3 +140,27 @@ fn objects_that_cannot_be_read_end_no_fault_and_what_changed_did_so_since_the_la
     assert_eq!(told_of_the_proof(&reverted), [(Some(true), 0), (Some(false), 5)]);
     assert_eq!(reverted.overall(), Overall::Invalid);
 }
+
+#[test]
+fn a_run_that_was_stopped_before_anybody_was_impacted_meets_nothing() {
+    // The record of the payments is lost, and whoever checks out does not notice, so far.
+    let (drill, _) = FAILOVER.split_once("    failover:\n").unwrap();
+    let text = drill.replace(", takesOver: west", "").replace("http://checkout.east.", "http://payments.");
+    let text = text
+        .replace("{isolate: {namespaces: [shop]}}", "{dnsFailure: {record: payments.shop.example}}")
+        .replace("failsWithin: 20s, until: restored", "failsWithin: 2m, until: once");
+    for (on_timeout, stopped) in [("abort", true), ("finding", false)] {
+        let look = format!(
+            "    detect:\n      - {{id: look, task: {{role: web-oncall, text: look}}, timeout: 30s, onTimeout: {on_timeout}}}\n"
+        );
+        let course = run(&format!("{text}{look}"), answers(None, None));
+        assert_eq!(matches!(course.finished.how, Ended::Aborted { .. }), stopped, "{:?}", course.finished);
+        let evidence = course.memory.evidence();
+        let judged = judge(&evidence, &measure(&evidence));
+        let rta = judged.objectives.iter().find(|one| one.objective.kind == ObjectiveKind::Rta).unwrap();
+        assert_eq!(rta.verdict == Verdict::Met, !stopped, "{rta:?}");
+        assert_eq!(rta.why.contains("the run was aborted"), stopped, "{rta:?}");
+        let met = judged.objectives.iter().any(|one| one.verdict == Verdict::Met);
+        assert_eq!(met, !stopped, "{judged:?}");
+    }
+}

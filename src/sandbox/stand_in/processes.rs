@@ -170,8 +170,9 @@ impl Pods {
     fn start_ledger(&self, start: &Start<'_>, source: Source, process: &mut Process) {
         let made = Config::from_env(&start.env).map_err(|bad| bad.to_string()).and_then(|config| {
             let port = config.port;
-            let pod = start.pod.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-            let config = Config { pod, ..config };
+            let told = |path: &str| start.pod.pointer(path).and_then(Value::as_str).map(str::to_owned);
+            let (pod, namespace) = (told("/metadata/name"), told("/metadata/namespace"));
+            let config = Config { pod, namespace, ..config };
             let storage = self.storages.of(&self.region, start.pod, config.role, self.clock);
             let net = self.network.view(source);
             let service = Service::new(config, Box::new(storage), net, Arc::new(self.clock));

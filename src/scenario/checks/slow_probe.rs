@@ -1,4 +1,4 @@
-//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, a control probe's is no longer than
+//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, on the way there and back, a control probe's is no longer than
 //! those of the probes that it vouches for, and nothing is zero.
 
 use super::steps;
@@ -15,20 +15,24 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     found.extend(slow_controls(scenario));
     for (index, probe) in drill.spec.probes.iter().enumerate() {
         let path = Path::spec().then("probes").then(index).then("every");
+        let goes_back = !drill.spec.stages.failback.is_empty();
         let rto = scenario.catalogue.as_ref().and_then(|catalogue| {
             let service = catalogue.spec.service(probe.service.as_ref()?)?;
-            match &drill.spec.regions.lost {
+            let there = match &drill.spec.regions.lost {
                 Some(lost) => service.targets.get(lost).map(|targets| targets.rto),
                 None => service.targets.values().map(|targets| targets.rto).min(),
-            }
+            };
+            let there = there.map(|rto| (rto, "the RTO"));
+            let back = service.failback.as_ref().filter(|_| goes_back);
+            let back = back.map(|back| (back.rto, "the failback's RTO"));
+            there.into_iter().chain(back).filter(|(rto, _)| *rto > Duration::ZERO).min()
         });
-        if let Some(rto) = rto
-            && rto > Duration::ZERO
+        if let Some((rto, which)) = rto
             && u128::from(SAMPLES) * probe.every.as_nanos() > rto.as_nanos()
         {
             let most = Duration::from(*rto / SAMPLES);
             let message = format!(
-                "too slow for the RTO of {rto}: the measured time would be too coarse to say anything"
+                "too slow for {which} of {rto}: the measured time would be too coarse to say anything"
             );
             found.push(drill.text.error(&path, message).help(format!("ask at least every {most}")));
         }

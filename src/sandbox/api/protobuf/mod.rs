@@ -192,7 +192,7 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
         (Type::Text, Wire::Bytes(bytes)) => words(bytes)?.into(),
         (Type::Bytes, Wire::Bytes(bytes)) => json!(k8s_openapi::ByteString(bytes.to_vec())),
         (Type::Json, Wire::Bytes(bytes)) => match inner(bytes)? {
-            (Some(Wire::Bytes(text)), ..) => {
+            [Some(Wire::Bytes(text)), ..] => {
                 serde_json::from_slice(text).map_err(|error| error.to_string())?
             }
             _ => Value::Null,
@@ -207,12 +207,12 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
             all.into()
         }
         (Type::Quantity, Wire::Bytes(bytes)) => match inner(bytes)? {
-            (Some(Wire::Bytes(text)), ..) => words(text)?.into(),
+            [Some(Wire::Bytes(text)), ..] => words(text)?.into(),
             _ => "0".into(),
         },
         (Type::NumberOrText, Wire::Bytes(bytes)) => match inner(bytes)? {
-            (Some(Wire::Number(1)), _, Some(Wire::Bytes(text))) => words(text)?.into(),
-            (_, Some(Wire::Number(number)), _) => signed(number).into(),
+            [Some(Wire::Number(1)), _, Some(Wire::Bytes(text))] => words(text)?.into(),
+            [_, Some(Wire::Number(number)), _] => signed(number).into(),
             _ => 0.into(),
         },
         (Type::Time { precise }, Wire::Bytes(bytes)) => time(bytes, precise)?,
@@ -227,13 +227,13 @@ fn value(of: Type, package: &str, wire: Wire<'_>, depth: usize) -> Result<Value,
 }
 
 /// Fields 1, 2 and 3 of a small message.
-fn inner(bytes: &[u8]) -> Result<(Option<Wire<'_>>, Option<Wire<'_>>, Option<Wire<'_>>), String> {
-    let mut all = (None, None, None);
+fn inner(bytes: &[u8]) -> Result<[Option<Wire<'_>>; 3], String> {
+    let mut all = [None; 3];
     for part in parts(bytes) {
         match part? {
-            (1, wire) => all.0 = Some(wire),
-            (2, wire) => all.1 = Some(wire),
-            (3, wire) => all.2 = Some(wire),
+            (1, wire) => all[0] = Some(wire),
+            (2, wire) => all[1] = Some(wire),
+            (3, wire) => all[2] = Some(wire),
             _ => {}
         }
     }
@@ -242,7 +242,7 @@ fn inner(bytes: &[u8]) -> Result<(Option<Wire<'_>>, Option<Wire<'_>>, Option<Wir
 
 /// An instant: seconds since 1970 and nanoseconds; one that was never set is an empty message.
 fn time(bytes: &[u8], precise: bool) -> Result<Value, String> {
-    let (seconds, nanos, _) = inner(bytes)?;
+    let [seconds, nanos, _] = inner(bytes)?;
     let number = |wire: Option<Wire<'_>>| match wire {
         Some(Wire::Number(number)) => signed(number),
         _ => 0,

@@ -190,7 +190,7 @@ const NAMESPACES: &[Column] = &[NAME, text("Status", |row| json!(row.text("/stat
 
 const CLAIMS: &[Column] = &[
     NAME,
-    text("Status", |row| phase(row)),
+    text("Status", phase),
     text("Volume", |row| json!(row.text("/spec/volumeName"))),
     text("Capacity", |row| match row.text("/spec/volumeName") {
         "" => json!(""),
@@ -211,7 +211,7 @@ const VOLUMES: &[Column] = &[
     text("Capacity", |row| json!(row.text("/spec/capacity/storage"))),
     text("Access Modes", |row| json!(access_modes(row, "/spec/accessModes"))),
     text("Reclaim Policy", |row| json!(row.text("/spec/persistentVolumeReclaimPolicy"))),
-    text("Status", |row| phase(row)),
+    text("Status", phase),
     text("Claim", |row| {
         let claim = (row.text("/spec/claimRef/namespace"), row.text("/spec/claimRef/name"));
         json!(if claim.1.is_empty() { String::new() } else { format!("{}/{}", claim.0, claim.1) })

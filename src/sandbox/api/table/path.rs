@@ -65,7 +65,10 @@ fn bracket<'a>(object: &'a Value, inner: &str) -> Option<Step<'a>> {
         let wanted = wanted.trim().trim_matches(['"', '\'']);
         let holds = |each: &&Value| match find(each, path) {
             Some(Value::String(text)) => text == wanted,
-            Some(other) => other.to_string() == wanted,
+            Some(other) => {
+                let text = other.to_string();
+                text == wanted
+            }
             None => false,
         };
         return Some(Step::Each(object.as_array()?.iter().filter(holds).collect()));

@@ -7,7 +7,7 @@
 //!
 //! Needs `kubectl-older`, `kubectl-newer` and `helm` in the folder `DRILLMASTER_TOOLS`; tests/run puts them there.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

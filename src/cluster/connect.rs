@@ -179,7 +179,7 @@ async fn client(
             sent.spawn_on(async move { inner.send(request).await }, &home);
             let answer = sent.join_next().await.ok_or("the request was given up")?;
             drop(alive);
-            Ok::<_, tower::BoxError>(answer?.map_err(without_secrets)?)
+            answer?.map_err(without_secrets)
         }
     });
     Ok(Client::new(service, namespace))

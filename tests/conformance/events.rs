@@ -25,7 +25,7 @@ async fn noted(cluster: &Cluster, uid: &str, reasons: &[&str]) -> Vec<Value> {
             let path = format!("events?fieldSelector=involvedObject.uid={uid}");
             let found = cluster.get(&path).await.ok()["items"].as_array().cloned().unwrap_or_default();
             let has = |reason: &&str| found.iter().any(|event| event["reason"] == *reason);
-            reasons.iter().all(|reason| has(&reason)).then_some(found)
+            reasons.iter().all(has).then_some(found)
         })
         .await
 }

@@ -171,7 +171,8 @@ impl Store {
         }
         // A pod that is bound is what was asked for.
         let binds = key.is(&Resource::pods()) && current["spec"]["nodeName"].is_null();
-        if changes_what_counts(&next, current, part) && !(binds && !next["spec"]["nodeName"].is_null()) {
+        let is_bound = binds && !next["spec"]["nodeName"].is_null();
+        if !is_bound && changes_what_counts(&next, current, part) {
             count_generation(&mut next);
         }
         let released = next["metadata"].get("deletionTimestamp").is_some()

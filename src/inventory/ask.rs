@@ -42,7 +42,7 @@ pub enum NoAnswer {
     Body(String),
 }
 
-/// Sends a request, again and again where [`repeats`] it, each try within a time.
+/// Sends a request, again and again where its verb and the answer allow it, each try within a time.
 ///
 /// # Errors
 /// Where there is no answer; `None` where there is none in time.

@@ -341,9 +341,8 @@ impl Engine {
     /// long as that asks, so that the rows hold it.
     async fn restored(&self, stage: Stage) -> Result<(), SinkError> {
         let sent = self.world.clock.now();
-        let service = |name: &Name| self.plan.services.iter().find(|service| service.name == *name);
         let measured = self.plan.probes.iter().filter_map(|probe| {
-            let service = service(probe.service.as_ref()?)?;
+            let service = self.plan.service(probe.service.as_ref()?)?;
             let clause = &service.restored;
             Some((probe, clause, restores_after(clause, probe.every), self.plan.restored_by(service)))
         });
@@ -352,7 +351,7 @@ impl Engine {
             return Ok(());
         }
         let written = self.plan.ledgers.iter().filter_map(|ledger| {
-            let clause = service(&ledger.service)?.restored.of_writes();
+            let clause = self.plan.service(&ledger.service)?.restored.of_writes();
             let lasting = restores_after(&clause, ledger.period()).plus(Duration::from_secs(1));
             Some((&ledger.store, clause, lasting))
         });

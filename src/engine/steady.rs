@@ -25,8 +25,7 @@ impl Engine {
         let lasting = self.plan.steady_state;
         let patience = Duration::from_secs(60).plus(lasting.std().saturating_mul(STEADY_TRIES).into());
         let clause = |service: &Name| -> RestoredClause {
-            let service = self.plan.services.iter().find(|one| one.name == *service);
-            service.map(|service| service.restored.clone()).unwrap_or_default()
+            self.plan.service(service).map(|service| service.restored.clone()).unwrap_or_default()
         };
         let probes = self.plan.probes.iter();
         let probes: Vec<_> =

@@ -123,7 +123,7 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
 fn written(plan: &Plan, evidence: &Evidence, excluded: &[Excluded]) -> Vec<(String, Vec<Outage>)> {
     let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
     seen.filter_map(|ledger| {
-        let service = plan.services.iter().find(|service| service.name == ledger.service)?;
+        let service = plan.service(&ledger.service)?;
         Some(interruption::of_ledger(plan, evidence, service, ledger))
     })
     .collect()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::measured::{Excluded, Series};
 use super::service::Windows;
 use crate::model::evidence::Evidence;
-use crate::model::name::{Name, Region, Vantage};
+use crate::model::name::{Region, Vantage};
 use crate::model::outage::{Outage, Rules, failures, outages_by, strays, sustained};
 use crate::model::plan::{Plan, Probe, Service};
 use crate::model::sample::{Sample, Seen, Stages};
@@ -117,18 +117,19 @@ pub(super) fn views<'a>(
     steady: At,
     windows: Windows,
 ) -> (Vec<View<'a>>, Vec<Excluded>) {
-    let services: BTreeMap<&Name, &Service> =
-        plan.services.iter().map(|service| (&service.name, service)).collect();
+    let mut blind: BTreeMap<&Vantage, Vec<Interval>> = BTreeMap::new();
     let until = last_sent(evidence);
     let mut views = Vec::new();
     for probe in &plan.probes {
-        let service = probe.service.as_ref().and_then(|service| services.get(service)).copied();
+        let service = probe.service.as_ref().and_then(|service| plan.service(service));
         for vantage in &probe.from {
             let key = (probe.id.clone(), vantage.clone());
             let samples = evidence.samples.get(&key).map_or(&[][..], Vec::as_slice);
-            let samples = with_silences(samples, probe.every, until);
-            let blind = if probe.control { Vec::new() } else { blindness(plan, evidence, vantage) };
-            let samples = without_sight(samples, &blind);
+            let mut samples = with_silences(samples, probe.every, until);
+            if !probe.control {
+                let blind = blind.entry(vantage).or_insert_with(|| blindness(plan, evidence, vantage));
+                samples = without_sight(samples, blind);
+            }
             views.push(view(plan, (probe, vantage), samples, service, (steady, windows)));
         }
     }

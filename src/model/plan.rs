@@ -55,6 +55,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A service of the drill, by its name.
+    pub fn service(&self, name: &Name) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+
     /// The side that alone restores a service, where there is one: the side that takes over, of a service that is moved.
     pub fn restored_by(&self, service: &Service) -> Option<&Region> {
         self.takes_over.as_ref().filter(|_| service.moved)

@@ -205,7 +205,7 @@ impl Court<'_> {
 
     /// A service that must be restored under load is not shown to be by probes alone (I7).
     fn under_load(&self, objective: &Objective, opinion: Opinion) -> Opinion {
-        let service = self.plan.services.iter().find(|service| service.name == objective.service);
+        let service = self.plan.service(&objective.service);
         match (opinion.verdict, service.and_then(|service| service.restored.load)) {
             (Verdict::Met, Some(load)) => {
                 let why = format!("{}, but not shown under {load} of the peak load", opinion.why);

@@ -92,13 +92,15 @@ impl Kind {
         const FILES: &[&str] = &["std::fs", "tokio::fs"];
         const SOCKETS: &[&str] =
             &["std::net::TcpStream", "std::net::TcpListener", "std::net::UdpSocket", "tokio::net"];
+        // It wakes in no order that a seed decides: there is `world::watch`.
+        const ORDER: &[&str] = &["tokio::sync::watch"];
         const RUNTIME: &[&str] = &["tokio", "fastrand", "std::process"];
-        const ACTS: &[&[&str]] = &[CLOCK, PROCESS, THREADS, FILES, SOCKETS, &["spawn_blocking"]];
+        const ACTS: &[&[&str]] = &[CLOCK, PROCESS, THREADS, FILES, SOCKETS, ORDER, &["spawn_blocking"]];
         let all: &[&[&str]] = match self {
             Kind::Pure => &[CLOCK, PROCESS, THREADS, FILES, SOCKETS, RUNTIME],
             Kind::Ports | Kind::Acting => ACTS,
-            Kind::Serving => &[PROCESS, THREADS, &["spawn_blocking"]],
-            Kind::Connecting => &[PROCESS, &["spawn_blocking"]],
+            Kind::Serving => &[PROCESS, THREADS, ORDER, &["spawn_blocking"]],
+            Kind::Connecting => &[PROCESS, ORDER, &["spawn_blocking"]],
             Kind::Files => &[CLOCK, PROCESS, THREADS, SOCKETS, &["tokio"]],
             Kind::Terminal => &[],
         };
@@ -325,6 +327,7 @@ fn each_kind_of_defect_is_named_with_its_file() {
     );
     named("engine/planted.rs", "//! x\nuse std::time::*;\n", "`std::time::Instant`");
     named("engine/planted.rs", "//! x\nfn f() { chrono::Local::now(); }\n", "`Local::now`");
+    named("sandbox/planted.rs", "//! x\nuse tokio::sync::{mpsc, watch};\n", "`tokio::sync::watch`");
     named("verdict/planted.rs", "//! x\nuse std::{env, fs};\n", "`std::env`");
     named("verdict/planted.rs", "//! x\nuse std::{env, fs};\n", "`std::fs`");
     let after = "//! x\n#[cfg(test)]\nmod tests;\nuse crate::engine::Head;\n";

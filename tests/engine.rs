@@ -17,14 +17,13 @@ use drillmaster::model::event::{Ended, Event, Outcome, Sink, SinkError, What};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
 use drillmaster::undo::outstanding;
-use drillmaster::world::{Net, Stream, World};
+use drillmaster::world::{Net, Stream, World, watch};
 use futures::future::BoxFuture;
 use laboratory::{
     Death, Fate, Gate, Pen, assert_put_back, drill, heal, in_virtual_time, never_interrupted, nobody_watches,
     run_until_death, seconds, stores,
 };
 use serde_json::json;
-use tokio::sync::watch;
 
 const FAILOVER: &str = include_str!("laboratory/failover.yaml");
 
@@ -153,7 +152,7 @@ fn an_interrupt_at_any_event_heals_and_completes_the_journal() {
     for at in (0..asked).step_by(2) {
         in_virtual_time(async {
             let (sender, receiver) = watch::channel(false);
-            let pen = Full::when(at, move || sender.send(true).unwrap_or_default());
+            let pen = Full::when(at, move || sender.send(true));
             let rehearsal = prepared(&inputs).await;
             let before = stores(&rehearsal);
             let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, receiver).await;

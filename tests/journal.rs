@@ -110,7 +110,7 @@ fn a_whole_folder_verifies_and_reads_back_as_it_was_written() {
 fn forged(folder: &Path, from: usize, forge: impl Fn(&mut Event), whole: bool) -> Vec<Vec<u8>> {
     let events = read(folder).unwrap().events;
     let mut lines = lines(folder);
-    let mut previous = Sha256(GENESIS.to_owned());
+    let mut previous = Sha256::from(GENESIS);
     for (place, mut event) in events.into_iter().enumerate() {
         if place == from {
             forge(&mut event);

@@ -19,13 +19,12 @@ use drillmaster::model::event::{Ended, Event, What};
 use drillmaster::model::name::Region;
 use drillmaster::model::target::Overall;
 use drillmaster::verdict::judge;
-use drillmaster::world::World;
+use drillmaster::world::{World, watch};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use laboratory::{Fate, Gate, assert_put_back, in_virtual_time, stores};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 fn shipped(name: &str) -> Inputs {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("yaml");
@@ -85,7 +84,7 @@ fn they_are_enough_to_heal_an_abort_at_any_effect() {
             let watcher = Box::new(move |_, shown: Shown<'_>| {
                 if let Shown::Event(Event { what: What::EffectEnded { .. }, .. }) = shown {
                     ended += 1;
-                    interrupt.send_replace(ended >= effects);
+                    interrupt.send(ended >= effects);
                 }
             });
             let memory = Arc::new(Mutex::new(Memory::default()));

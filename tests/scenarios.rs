@@ -11,7 +11,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use drillmaster::cli::inputs::{self, KINDS};
 use drillmaster::cli::rehearsal::{Rehearsal, runtime};
@@ -20,6 +19,7 @@ use drillmaster::engine::Finished;
 use drillmaster::journal::Memory;
 use drillmaster::model::name::Region;
 use drillmaster::sandbox::state::RegionState;
+use drillmaster::world::watch;
 
 const SEED: u64 = 7;
 const SAMPLE_FILES: [&str; 4] = ["result.json", "report.md", "report.html", "runbook.patch"];

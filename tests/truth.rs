@@ -27,8 +27,8 @@ use drillmaster::model::target::{ObjectiveKind, Verdict};
 use drillmaster::model::time::{At, Duration, Interval, Span};
 use drillmaster::sandbox::truth::{LedgerTruth, Truth};
 use drillmaster::verdict::judge;
+use drillmaster::world::watch;
 use ear::Heard;
-use tokio::sync::watch;
 
 const REHEARSALS: u64 = 1_000;
 const THREADS: u64 = 2;

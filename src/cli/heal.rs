@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use tokio::sync::watch;
 
 use super::signals::interruptions;
 use super::{OutputFormat, exit, failed, inputs, live, look, print_json, progress, say, show};
@@ -20,6 +19,7 @@ use crate::model::event::Event;
 use crate::model::evidence::Evidence;
 use crate::model::name::{RunId, StepId};
 use crate::undo::{Open, outstanding};
+use crate::world::watch;
 
 /// Put back what a run left that died, from its journal.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ enum Command {
         /// The folder that holds its records: where the shipped manifests mount their volume.
         #[arg(long, env = "LEDGER_DATA", default_value = "/var/lib/ledger")]
         data: PathBuf,
-        /// Where to listen; all of this machine's addresses at the port where it is left out.
-        #[arg(long)]
+        /// Where to listen; where it is left out, for this machine alone, at the port. In a pod: 0.0.0.0:8080.
+        #[arg(long, env = "LEDGER_LISTEN")]
         listen: Option<SocketAddr>,
         /// The URL of the other side.
         #[arg(long, env = "LEDGER_PEER")]
@@ -101,7 +101,7 @@ struct Ran {
 pub async fn run(args: Args) -> Result<u8, NotRun> {
     let argv = match args.command {
         Command::Serve { data, listen, peer } => {
-            let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], args.port)));
+            let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)));
             serving(data, listen, peer).await?;
             return Ok(0);
         }

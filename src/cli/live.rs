@@ -14,7 +14,7 @@ use crate::cluster::{self, ClusterError, EnvironmentSpec, LivePeople};
 use crate::document::Diagnostic;
 use crate::engine::Head;
 use crate::guard::rights::Right;
-use crate::model::name::{Region, RunId};
+use crate::model::name::Region;
 use crate::model::plan::Plan;
 use crate::plan::Effects;
 use crate::world::World;
@@ -67,7 +67,7 @@ impl Live {
             say(&format!("warning: nobody knows which rights the drill needs: {why}"));
         }
         let head = Head {
-            run: RunId(Uuid::now_v7().to_string()),
+            run: Uuid::now_v7().to_string().into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             rehearsal: false,
             seed: None,

@@ -4,8 +4,6 @@
 
 use std::process::ExitCode;
 
-use tokio::sync::watch;
-
 use super::inputs::Inputs;
 use super::{exit, look, say, show};
 use crate::document::Diagnostic;
@@ -16,7 +14,7 @@ use crate::model::name::{Region, RunId};
 use crate::model::plan::Plan;
 use crate::plan::{self, Effects};
 use crate::sandbox::{Sandbox, SandboxError};
-use crate::world::World;
+use crate::world::{World, watch};
 
 /// How many digits of the documents' digest name a rehearsal.
 const RUN_ID_DIGITS: usize = 12;
@@ -116,7 +114,7 @@ fn run_id(inputs: &Inputs, seed: u64, wall_unix_ns: i64) -> RunId {
         text.push_str(&format!("{path} {}\n", sha256(bytes)));
     }
     let digest = sha256(text.as_bytes());
-    RunId(digest.0.chars().take(RUN_ID_DIGITS).collect())
+    RunId(digest.0.chars().take(RUN_ID_DIGITS).collect::<String>().into())
 }
 
 /// Says why a drill cannot be rehearsed.

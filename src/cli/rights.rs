@@ -11,7 +11,6 @@ use http::Request;
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::inputs::Inputs;
 use super::rehearsal::{Rehearsal, RehearsalError};
@@ -23,7 +22,7 @@ use crate::model::effect::Of;
 use crate::model::event::{Event, What};
 use crate::model::name::Region;
 use crate::model::time::At;
-use crate::world::World;
+use crate::world::{World, watch};
 
 /// Rights by region.
 pub type Rights = BTreeMap<Region, BTreeSet<Right>>;
@@ -67,7 +66,7 @@ async fn rehearse(
         Shown::Event(Event { what: What::EffectEnded { .. }, .. })
             if last.is_some() && last == abort_after =>
         {
-            interrupt.send_replace(true);
+            interrupt.send(true);
         }
         _ => {}
     });

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
 
 use super::inputs::{self, Inputs};
 use super::live::{self, Live};
@@ -20,6 +19,7 @@ use crate::model::event::Ended;
 use crate::model::name::{Name, RunId};
 use crate::report::Format;
 use crate::verdict::{Judged, Judgement};
+use crate::world::watch;
 
 /// Rehearse a drill, or run it on real clusters with --env: break, recover, measure, heal, and write a readiness report.
 #[derive(Debug, clap::Args)]
@@ -116,7 +116,7 @@ async fn run_live(arguments: &Run, inputs: &Inputs, interrupted: watch::Receiver
 /// An interruption of the process is one of the run.
 async fn forwarded(mut interrupted: watch::Receiver<bool>, abort: watch::Sender<bool>) {
     if interrupted.wait_for(|is| *is).await.is_ok() {
-        abort.send_replace(true);
+        abort.send(true);
     }
 }
 

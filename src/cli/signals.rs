@@ -9,9 +9,9 @@ use std::io;
 
 use futures::future::{select, select_all};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use super::{exit, say};
+use crate::world::watch;
 
 /// SIGXFSZ, for which tokio has no name.
 const FILE_TOO_LONG: i32 = 25;
@@ -40,8 +40,7 @@ pub fn interruptions() -> io::Result<watch::Receiver<bool>> {
             say(
                 "interrupted: what the drill broke is put back before it ends; another Ctrl-C would leave it",
             );
-            // Nobody listens where the run is over.
-            let _ = sender.send(true);
+            sender.send(true);
             ctrl_c.recv().await;
             std::process::exit(i32::from(exit::INTERRUPTED));
         });

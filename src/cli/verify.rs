@@ -58,7 +58,7 @@ pub struct Seen {
 impl Verify {
     /// What was found, as text and as JSON, and the exit code: 0 or 13.
     pub fn run(&self) -> (Seen, u8) {
-        let head = self.head.as_ref().map(|head| Sha256(head.trim().to_ascii_lowercase()));
+        let head = self.head.as_ref().map(|head| Sha256::from(head.trim().to_ascii_lowercase()));
         let seen = look(&self.bundle, head.as_ref());
         let code = if seen.evidence.holds() { exit::MET } else { exit::JOURNAL };
         (seen, code)

@@ -8,10 +8,10 @@ use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::people::{Answer, LivePeople};
+use crate::world::watch;
 
 /// The socket's name in the evidence folder.
 pub const SOCKET: &str = "control.sock";
@@ -89,7 +89,7 @@ async fn serve(stream: UnixStream, people: &LivePeople, abort: &watch::Sender<bo
     let said = match serde_json::from_str(&line) {
         Ok(Wish::Answer(answer)) => people.answer(&answer).map_or_else(Said::Refused, Said::Ok),
         Ok(Wish::Abort) => {
-            abort.send_replace(true);
+            abort.send(true);
             Said::Ok("aborting and healing".to_owned())
         }
         Err(error) => Said::Refused(format!("this is no wish: {error}")),
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(asked.await.text, "it is");
         assert!(matches!(say(folder.path(), &Wish::Answer(done)).await.unwrap(), Said::Refused(_)));
         say(folder.path(), &Wish::Abort).await.unwrap();
-        assert!(*aborted.borrow());
+        assert!(aborted.get());
         drop(control);
         assert!(say(folder.path(), &Wish::Abort).await.is_err());
         // What is left of a process that was killed is in nobody's way.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::model::event::{Outcome, What};
 use crate::model::outage::outages;
@@ -17,7 +17,7 @@ use crate::model::sample::Sample;
 use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration, Span};
 use crate::prober::{self, Observation, ProbeRun};
-use crate::world::{Clock, Net, Stream};
+use crate::world::{Clock, Net, Stream, watch};
 
 const EVERY: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_millis(50);
@@ -90,7 +90,7 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
     let probing = prober::run(run, out, stopped);
     let stopping = async {
         tokio::time::sleep(pause.1.plus(AFTER).since(clock.now()).std()).await;
-        let _ = stop.send(true);
+        stop.send(true);
     };
     let collecting = async {
         let mut samples = Vec::new();

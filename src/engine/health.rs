@@ -6,7 +6,7 @@
 //! its own word.
 
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::api::{self, Reply};
 use super::{Engine, Shown};
@@ -18,6 +18,7 @@ use crate::model::rollout;
 use crate::model::sample::{Sample, Seen};
 use crate::model::time::Duration;
 use crate::prober::{self, Observation, ProbeRun};
+use crate::world::watch;
 
 /// How long the lost side has to become healthy once its faults are gone.
 pub(super) const HEALTHY_WITHIN: Duration = Duration::from_secs(900);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::live::Live;
@@ -19,7 +19,7 @@ use crate::model::plan::Plan;
 use crate::model::sample::RowFile;
 use crate::model::time::Duration;
 use crate::prober::{self, Observation, ProbeRun};
-use crate::world::World;
+use crate::world::{World, watch};
 
 /// Observations under way; a prober that finds it full waits, and says so by a gap.
 const UNDER_WAY: usize = 1024;
@@ -119,8 +119,7 @@ impl Instrument {
 
     /// Sends nothing more, and takes in what is still under way.
     pub(super) async fn finish(&mut self) -> Result<(), SinkError> {
-        // Nobody listens any more where every task has ended already.
-        let _ = self.stop.send(true);
+        self.stop.send(true);
         while let Some(observation) = self.observations.recv().await {
             self.take(observation)?;
         }

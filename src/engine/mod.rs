@@ -43,7 +43,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio::sync::watch;
 
 pub use recorder::{SharedSink, Shown, Watcher};
 
@@ -55,7 +54,7 @@ use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
-use crate::world::World;
+use crate::world::{World, watch};
 use instrument::Instrument;
 use live::Live;
 use proof::Owed;

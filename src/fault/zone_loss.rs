@@ -39,7 +39,7 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 impl ZoneLoss {
     fn nodes(&self) -> Nodes {
-        Nodes::Labelled(Labels([(ZONE_LABEL.to_owned(), self.zone.0.clone())].into()))
+        Nodes::Labelled(Labels([(ZONE_LABEL.to_owned(), self.zone.to_string())].into()))
     }
 }
 

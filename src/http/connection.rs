@@ -22,11 +22,14 @@ use crate::model::sample::{Failure, Stages};
 use crate::model::time::{At, Duration};
 use crate::world::{Clock, Net, Stream};
 
+/// In a box, since it is large and goes from hand to hand.
+type Driver = Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>;
+
 /// A connection that takes one request after the other.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once the connection has ended.
-    driver: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    driver: Option<Driver>,
     address: IpAddr,
     opening: Stages,
     /// A fresh connection takes its first request unasked; later it must be ready first.
@@ -45,7 +48,10 @@ impl Connection {
         timeout: Option<Duration>,
     ) -> Result<Connection, Broken> {
         let mut course = Course::start(clock);
-        let done = within(timeout, Connection::opened(net, ask, &mut course)).await;
+        let done = {
+            let opened = pin!(Connection::opened(net, ask, &mut course));
+            within(timeout, opened).await
+        };
         done.map_err(|failure| course.broken(failure))
     }
 
@@ -62,7 +68,10 @@ impl Connection {
         let mut course = Course::start(clock);
         course.at = Stage::FirstByte;
         course.address = Some(self.address);
-        let done = within(timeout, self.asked(ask, &mut course)).await;
+        let done = {
+            let asked = pin!(self.asked(ask, &mut course));
+            within(timeout, asked).await
+        };
         done.map_err(|failure| course.broken(failure))
     }
 
@@ -103,10 +112,10 @@ impl Connection {
                     }
                     let (sender, driver) =
                         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
-                    course.leave();
+                    course.enter(Stage::FirstByte);
                     return Ok(Connection {
                         sender,
-                        driver: Some(driver),
+                        driver: Some(Box::new(driver)),
                         address,
                         opening: course.stages,
                         used: false,
@@ -119,7 +128,6 @@ impl Connection {
     }
 
     pub(super) async fn asked(&mut self, ask: &Ask, course: &mut Course<'_>) -> Result<Exchange, Failure> {
-        course.enter(Stage::FirstByte);
         let Connection { sender, driver, address, opening: _, used } = self;
         if std::mem::replace(used, true) {
             driven(driver, pin!(sender.ready())).await.map_err(|error| failure_of(&error))?;
@@ -152,10 +160,7 @@ impl Connection {
 }
 
 /// Reads a body up to the limit, and says whether that was all of it.
-async fn read(
-    driver: &mut Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
-    mut body: Incoming,
-) -> Result<(Bytes, bool), Failure> {
+async fn read(driver: &mut Option<Driver>, mut body: Incoming) -> Result<(Bytes, bool), Failure> {
     let mut held = Bytes::new();
     while let Some(frame) = driven(driver, pin!(body.frame())).await {
         let Ok(data) = frame.map_err(|error| failure_of(&error))?.into_data() else { continue };
@@ -173,8 +178,8 @@ async fn read(
     Ok((held, true))
 }
 
-/// Awaits something that needs the connection to be driven. It comes pinned, since a future that is moved into another one takes its
-/// space twice, and every probe in flight is such a future.
+/// Awaits something that needs the connection to be driven. It comes pinned, here as in [`within`], since a future that is moved into
+/// another one takes its space twice, and every probe in flight is such a future.
 fn driven<'a, D: Future + Unpin, W: Future>(
     driver: &'a mut Option<D>,
     mut wanted: Pin<&'a mut W>,
@@ -194,7 +199,7 @@ fn driven<'a, D: Future + Unpin, W: Future>(
 /// Awaits at most so long.
 pub(super) fn within<T>(
     timeout: Option<Duration>,
-    done: impl Future<Output = Result<T, Failure>>,
+    done: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> impl Future<Output = Result<T, Failure>> {
     match timeout {
         Some(timeout) => tokio::time::timeout(timeout.std(), done)

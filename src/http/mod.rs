@@ -12,6 +12,7 @@ mod ask;
 mod connection;
 
 use std::net::IpAddr;
+use std::pin::pin;
 
 use ::http::HeaderMap;
 use bytes::Bytes;
@@ -62,12 +63,14 @@ pub async fn exchange(
     timeout: Option<Duration>,
 ) -> Result<Exchange, Broken> {
     let mut course = connection::Course::start(clock);
-    connection::within(timeout, async {
-        let mut connection = Connection::opened(net, ask, &mut course).await?;
-        connection.asked(ask, &mut course).await
-    })
-    .await
-    .map_err(|failure| course.broken(failure))
+    let exchanged = {
+        let whole = pin!(async {
+            let mut connection = Connection::opened(net, ask, &mut course).await?;
+            connection.asked(ask, &mut course).await
+        });
+        connection::within(timeout, whole).await
+    };
+    exchanged.map_err(|failure| course.broken(failure))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub async fn exec(
 ) -> Result<Ran, ExecError> {
     let namespace = at.namespace.as_ref().map_or("default", Name::as_str);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let params = AttachParams { container: container.map(|name| name.0.clone()), ..AttachParams::default() };
+    let params = AttachParams { container: container.map(ToString::to_string), ..AttachParams::default() };
     let mut attached = pods.exec(at.name.as_str(), argv, &params.stderr(true)).await?;
     let status = attached.take_status();
     let (stdout, stderr) = (attached.stdout(), attached.stderr());

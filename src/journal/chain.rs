@@ -23,7 +23,7 @@ const DIGEST: usize = 64;
 pub fn hex(digest: &[u8]) -> Sha256 {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
-    Sha256(digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    Sha256(digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>().into())
 }
 
 /// The digest of some bytes.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::Record;
 use super::wire::{Accepted, Page, Refusal, digest, payload};
@@ -19,7 +19,7 @@ use crate::model::plan;
 use crate::model::sample::{Failure, Found, Write, WriteSeen};
 use crate::model::time::{At, Duration};
 use crate::prober::{Observation, Pace, Slot, open_loop};
-use crate::world::{Clock, Net};
+use crate::world::{Clock, Net, watch};
 
 /// Between two passes of reading back.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ fn asking(method: &str, url: &str) -> Result<Ask, BadRequest> {
 
 fn record(run: &RunId, number: u64) -> Vec<u8> {
     let payload = payload(run.as_str(), number);
-    let record = Record { run: run.0.clone(), number, digest: digest(&payload), payload, synthetic: true };
+    let record = Record { run: run.to_string(), number, digest: digest(&payload), payload, synthetic: true };
     serde_json::to_vec(&record).unwrap_or_default()
 }
 

@@ -21,12 +21,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::wire::{Accepted, Diverged, PAGE, Page, REQUEST_LIMIT, Refusal, Removed, Shipped};
 use super::{Change, Config, Node, Record, Refused, Role, Storage, StorageError, control};
 use crate::model::time::{At, Duration};
-use crate::world::{Clock, Net, Stream};
+use crate::world::{Clock, Net, Stream, watch};
 
 /// The longest that a poll waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -192,7 +191,7 @@ impl Service {
     }
 
     pub(super) fn tell(&self) {
-        self.changed.send_replace(());
+        self.changed.send(());
     }
 
     /// Decides and carries out in one.

@@ -5,7 +5,7 @@ use std::time::Duration as Std;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::client::{LedgerRun, read_back, remove};
@@ -19,6 +19,7 @@ use crate::model::sample::{Failure, Found, Write, WriteSeen};
 use crate::model::time::{At, Duration};
 use crate::prober::Observation;
 use crate::world::Clock as _;
+use crate::world::watch;
 
 /// East is primary and west its replica; the client writes to whichever `checkout` was made to be.
 struct Pair {
@@ -102,7 +103,7 @@ impl Pair {
         };
         let writing = tokio::spawn(client::run(run, out, stopped));
         sleep(start.since(self.clock.now()).std() + Std::from_millis(milliseconds)).await;
-        stop.send(true).unwrap();
+        stop.send(true);
         writing.await.unwrap().unwrap();
         let mut writes = Vec::new();
         while let Some(Observation::Write { write, .. }) = seen.recv().await {

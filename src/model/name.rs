@@ -1,8 +1,10 @@
 //! Identifiers as types of their own, so that a region is never passed for a role.
 //!
-//! They are plain text inside and serialise as it; what a valid name is, the documents' checks say.
+//! They are plain text inside and serialise as it; what a valid name is, the documents' checks say. The text is shared: every sample and
+//! every row bears names, and only few of them differ.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        pub struct $name(pub String);
+        pub struct $name(pub Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -29,13 +31,13 @@ macro_rules! names {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
             }
         }
 
         impl From<String> for $name {
             fn from(text: String) -> Self {
-                Self(text)
+                Self(text.into())
             }
         }
 

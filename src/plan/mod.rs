@@ -285,10 +285,10 @@ fn counted(step: &StepId, hits: Vec<Ref>) -> Vec<Touched> {
     for Ref { region, resource, namespace, name, .. } in hits {
         found.entry((region, resource.plural, namespace)).or_default().push(name);
     }
-    let touched = |((region, plural, namespace), mut names): (_, Vec<Name>)| {
+    let touched = |((region, plural, namespace), mut names): ((_, String, _), Vec<Name>)| {
         names.sort();
         names.dedup();
-        Touched { step: step.clone(), region, namespace, plural: Name(plural), names }
+        Touched { step: step.clone(), region, namespace, plural: plural.into(), names }
     };
     found.into_iter().map(touched).collect()
 }

@@ -12,7 +12,7 @@ mod open_loop;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::http::BadRequest;
 use crate::model::name::{Name, ProbeId, Region, Vantage};
@@ -20,7 +20,7 @@ use crate::model::plan;
 use crate::model::sample::{Sample, Seen, Stages, Write};
 use crate::model::time::{At, Duration};
 use crate::probe::{Ask, ProbeKind};
-use crate::world::{AddressRange, Clock, Net};
+use crate::world::{AddressRange, Clock, Net, watch};
 
 pub use open_loop::{Pace, Slot, open_loop};
 

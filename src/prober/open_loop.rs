@@ -8,11 +8,11 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::time::{At, Duration};
-use crate::world::Clock;
+use crate::world::{Clock, watch};
 
 /// When to send.
 #[derive(Clone, Copy)]
@@ -77,7 +77,8 @@ pub async fn open_loop<T, F: Future<Output = T>>(
                 number += 1;
                 timer.as_mut().reset(pace.instant(number));
                 if !pace.is_late(slot) {
-                    in_flight.push(send(slot));
+                    // In a box, since it is large, and moved.
+                    in_flight.push(Box::pin(send(slot)));
                     continue;
                 }
                 gap(slot)

@@ -51,7 +51,7 @@ async fn samples(run: ProbeRun, seconds: u64) -> Vec<Sample> {
     let (stop, stopped) = watch::channel(false);
     let probing = tokio::spawn(super::run(run, out, stopped));
     sleep(Std::from_secs(seconds)).await;
-    stop.send(true).unwrap();
+    stop.send(true);
     probing.await.unwrap().unwrap();
     let mut samples = Vec::new();
     while let Some(observation) = seen.recv().await {
@@ -153,7 +153,7 @@ async fn gaps_when_blocked_until(milliseconds: u64) -> Vec<bool> {
         gaps
     });
     sleep(Std::from_millis(2050 - milliseconds)).await;
-    stop.send(true).unwrap();
+    stop.send(true);
     probing.await.unwrap().unwrap();
     taking.await.unwrap()
 }

@@ -6,7 +6,7 @@
 //! ```
 //! Each section that the drill exercised gets a `Measured:` line (a `Rehearsed:` one from a rehearsal, I9) beside the time that its
 //! team states, which is never touched. Steps that the runbook lacks get a section at the end; sections that
-//! the drill never exercised are named before the diff. Only our own lines are ever replaced, so that a second run changes
+//! the drill never exercised are named before the diff, also where there is nothing else to say. Only our own lines are ever replaced, so that a second run changes
 //! them and adds nothing. Rejected: editing the file in place; a team reviews what goes into its runbook.
 
 mod section;
@@ -24,9 +24,9 @@ use crate::model::time::{Duration, Span};
 use crate::report::words;
 use section::{Fact, Key, Section, anchor, line_end, sections};
 
-/// The patch that brings what a run measured into a runbook; `None` where there is nothing to change.
+/// The patch that brings what a run measured into a runbook, or only names what the drill never exercised; `None` where there is neither.
 ///
-/// `path` is the runbook's, as `git apply` shall find it.
+/// `path` is the runbook's from the drill's folder: `git apply` takes it there, or elsewhere with `--directory`.
 pub fn patch(evidence: &Evidence, measured: &Measured, path: &str, text: &str) -> Option<String> {
     let header = evidence.header()?;
     let key = if header.rehearsal { Key::Rehearsed } else { Key::Measured };
@@ -56,7 +56,11 @@ pub fn patch(evidence: &Evidence, measured: &Measured, path: &str, text: &str) -
     let entered = entered(&header, measured);
     let never: Vec<&Section> =
         found.iter().filter(|section| section.is_step() && !entered.contains(&section.anchor)).collect();
-    (new != text).then(|| format!("{}{}", preface(&header, &never), diff(path, text, &new)))
+    let diff = if new == text { String::new() } else { diff(path, text, &new) };
+    if diff.is_empty() && never.is_empty() {
+        return None;
+    }
+    Some(format!("{}{diff}", preface(&header, &never, diff.is_empty())))
 }
 
 /// A step that ran, and how long it took.
@@ -215,8 +219,10 @@ fn applied(text: &str, mut edits: Vec<Edit>) -> String {
 }
 
 /// What stands before the diff: `git apply` skips it.
-fn preface(header: &Header<'_>, never: &[&Section]) -> String {
-    let what = if header.rehearsal {
+fn preface(header: &Header<'_>, never: &[&Section], nothing: bool) -> String {
+    let what = if nothing {
+        "Nothing to apply: no step that was done has a section there."
+    } else if header.rehearsal {
         "Rehearsed times, from simulated regions: they never count as a drill, and no stated time is touched."
     } else {
         "Measured times, beside the stated ones."
@@ -225,6 +231,13 @@ fn preface(header: &Header<'_>, never: &[&Section]) -> String {
         format!("Drill {}, run {}, {}.", header.plan.drill, header.run, words::date(header.wall_unix_ns)),
         what.to_owned(),
     ];
+    if !nothing {
+        lines.push(
+            "Its path begins in the drill's folder: apply it there with `patch -p1`, or from the top of the"
+                .to_owned(),
+        );
+        lines.push("repository with `git apply --directory=FOLDER`.".to_owned());
+    }
     if !never.is_empty() {
         lines.push("Sections that this drill never exercised:".to_owned());
         lines.extend(never.iter().map(|section| format!("  #{} ({})", section.anchor, section.title)));

@@ -64,9 +64,9 @@ impl Section {
         self.facts.iter().find(|fact| fact.key == key)
     }
 
-    /// The time that the team states.
+    /// The time that the team states, also with the gaps with which reports write it: `1m 30s`.
     pub fn stated(&self) -> Option<Duration> {
-        self.fact(Key::Time)?.value.parse().ok()
+        self.fact(Key::Time)?.value.replace(' ', "").parse().ok()
     }
 
     /// Whether it describes a step at all: somebody owns it, or states how long it takes.
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_windows_ends_and_a_missing_last_end_are_read() {
-        let sections = sections("\u{feff}# A\r\nTime: 1m\r\n## B\r\n* Time: 2m");
+        let sections = sections("\u{feff}# A\r\nTime: 1m\r\n## B\r\n* Time: 1m 60s");
         let stated: Vec<_> =
             sections.iter().map(|section| (section.anchor.as_str(), section.stated())).collect();
         let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));

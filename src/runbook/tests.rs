@@ -152,6 +152,31 @@ fn every_anchor_that_a_shipped_drill_names_stands_in_its_runbook() {
     assert!(named > 20, "{named}");
 }
 
+/// As a team has it: the drill in a folder of a repository, and the patch anywhere.
+#[test]
+fn from_the_top_of_a_repository_git_applies_the_patch_in_the_folder_of_the_drill() {
+    let (new, patch) = patched(&example::evidence(), RUNBOOK);
+    let repository = tempfile::tempdir().unwrap();
+    git(repository.path(), &["init", "-q"]);
+    let file = repository.path().join("drills").join(PATH);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, RUNBOOK).unwrap();
+    fs::write(repository.path().join("runbook.patch"), &patch).unwrap();
+    git(repository.path(), &["apply", "--directory=drills", "runbook.patch"]);
+    assert_eq!(fs::read_to_string(file).unwrap(), new);
+    assert!(patch.contains("# repository with `git apply --directory=FOLDER`.\n"), "{patch}");
+}
+
+#[test]
+fn what_the_drill_never_exercised_is_named_also_where_nothing_is_noted() {
+    let mut measured = example::measured();
+    measured.steps.clear();
+    let said = super::patch(&example::evidence(), &measured, PATH, RUNBOOK).unwrap();
+    assert!(said.contains("# Nothing to apply") && said.contains("#   #promote-the-database"), "{said}");
+    assert!(!said.contains("diff --git"), "{said}");
+    assert_eq!(super::patch(&example::evidence(), &measured, PATH, "# Only contacts\n"), None);
+}
+
 /// Without one, the patch would append a section beside the one that is there, and list that as never exercised.
 #[test]
 fn every_step_of_a_shipped_drill_that_a_runbook_ought_to_describe_names_its_section() {

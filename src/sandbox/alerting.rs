@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, pending};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 
@@ -18,7 +17,7 @@ use super::clock::Clock;
 use super::spec::AlertRule;
 use crate::model::name::{Name, Vantage};
 use crate::model::time::At;
-use crate::world::{Alerts, Net};
+use crate::world::{Alerts, Net, watch};
 
 /// A check takes at most as long as blackbox_exporter's `timeout` by default allows, and no longer than its period.
 const LONGEST_CHECK: Duration = Duration::from_secs(10);
@@ -59,7 +58,7 @@ impl Alerts for Alerting {
                 return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no alert {alert}")));
             };
             let in_time = |arrived: &Option<At>| arrived.is_some_and(|at| at >= since);
-            match firing.clone().wait_for(in_time).await.map(|arrived| *arrived) {
+            match firing.clone().wait_for(in_time).await {
                 Ok(Some(at)) => Ok(at),
                 Ok(None) | Err(_) => pending().await,
             }
@@ -79,9 +78,9 @@ async fn watch_over(rule: AlertRule, net: Arc<dyn Net>, clock: Clock, tell: watc
             continue;
         }
         let since = *failing.get_or_insert(started);
-        if started - since >= rule.fails_for.std() && tell.borrow().is_none() {
+        if started - since >= rule.fails_for.std() && tell.get().is_none() {
             sleep(rule.notifies_after.std()).await;
-            tell.send_replace(Some(clock.now()));
+            tell.send(Some(clock.now()));
         }
     }
 }

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::events::Teller;
 use super::store::Store;
 use crate::model::name::Region;
 use crate::model::time::At;
+use crate::world::watch;
 
 /// A range of IPv4 addresses that an allocator draws from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl RegionState {
 
     /// How the API server answers now.
     pub fn availability(&self) -> Availability {
-        *self.availability.borrow()
+        self.availability.get()
     }
 
     /// Tells how the API server answers, whenever that changes.
@@ -166,7 +166,7 @@ impl RegionState {
 
     /// Changes how the API server answers from now on.
     pub fn set_availability(&self, availability: Availability) {
-        self.availability.send_replace(availability);
+        self.availability.send(availability);
     }
 
     /// Says what runs in the region's containers; the first one counts.

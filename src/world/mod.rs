@@ -1,4 +1,5 @@
-//! What the engine acts on, as ports: regions, net, clock, people, alerts, commands. Types and traits only.
+//! What the engine acts on, as ports: regions, net, clock, people, alerts, commands. Types and traits only, and the one
+//! way of waiting for a value that keeps its order, [`watch`].
 //!
 //! ```text
 //! engine, prober, ledger ──► World ◄── sandbox (in memory)
@@ -6,6 +7,8 @@
 //! ```
 //! One code path (I2): nothing right of here asks which of the two it is. Waiting is `tokio::time` on both sides; in the sandbox
 //! its clock is paused, so that time passes only when nobody has anything to do.
+
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -14,8 +14,8 @@ use drillmaster::ledger::client::{LedgerRun, run as write};
 use drillmaster::model::plan;
 use drillmaster::model::time::Duration;
 use drillmaster::prober::{ProbeRun, run as probe};
-use drillmaster::world::{Clock, Net};
-use tokio::sync::{mpsc, watch};
+use drillmaster::world::{Clock, Net, watch};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::cost;

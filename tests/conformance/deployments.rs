@@ -250,21 +250,33 @@ async fn a_rollout_without_progress_exceeds_its_deadline(cluster: &Cluster) {
 
 async fn an_old_template_is_served_by_its_old_replica_set_again(cluster: &Cluster) {
     made::<Deployment>(cluster, workload("web", 1, staged(cluster))).await;
+    let sets = async || {
+        let mut sets: Vec<String> =
+            all::<ReplicaSet>(cluster, "web").await.iter().map(|set| uid(set).to_owned()).collect();
+        sets.sort();
+        sets
+    };
+    let mut before = Vec::new();
+    for text in ["one", "two"] {
+        change::<Deployment>(cluster, "web", revision(text)).await;
+        serves(cluster, text).await;
+        before = sets().await;
+    }
     change::<Deployment>(cluster, "web", revision("one")).await;
-    all_ready(cluster, "web", 1).await;
-    change::<Deployment>(cluster, "web", revision("two")).await;
-    cluster.eventually("a rollout", async || (sizes(cluster).await.last() == Some(&1)).then_some(())).await;
-    let mut before: Vec<String> =
-        all::<ReplicaSet>(cluster, "web").await.iter().map(|set| uid(set).to_owned()).collect();
-    before.sort();
-    change::<Deployment>(cluster, "web", revision("one")).await;
-    all_ready(cluster, "web", 1).await;
-    let pod = all::<Pod>(cluster, "web").await.remove(0);
-    assert_eq!(pod["metadata"]["annotations"]["revision"], "one");
-    let mut after: Vec<String> =
-        all::<ReplicaSet>(cluster, "web").await.iter().map(|set| uid(set).to_owned()).collect();
-    after.sort();
-    assert_eq!(after, before);
+    serves(cluster, "one").await;
+    assert_eq!(sets().await, before);
+}
+
+/// Makes staged pods ready until the only one is of this revision.
+async fn serves(cluster: &Cluster, revision: &str) {
+    cluster
+        .eventually(&format!("one pod, of revision {revision}"), async || {
+            all_ready(cluster, "web", 1).await;
+            let pods = all::<Pod>(cluster, "web").await;
+            let of = |pod: &Value| pod["metadata"]["annotations"]["revision"] == revision;
+            (pods.len() == 1 && pods.iter().all(of)).then_some(())
+        })
+        .await;
 }
 
 /// The numbers are those of the Kubernetes documentation of proportional scaling.

@@ -20,12 +20,11 @@ use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
 use drillmaster::sandbox::state::RegionState;
 use drillmaster::sandbox::truth::LedgerTruth;
-use drillmaster::world::{People, Question, Reply, World};
+use drillmaster::world::{People, Question, Reply, World, watch};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 /// A drill of the shop's two regions, by its text; what it refers to is shipped.
 pub fn drill(text: &str) -> Inputs {

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use futures::stream;
 use http::request::Parts;
 use serde_json::{Value, json};
-use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Answer, Refusal, response};
@@ -23,6 +22,7 @@ use super::select::Selector;
 use super::table;
 use crate::sandbox::state::{Availability, RegionState};
 use crate::sandbox::store::{Change, ChangeKind};
+use crate::world::watch::Receiver;
 
 /// How often a bookmark tells that nothing was missed, as in Kubernetes.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -98,7 +98,7 @@ impl Watch {
     /// The next event; none when the watch is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let availability = *self.availability.borrow_and_update();
+            let availability = self.availability.get_and_update();
             match availability {
                 Availability::Up => {}
                 Availability::Failing(_) => return None,
@@ -113,7 +113,7 @@ impl Watch {
             if self.ended {
                 return None;
             }
-            self.changed.borrow_and_update();
+            self.changed.get_and_update();
             self.read_log();
             if self.waiting.is_empty() {
                 self.wait().await;

@@ -202,7 +202,7 @@ pub async fn drive(
     let mut changed = state.changed();
     let mut signals = true;
     loop {
-        changed.borrow_and_update();
+        changed.get_and_update();
         while let Ok(key) = wakes.try_recv() {
             driver.signal(&state, &key);
         }

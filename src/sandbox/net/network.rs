@@ -6,6 +6,7 @@
 //! state: the sandbox runs on one thread, and never waits while it holds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -258,15 +259,16 @@ impl Network {
         Recorder::record(state, &self.clock);
     }
 
-    async fn connect(&self, from: &Arc<Source>, to: SocketAddrV4) -> io::Result<End> {
-        let (way, generation) = {
-            let mut state = self.lock();
-            match state.next_hop(from, to) {
-                // Without latency the connection is there at once.
-                Way::To(hop) if hop.passes && hop.latency.is_zero() => return state.open(from, hop),
-                way => (way, state.generation),
-            }
-        };
+    /// Sets out: without latency the connection is there at once, else this is its way, in that generation of routes.
+    fn set_out(&self, from: &Arc<Source>, to: SocketAddrV4) -> Result<io::Result<End>, (Way, u64)> {
+        let mut state = self.lock();
+        match state.next_hop(from, to) {
+            Way::To(hop) if hop.passes && hop.latency.is_zero() => Ok(state.open(from, hop)),
+            way => Err((way, state.generation)),
+        }
+    }
+
+    async fn arrive(&self, from: &Arc<Source>, (way, generation): (Way, u64)) -> io::Result<End> {
         match way {
             Way::To(hop) if hop.passes => {
                 sleep(hop.latency * 2).await;
@@ -489,7 +491,7 @@ pub struct View {
 impl Net for View {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         match self.network.remembered(&self.source, host) {
-            Some(addresses) => Box::pin(std::future::ready(Ok(addresses))),
+            Some(addresses) => Box::pin(ready(Ok(addresses))),
             None => Box::pin(self.network.ask(&self.source, host)),
         }
     }
@@ -499,15 +501,18 @@ impl Net for View {
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
-        Box::pin(async move {
-            let SocketAddr::V4(to) = to else { return Err(io::ErrorKind::NetworkUnreachable.into()) };
-            let end = self.network.connect(&self.source, to).await?;
-            Ok(Box::new(end) as Stream)
-        })
+        let boxed = |end: io::Result<End>| end.map(|end| Box::new(end) as Stream);
+        let SocketAddr::V4(to) = to else {
+            return Box::pin(ready(Err(io::ErrorKind::NetworkUnreachable.into())));
+        };
+        match self.network.set_out(&self.source, to) {
+            Ok(end) => Box::pin(ready(boxed(end))),
+            Err(way) => Box::pin(async move { boxed(self.network.arrive(&self.source, way).await) }),
+        }
     }
 
     /// Nobody listens in on a simulated network, and its hosts are who they say: TLS takes no time, and always succeeds.
     fn secure<'a>(&'a self, stream: Stream, _: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
-        Box::pin(std::future::ready(Ok(stream)))
+        Box::pin(ready(Ok(stream)))
     }
 }

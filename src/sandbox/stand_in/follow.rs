@@ -27,7 +27,7 @@ pub async fn follow(state: Arc<RegionState>, pods: Arc<Pods>) {
     let mut changed = state.changed();
     let mut seen = 0;
     loop {
-        changed.borrow_and_update();
+        changed.get_and_update();
         let (news, version) = state.read(|store| (news(store, seen), store.version()));
         seen = version;
         for piece in news {

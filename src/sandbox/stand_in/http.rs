@@ -112,7 +112,9 @@ impl Shared {
     async fn has(&self, upstream: Option<&Upstream>) -> bool {
         let Some(upstream) = upstream else { return true };
         let (Upstream::Url(url), Some(net)) = (upstream, &self.net) else { return false };
-        matches!(timeout(PATIENCE, get(net.as_ref(), url)).await, Ok(Ok(status)) if good(status))
+        // Boxed: an answer that needs no upstream, as most do, would carry the space for asking one.
+        let asked = Box::pin(get(net.as_ref(), url));
+        matches!(timeout(PATIENCE, asked).await, Ok(Ok(status)) if good(status))
     }
 }
 
@@ -130,7 +132,8 @@ impl Listener for HttpStandIn {
         // A connection that breaks is its client's to notice.
         let serve =
             http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), answer);
-        tokio::spawn(serve).abort_handle()
+        // In a box: a task is moved several times before it runs, and a connection is large.
+        tokio::spawn(Box::pin(serve)).abort_handle()
     }
 
     fn serves(&self, asks: &dyn Fn(&str) -> bool) -> bool {

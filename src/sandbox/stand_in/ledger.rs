@@ -107,7 +107,8 @@ pub(super) struct LedgerListener(pub(super) Arc<Service>);
 
 impl Listener for LedgerListener {
     fn accept(&self, stream: End) -> AbortHandle {
-        tokio::spawn(serve_connection(Arc::clone(&self.0), Box::new(stream))).abort_handle()
+        // In a box: a task is moved several times before it runs, and a connection is large.
+        tokio::spawn(Box::pin(serve_connection(Arc::clone(&self.0), Box::new(stream)))).abort_handle()
     }
 
     fn serves(&self, _: &dyn Fn(&str) -> bool) -> bool {

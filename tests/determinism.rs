@@ -11,12 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use drillmaster::cli::inputs::{Inputs, load};
+use drillmaster::cli::inputs::load;
 use drillmaster::cli::rehearsal::{Rehearsal, runtime};
 use drillmaster::cli::report::write_all;
 use drillmaster::journal::{self, Writer};
 use drillmaster::world::watch;
-use serde_json::json;
 
 fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name)
@@ -76,18 +75,15 @@ fn the_binary_gives_the_same_folder_twice_and_another_for_another_seed() {
     assert_rows_differ(&at("one"), &at("other"));
 }
 
-fn loaded(drill: &str) -> Inputs {
-    load(&scenario(drill), &[]).unwrap_or_else(|found| panic!("{found:?}"))
-}
-
 /// What `run` does, in this process.
-fn rehearse(inputs: &Inputs, seed: u64, folder: &Path) {
+fn rehearse(drill: &str, seed: u64, folder: &Path) {
+    let inputs = load(&scenario(drill), &[]).unwrap_or_else(|found| panic!("{found:?}"));
     let mut writer = Writer::create(folder).unwrap();
     for (path, bytes) in &inputs.files {
         writer.input(path, bytes).unwrap();
     }
     runtime().unwrap().block_on(async {
-        let rehearsal = Rehearsal::prepare(inputs, seed, 0).await.unwrap();
+        let rehearsal = Rehearsal::prepare(&inputs, seed, 0).await.unwrap();
         let (_sender, interrupted) = watch::channel(false);
         rehearsal.run(Arc::new(Mutex::new(writer)), Box::new(|_, _| {}), interrupted).await;
     });
@@ -100,42 +96,14 @@ fn three_other_drills_give_the_same_folder_twice_at_once() {
     for drill in ["dns-failover-long-ttl.yaml", "node-drain.yaml", "bad-configuration.yaml"] {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let inputs = &loaded(drill);
         thread::scope(|scope| {
             for (seed, name) in [(7, "one"), (7, "two")] {
                 let folder = at(name);
-                scope.spawn(move || rehearse(inputs, seed, &folder));
+                scope.spawn(move || rehearse(drill, seed, &folder));
             }
         });
         assert_same(&at("one"), &at("two"));
-        rehearse(inputs, 8, &at("other"));
+        rehearse(drill, 8, &at("other"));
         assert_ne!(files(&at("one")), files(&at("other")), "{drill}: another seed gave the same folder");
-    }
-}
-
-/// A pod and the claim of its disk are deleted in one instant: whether the pod is made again before its disk is gone depends on who is woken
-/// first by the change that both hear of.
-#[test]
-fn what_meets_within_an_instant_ends_alike_each_time() {
-    let mut inputs = loaded("checkout-region-failover.yaml");
-    let deleted = |kind: &str, name: &str| {
-        serde_json::from_value(json!({"at": "50s", "what": {"delete": {
-            "region": "west", "apiVersion": "v1", "kind": kind, "namespace": "shop", "name": name,
-        }}}))
-        .unwrap()
-    };
-    let happenings = &mut inputs.sandbox.as_mut().unwrap().spec.happenings;
-    happenings.push(deleted("PersistentVolumeClaim", "data-ledger-0"));
-    happenings.push(deleted("Pod", "ledger-0"));
-    let inputs = &inputs;
-    let folder = tempfile::tempdir().unwrap();
-    let at = |number: usize| folder.path().join(number.to_string());
-    thread::scope(|scope| {
-        for half in 0..2 {
-            scope.spawn(move || (0..4).for_each(|number| rehearse(inputs, 1, &at(half * 4 + number))));
-        }
-    });
-    for number in 1..8 {
-        assert_same(&at(0), &at(number));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A plain struct with no lock, no clock of its own making and no HTTP, so that its tests feed it values. Each change is
 //! first a [`Draft`] (a dry run stops there) and then committed; one change is one version and one entry in the log, so a watch
-//! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans.
+//! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans;
+//! what is sought by something else than its key is found through `index`.
 //! Rejected: typed objects (a custom resource has no type), a map per kind (one ordered map has ranges).
 
 mod addresses;

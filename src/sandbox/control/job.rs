@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::super::store::{Change, Key, Mark, Store, Write};
 use super::replica_set::worst_first;
 use super::{
-    Controller, Processes, Reconciled, at, every, instant, itself, jobs, marked, owners, read, stamp, template,
+    Controller, Processes, Reconciled, at, every, instant, itself, jobs, marked, owners, read, stamp,
+    template,
 };
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};

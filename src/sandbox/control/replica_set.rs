@@ -9,9 +9,6 @@ use super::{Controller, Processes, Reconciled, adoption, at, instant, itself, re
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
-/// How many pods are made or deleted in one go, as in Kubernetes; their changes call for the others.
-const BURST: usize = 500;
-
 /// The replica set controller.
 pub struct ReplicaSets;
 
@@ -43,9 +40,9 @@ impl Controller for ReplicaSets {
             let mut pod = template::pod(&kind, set, &[]);
             pod["metadata"]["generateName"] = json!(format!("{}-", read::name(set)));
             let create = Write::Create { resource: Resource::pods(), object: pod };
-            writes.extend(std::iter::repeat_n(create, (wanted - pods.len()).min(BURST)));
+            writes.extend(std::iter::repeat_n(create, wanted - pods.len()));
         } else {
-            let surplus = worst_first(store, &pods).into_iter().take((pods.len() - wanted).min(BURST));
+            let surplus = worst_first(store, &pods).into_iter().take(pods.len() - wanted);
             writes.extend(surplus.map(|pod| Write::Delete { key: Key::of(&Resource::pods(), pod) }));
         }
         let seconds = read::number(set, "/spec/minReadySeconds").unwrap_or(0);

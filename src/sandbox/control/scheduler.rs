@@ -12,7 +12,7 @@ use crate::model::effect::Resource;
 use crate::model::time::At;
 
 /// How many pods are bound in one go.
-const MOST: usize = 500;
+const MOST: usize = 1_000;
 
 /// The scheduler.
 pub struct Scheduler;

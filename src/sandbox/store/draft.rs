@@ -418,7 +418,8 @@ fn changes_what_counts(next: &Value, current: &Value, part: Part) -> bool {
 /// An object with another status, or none.
 fn with_status(object: &Value, status: Option<Value>) -> Value {
     let fields = object.as_object().into_iter().flatten().filter(|(field, _)| *field != "status");
-    let mut fields: Map<String, Value> = fields.map(|(field, value)| (field.clone(), value.clone())).collect();
+    let mut fields: Map<String, Value> =
+        fields.map(|(field, value)| (field.clone(), value.clone())).collect();
     fields.extend(status.map(|status| ("status".to_owned(), status)));
     Value::Object(fields)
 }

@@ -193,6 +193,11 @@ fn part(range: Range, eighth: u32, longer: u8) -> Pool {
     Pool { network: first, prefix: range.prefix + longer }
 }
 
+/// Where the pods of a region get their addresses from.
+pub(super) fn pod_addresses(range: Range) -> Pool {
+    part(range, 0, 1)
+}
+
 /// A region with its nodes and objects, before anything runs.
 pub(super) fn raise(
     region: &RegionSpec,
@@ -208,6 +213,8 @@ pub(super) fn raise(
         services: part(region.addresses, 4, 2),
         remembered_changes: REMEMBERED,
     });
+    // The network must not miss a change, and follows them only later.
+    state.write(|store| store.followed(0));
     for node in &region.nodes {
         let labels = json!({
             "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
@@ -224,7 +231,11 @@ pub(super) fn raise(
     }
     let named = region.manifests.iter().flat_map(|path| manifests::of(texts, path));
     let account = state.write(|store| manifests::load(store, named, region.addresses))?;
-    Ok((state, account))
+    let nodes = state.read(|store| store.list("", "nodes", None).count());
+    match checks::crowded(region, nodes) {
+        Some((message, help)) => Err(vec![Diagnostic::error(message, None).help(help)]),
+        None => Ok((state, account)),
+    }
 }
 
 /// Starts what moves in a region.
@@ -246,7 +257,7 @@ fn run(
     state.set_containers(Arc::clone(&pods) as _);
     tasks.spawn(follow(Arc::clone(state), Arc::clone(&pods)));
     let addresses = Addresses {
-        pods: part(region.addresses, 0, 1),
+        pods: pod_addresses(region.addresses),
         load_balancers: part(region.addresses, 6, 3),
         machines: part(region.addresses, 7, 3),
     };

@@ -12,9 +12,10 @@ use crate::model::name::Region;
 use crate::model::time::Duration;
 use crate::model::url::Url;
 
-use super::assembly::raise;
+use super::assembly::{pod_addresses, raise};
 use super::clock::Clock;
-use super::spec::{Happens, OUTSIDE, SandboxSpec};
+use super::control::node::blocks;
+use super::spec::{Happens, OUTSIDE, RegionSpec, SandboxSpec};
 
 /// The longest prefix of a region's range: beyond it there are too few addresses for pods, services and nodes.
 const SMALLEST: u8 = 20;
@@ -110,6 +111,9 @@ fn regions(spec: &SandboxSpec) -> Vec<Wrong> {
                 format!("`{}` shares addresses with `{}`, {}", region.name, other.name, other.addresses);
             found.push(say(path.then("addresses"), message, "give each region a range of its own"));
         }
+        if let Some((message, help)) = crowded(region, region.nodes.len()) {
+            found.push(say(path.then("addresses"), message, help));
+        }
         if region.nodes.is_empty() && region.manifests.is_empty() {
             found.push(no_nodes(path.then("nodes"), &region.name));
         }
@@ -121,6 +125,21 @@ fn regions(spec: &SandboxSpec) -> Vec<Wrong> {
         }
     }
     found
+}
+
+/// What is wrong where a region's range has not enough blocks of addresses for the pods of so many nodes, and what helps.
+pub(super) fn crowded(region: &RegionSpec, nodes: usize) -> Option<(String, String)> {
+    let (range, room) = (region.addresses, blocks(pod_addresses(region.addresses)));
+    let needed = u32::try_from(nodes).unwrap_or(u32::MAX);
+    (needed > room).then(|| {
+        let message = format!(
+            "`{}` has {nodes} nodes, and {range} has room for the pods of {room}: each node gets a /24 of its first half",
+            region.name
+        );
+        // A bit for the half, and those that number the nodes.
+        let prefix = 23_u32.saturating_sub(needed.next_power_of_two().trailing_zeros());
+        (message, format!("give it a larger range, one of /{prefix}"))
+    })
 }
 
 /// A name that is none of those that there are.

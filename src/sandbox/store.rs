@@ -2,13 +2,15 @@
 //!
 //! A plain struct with no lock, no clock of its own making and no HTTP, so that its tests feed it values. Each change is
 //! first a [`Draft`] (a dry run stops there) and then committed; one change is one version and one entry in the log, so a watch
-//! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans.
+//! finds its place by subtraction. Every write costs a logarithm of the number of objects, since nothing here scans;
+//! what is sought by something else than its key is found through `index`.
 //! Rejected: typed objects (a custom resource has no type), a map per kind (one ordered map has ranges).
 
 mod addresses;
 mod admission;
 mod defaults;
 mod draft;
+mod index;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use super::state::{Pool, Settings};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 pub use draft::{Deletion, Draft, Part, Propagation};
+pub use index::Mark;
 
 /// Where an object stands. Ordered so that a kind, and a namespace of it, are ranges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,11 +132,17 @@ pub struct Store {
     remembered: usize,
     version: u64,
     objects: BTreeMap<Key, Arc<Value>>,
+    index: index::Index,
     changes: VecDeque<Change>,
+    /// The version up to which somebody has followed the changes who must not miss any; the later ones are remembered however many they are.
+    followed: u64,
     service_addresses: BTreeSet<String>,
     node_ports: BTreeSet<u64>,
     /// The controller that writes now.
     writer: Option<&'static str>,
+    /// How many objects were looked at one by one.
+    #[cfg(test)]
+    visited: std::cell::Cell<u64>,
 }
 
 impl Store {
@@ -146,10 +155,14 @@ impl Store {
             remembered: settings.remembered_changes.max(1),
             version: 0,
             objects: BTreeMap::new(),
+            index: index::Index::default(),
             changes: VecDeque::new(),
+            followed: u64::MAX,
             service_addresses: BTreeSet::new(),
             node_ports: BTreeSet::new(),
             writer: None,
+            #[cfg(test)]
+            visited: std::cell::Cell::default(),
         };
         let names = ["default", "kube-node-lease", "kube-public", "kube-system"];
         let writes = names.map(|name| Write::Create {
@@ -194,16 +207,34 @@ impl Store {
     /// The objects of a kind behind a key, in the key's namespace only or through all the later ones.
     pub fn list_after(&self, after: Key, one_namespace: bool) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         let range = (Bound::Excluded(after.clone()), Bound::Unbounded);
-        self.objects.range(range).take_while(move |(key, _)| {
+        let within = move |(key, _): &(&Key, &Arc<Value>)| {
             key.group == after.group
                 && key.plural == after.plural
                 && (!one_namespace || key.namespace == after.namespace)
-        })
+        };
+        self.objects.range(range).take_while(within).inspect(|_| self.visit())
+    }
+
+    /// How many objects were looked at one by one so far.
+    #[cfg(test)]
+    pub fn visited(&self) -> u64 {
+        self.visited.get()
+    }
+
+    /// For tests: counts an object that somebody looks at on the way to others.
+    fn visit(&self) {
+        #[cfg(test)]
+        self.visited.set(self.visited.get() + 1);
     }
 
     /// Every object, by kind, namespace and name.
     pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         self.objects.iter()
+    }
+
+    /// Somebody has followed the changes up to a version, and must not miss the later ones.
+    pub fn followed(&mut self, version: u64) {
+        self.followed = version;
     }
 
     /// The oldest version whose later changes are all remembered.
@@ -253,31 +284,30 @@ impl Store {
 
     /// Does what controllers want, in order; what was refused comes back. A write that changes nothing is none.
     pub fn apply(&mut self, writes: &[Write]) -> Vec<StoreError> {
-        writes.iter().filter_map(|write| self.apply_one(write).err()).collect()
+        writes.iter().filter_map(|write| self.apply_one(write.clone()).err()).collect()
     }
 
     /// Does what one controller wants; its name stands with the changes.
-    pub fn apply_by(&mut self, controller: &'static str, writes: &[Write]) -> Vec<StoreError> {
+    pub fn apply_by(&mut self, controller: &'static str, writes: Vec<Write>) -> Vec<StoreError> {
         self.writer = Some(controller);
-        let refused = self.apply(writes);
+        let refused = writes.into_iter().filter_map(|write| self.apply_one(write).err()).collect();
         self.writer = None;
         refused
     }
 
-    fn apply_one(&mut self, write: &Write) -> Result<(), StoreError> {
+    fn apply_one(&mut self, write: Write) -> Result<(), StoreError> {
         match write {
-            Write::Create { resource, object } => self.create(resource, object.clone()),
-            Write::Update { key, object } => {
-                let mut object = object.clone();
+            Write::Create { resource, object } => self.create(&resource, object),
+            Write::Update { key, mut object } => {
                 if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                     metadata.remove("resourceVersion"); // one lock holds over reading and writing: nobody wrote in between
                 }
-                self.update(key, object, Part::AllButStatus)
+                self.update(&key, object, Part::AllButStatus)
             }
-            Write::Status { key, status } => self.update(key, json!({"status": status}), Part::Status),
-            Write::Delete { key } => self.delete(key, &Deletion::default()),
+            Write::Status { key, status } => self.update(&key, json!({"status": status}), Part::Status),
+            Write::Delete { key } => self.delete(&key, &Deletion::default()),
             Write::Remove { key } => {
-                self.delete(key, &Deletion { grace_seconds: Some(0), ..Deletion::default() })
+                self.delete(&key, &Deletion { grace_seconds: Some(0), ..Deletion::default() })
             }
         }
         .map(|_| ())

@@ -208,3 +208,19 @@ async fn an_alert_arrives_at_its_instant_and_resolves() {
     let again = timeout(Duration::from_secs(3600), arrives("CheckoutDown", i64::MIN)).await;
     assert!(again.is_err(), "resolved");
 }
+
+#[tokio::test(start_paused = true)]
+async fn more_nodes_than_a_range_holds_pods_of_are_refused_with_the_range_that_does() {
+    let nodes = |count: u32| -> Value {
+        (0..count).map(|number| json!({"name": format!("n{number}"), "zone": "a"})).collect()
+    };
+    let start = async |range: &str, count: u32| {
+        let region = json!({"name": "east", "addresses": range, "nodes": nodes(count)});
+        let spec: SandboxSpec = serde_json::from_value(json!({"regions": [region]})).unwrap();
+        Sandbox::start(&spec, &BTreeMap::new(), 7, 0, &[]).await.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(start("10.1.0.0/16", 128).await, Ok(()));
+    let why = start("10.1.0.0/16", 129).await.unwrap_err();
+    assert!(why.contains("`east` has 129 nodes, and 10.1.0.0/16 has room for the pods of 128"), "{why}");
+    assert_eq!(start("10.0.0.0/15", 129).await, Ok(()));
+}

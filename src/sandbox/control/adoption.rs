@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::{every, owners, read, template};
+use super::super::store::{Change, ChangeKind, Key, Mark, Store, Write};
+use super::{asking, owners, read, template};
 use crate::model::effect::Resource;
 
 /// The objects of a kind that an owner controls, of those that count; or what it must write before that is settled.
@@ -22,7 +22,14 @@ pub fn members<'a>(
 ) -> Result<Vec<&'a Value>, Vec<Write>> {
     let selector = owner.pointer("/spec/selector").unwrap_or(&Value::Null);
     let (mut kept, mut writes) = (vec![], vec![]);
-    for object in every(store, kind, Some(read::namespace(owner))).filter(|object| counts(object)) {
+    let namespace = Some(read::namespace(owner));
+    let mut known: Vec<_> = [Mark::Owner(read::uid(owner).to_owned()), Mark::Free]
+        .iter()
+        .flat_map(|mark| store.marked_of(mark, kind, namespace))
+        .collect();
+    known.sort_by_key(|(key, _)| *key);
+    known.dedup_by_key(|(key, _)| *key);
+    for object in known.into_iter().map(|(_, object)| object.as_ref()).filter(|object| counts(object)) {
         let (mine, chosen) = (read::controlled_by(object, owner), chooses(selector, object));
         let free = read::controller(object).is_none() && !read::terminating(object);
         match (mine, chosen) {
@@ -42,7 +49,8 @@ pub fn claimants(store: &Store, change: &Change, owner_kind: &Resource, kind: &R
         && change.kind != ChangeKind::Deleted
         && read::controller(&change.object).is_none();
     if free {
-        let choosing = every(store, owner_kind, change.key.namespace.as_deref())
+        let labels = read::labels(&change.object);
+        let choosing = asking(store, owner_kind, change.key.namespace.as_deref(), labels)
             .filter(|owner| chooses(owner.pointer("/spec/selector").unwrap_or(&Value::Null), &change.object));
         keys.extend(choosing.map(|owner| Key::of(owner_kind, owner)));
     }

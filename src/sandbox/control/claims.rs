@@ -2,10 +2,10 @@
 //!
 //! A finalizer does the first, as Kubernetes' storage protection does. What becomes of the volume is its reclaim policy's to say.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, itself, read, volumes};
+use super::super::store::{Change, ChangeKind, Key, Mark, Store, Write};
+use super::{Controller, Processes, Reconciled, at, itself, marked, read, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 
@@ -48,19 +48,17 @@ impl Controller for Claims {
 
 /// Whether a pod that stands on a node and is not over names a claim.
 fn used(store: &Store, claim: &Key) -> bool {
-    every(store, &Resource::pods(), claim.namespace.as_deref())
-        .filter(|pod| !read::text(pod, "/spec/nodeName").is_empty() && !read::ended(pod))
-        .any(|pod| volumes::claims(pod).any(|name| name == claim.name))
+    marked(store, &mark(claim), &Resource::pods(), None)
+        .any(|pod| !read::text(pod, "/spec/nodeName").is_empty() && !read::ended(pod))
+}
+
+fn mark(claim: &Key) -> Mark {
+    Mark::Claim(claim.namespace.clone().unwrap_or_default(), claim.name.clone())
 }
 
 /// Writes for the volumes of a claim that is gone.
 fn reclaimed(store: &Store, claim: &Key) -> Vec<Write> {
-    let of_claim = |volume: &&Value| {
-        read::text(volume, "/spec/claimRef/name") == claim.name
-            && Some(read::text(volume, "/spec/claimRef/namespace")) == claim.namespace.as_deref()
-    };
-    let found = every(store, &super::volumes(), None).filter(of_claim);
-    found
+    marked(store, &mark(claim), &super::volumes(), None)
         .map(|volume| {
             let key = Key::of(&super::volumes(), volume);
             match read::text(volume, "/spec/persistentVolumeReclaimPolicy") {

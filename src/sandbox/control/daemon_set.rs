@@ -48,17 +48,18 @@ impl Controller for DaemonSets {
         for pod in members {
             pods.entry(read::text(pod, "/spec/nodeName")).or_default().push(pod);
         }
-        let mut look = Look::of(store, set, &revision, now);
+        let mut look =
+            Look { store, set, wanted: made(set, &revision), revision: &revision, now, places: vec![] };
         let mut strays = 0;
         let mut writes: Vec<Write> = vec![];
         for node in every(store, &Resource::nodes(), None) {
-            let wanted = made(set, node, &revision);
-            let runs = fits(&wanted, node) && !shut(&wanted, node, &["NoSchedule", "NoExecute"]);
-            let stays = fits(&wanted, node) && !shut(&wanted, node, &["NoExecute"]);
+            let wanted = &look.wanted;
+            let runs = fits(wanted, node) && !shut(wanted, node, &["NoSchedule", "NoExecute"]);
+            let stays = fits(wanted, node) && !shut(wanted, node, &["NoExecute"]);
             let here = pods.remove(read::name(node)).unwrap_or_default();
             strays += usize::from(!runs && !here.is_empty());
             if runs {
-                look.places.push(Place::of(wanted, here, &mut writes));
+                look.places.push(Place::of(node, &revision, here, &mut writes));
             } else if !stays {
                 // A taint that only keeps new pods away lets the one that runs be.
                 writes.extend(here.into_iter().filter(|pod| !read::terminating(pod)).map(deleted));
@@ -79,15 +80,14 @@ impl Controller for DaemonSets {
 
 /// A node that should have the daemon, and the pods that it has: at most one of the template as it is, and one of before.
 struct Place<'a> {
-    wanted: Value,
+    node: &'a Value,
     new: Option<&'a Value>,
     old: Option<&'a Value>,
 }
 
 impl<'a> Place<'a> {
-    fn of(wanted: Value, pods: Vec<&'a Value>, writes: &mut Vec<Write>) -> Self {
-        let revision = read::label(&wanted, REVISION).to_owned();
-        let mut place = Self { wanted, new: None, old: None };
+    fn of(node: &'a Value, revision: &str, pods: Vec<&'a Value>, writes: &mut Vec<Write>) -> Self {
+        let mut place = Self { node, new: None, old: None };
         for pod in pods {
             let slot = if read::label(pod, REVISION) == revision { &mut place.new } else { &mut place.old };
             match slot {
@@ -115,16 +115,14 @@ impl<'a> Place<'a> {
 struct Look<'a> {
     store: &'a Store,
     set: &'a Value,
+    /// The daemon's pod, as it is on any node.
+    wanted: Value,
     revision: &'a str,
     now: At,
     places: Vec<Place<'a>>,
 }
 
 impl<'a> Look<'a> {
-    fn of(store: &'a Store, set: &'a Value, revision: &'a str, now: At) -> Self {
-        Self { store, set, revision, now, places: vec![] }
-    }
-
     fn oldest(&self) -> impl Iterator<Item = &'a Value> {
         self.places.iter().filter_map(Place::pod)
     }
@@ -152,7 +150,7 @@ impl<'a> Look<'a> {
             (true, 0) => self.replaced(),
             (true, surge) => self.surged(surge),
         };
-        writes.extend(missing.map(|place| created(place)));
+        writes.extend(missing.map(|place| self.created(place)));
         writes
     }
 
@@ -180,12 +178,21 @@ impl<'a> Look<'a> {
                 }
                 (Some(_), Some(new)) => waiting += usize::from(!self.up(new)),
                 (Some(old), None) if self.up(old) => candidates.push(place),
-                (Some(_), None) => writes.push(created(place)),
+                (Some(_), None) => writes.push(self.created(place)),
                 (None, _) => {}
             }
         }
-        writes.extend(candidates.into_iter().take(surge.saturating_sub(waiting)).map(created));
+        let next = candidates.into_iter().take(surge.saturating_sub(waiting));
+        writes.extend(next.map(|place| self.created(place)));
         writes
+    }
+
+    /// The daemon's pod for a node: bound from the start.
+    fn created(&self, place: &Place<'_>) -> Write {
+        let mut pod = self.wanted.clone();
+        pod["spec"]["nodeName"] = json!(read::name(place.node));
+        located(&mut pod, place.node);
+        Write::Create { resource: Resource::pods(), object: pod }
     }
 
     /// The set's status, and when it changes by itself.
@@ -208,22 +215,16 @@ fn deleted(pod: &Value) -> Write {
     Write::Delete { key: Key::of(&Resource::pods(), pod) }
 }
 
-fn created(place: &Place<'_>) -> Write {
-    Write::Create { resource: Resource::pods(), object: place.wanted.clone() }
-}
-
 /// Whether a taint of one of these effects keeps a daemon's pod away from a node.
 fn shut(pod: &Value, node: &Value, effects: &[&str]) -> bool {
     let mut taints = read::list(node, "/spec/taints").iter();
     taints.any(|taint| effects.contains(&read::text(taint, "/effect")) && !tolerates(pod, taint))
 }
 
-/// The daemon's pod for a node; it tolerates what befalls nodes, and is bound from the start.
-fn made(set: &Value, node: &Value, revision: &str) -> Value {
+/// The daemon's pod; it tolerates what befalls nodes.
+fn made(set: &Value, revision: &str) -> Value {
     let mut pod = template::pod(&daemon_sets(), set, &[(REVISION, revision)]);
     pod["metadata"]["generateName"] = json!(format!("{}-", read::name(set)));
-    pod["spec"]["nodeName"] = json!(read::name(node));
-    located(&mut pod, node);
     let mut tolerations = read::list(&pod, "/spec/tolerations").to_vec();
     for (taint, effect) in [
         ("not-ready", "NoExecute"),

@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::store::{Change, ChangeKind, Key, Store, Write};
+use super::super::store::{Change, ChangeKind, Key, Mark, Store, Write};
 use super::rollout::{Limits, Share, Size, in_proportion, step};
 use super::{
-    Controller, Processes, Reconciled, adoption, at, every, instant, itself, one, owners, read, stamp,
+    Controller, Processes, Reconciled, adoption, at, instant, itself, marked, one, owners, read, stamp,
     template,
 };
 use crate::model::effect::Resource;
@@ -186,7 +186,8 @@ fn plain(template: &Value) -> Value {
 }
 
 fn has_pods(store: &Store, set: &Value) -> bool {
-    every(store, &Resource::pods(), Some(read::namespace(set)))
+    let owned = Mark::Owner(read::uid(set).to_owned());
+    marked(store, &owned, &Resource::pods(), Some(read::namespace(set)))
         .any(|pod| read::controlled_by(pod, set) && !read::ended(pod))
 }
 

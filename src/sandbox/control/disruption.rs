@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store};
-use super::{Controller, Processes, Reconciled, at, deployment, every, itself, one, read, stamp};
+use super::{
+    Controller, Processes, Reconciled, asking, at, deployment, every, itself, labelled, one, read, stamp,
+};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 
@@ -31,11 +33,11 @@ impl Controller for Budgets {
             {
                 return vec![];
             }
-            let chosen = |budget: &&Value| states.iter().flatten().any(|pod| covers(budget, pod));
-            return every(store, &kind, namespace)
-                .filter(chosen)
-                .map(|budget| Key::of(&kind, budget))
-                .collect();
+            let covering = states.into_iter().flatten().flat_map(|pod| {
+                asking(store, &kind, namespace, read::labels(pod)).filter(move |budget| covers(budget, pod))
+            });
+            let keys: BTreeSet<Key> = covering.map(|budget| Key::of(&kind, budget)).collect();
+            return keys.into_iter().collect();
         }
         let scaled = [Resource::deployments(), Resource::replica_sets(), Resource::stateful_sets()]
             .iter()
@@ -49,7 +51,8 @@ impl Controller for Budgets {
 
     fn reconcile(&self, store: &Store, key: &Key, now: At, _: &dyn Processes) -> Reconciled {
         let Some(budget) = at(store, key) else { return Reconciled::nothing() };
-        let pods: Vec<&Value> = every(store, &Resource::pods(), key.namespace.as_deref())
+        let wanted = budget.pointer("/spec/selector/matchLabels").unwrap_or(&Value::Null);
+        let pods: Vec<&Value> = labelled(store, key.namespace.as_deref(), wanted)
             .filter(|pod| covers(budget, pod) && !read::ended(pod))
             .collect();
         let whole = pods.len().try_into().unwrap_or(i64::MAX);

@@ -120,7 +120,7 @@ impl Driver {
         self.reconciles += 1;
         let (wake, refused) = state.write(|store| {
             let Reconciled { writes, wake } = controller.reconcile(store, &task.1, now, processes);
-            (wake, store.apply_by(name, &writes))
+            (wake, store.apply_by(name, writes))
         });
         state.read(|store| self.hear(store));
         match refused.first() {

@@ -1,28 +1,19 @@
 //! Garbage collection: what becomes of objects whose owner goes away.
 //!
 //! Background: the owner is gone, then its dependents go. Foreground: the owner waits, with a finalizer, for the dependents that
-//! block it, and they for theirs. Orphan: the dependents forget the owner first. The finalizers are the API server's to set. Whether any object
-//! names a pod as its owner is remembered, so that a thousand deleted pods are not a thousand searches.
-
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+//! block it, and they for theirs. Orphan: the dependents forget the owner first. The finalizers are the API server's to set.
 
 use serde_json::{Value, json};
 
-use super::super::store::{Change, ChangeKind, Key, Store, Write};
+use super::super::store::{Change, ChangeKind, Key, Mark, Store, Write};
 use super::{Controller, Processes, Reconciled, at, read};
-use crate::model::effect::Resource;
 use crate::model::time::At;
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 /// The garbage collector.
-#[derive(Default)]
-pub struct Garbage {
-    /// The uids of the pods that own something.
-    owning: Mutex<BTreeSet<String>>,
-}
+pub struct Garbage;
 
 impl Controller for Garbage {
     fn name(&self) -> &'static str {
@@ -31,21 +22,12 @@ impl Controller for Garbage {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let mut keys = vec![];
-        let mut owning = self.owning.lock().unwrap_or_else(PoisonError::into_inner);
-        let references = read::list(&change.object, "/metadata/ownerReferences").iter();
-        let by_pods = references.filter(|owner| read::text(owner, "/kind") == "Pod");
-        owning.extend(by_pods.map(|owner| read::text(owner, "/uid").to_owned()));
         // A dependent that is gone may let its owner go.
         if change.kind == ChangeKind::Deleted {
             let owners = read::list(&change.object, "/metadata/ownerReferences").iter();
             let found = owners.filter_map(|owner| named(store, &change.key, owner));
             keys.extend(found.filter(|(_, owner)| holds(owner, FOREGROUND)).map(|(key, _)| key));
-            let uid = read::uid(&change.object);
-            let leaf = change.key.is(&Resource::endpoint_slices())
-                || change.key.is(&Resource::pods()) && !owning.remove(uid);
-            if !leaf {
-                keys.extend(dependents(store, uid).map(|(key, _)| key.clone()));
-            }
+            keys.extend(dependents(store, read::uid(&change.object)).map(|(key, _)| key.clone()));
             return keys;
         }
         let owner = read::terminating(&change.object)
@@ -96,13 +78,8 @@ fn holds(object: &Value, finalizer: &str) -> bool {
     read::list(object, "/metadata/finalizers").iter().any(|each| each == finalizer)
 }
 
-fn dependents<'a>(store: &'a Store, owner: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
-    let owned = move |object: &Value| {
-        read::list(object, "/metadata/ownerReferences")
-            .iter()
-            .any(|reference| read::text(reference, "/uid") == owner)
-    };
-    store.all().map(|(key, object)| (key, object.as_ref())).filter(move |(_, object)| owned(object))
+fn dependents<'a>(store: &'a Store, owner: &str) -> impl Iterator<Item = (&'a Key, &'a Value)> + use<'a> {
+    store.marked(&Mark::Owner(owner.to_owned())).map(|(key, object)| (key, object.as_ref()))
 }
 
 /// Writes that delete what an owner waits for; what owns something itself waits for that in its turn.
@@ -129,7 +106,7 @@ fn blocks(dependent: &Value, owner: &str) -> bool {
 /// Whether an owner is still there.
 fn exists(store: &Store, dependent: &Key, owner: &Value) -> bool {
     named(store, dependent, owner).is_some()
-        || store.all().any(|(_, object)| read::uid(object) == read::text(owner, "/uid"))
+        || store.marked(&Mark::Uid(read::text(owner, "/uid").to_owned())).next().is_some()
 }
 
 /// An owner by its name, in the dependent's namespace or of the whole cluster. Its plural is a guess that fits every kind of

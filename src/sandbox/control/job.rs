@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::store::{Change, Key, Store, Write};
+use super::super::store::{Change, Key, Mark, Store, Write};
 use super::replica_set::worst_first;
 use super::{
-    Controller, Processes, Reconciled, at, every, instant, itself, jobs, owners, read, stamp, template,
+    Controller, Processes, Reconciled, at, every, instant, itself, jobs, marked, owners, read, stamp,
+    template,
 };
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
@@ -72,7 +73,8 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     fn of(store: &'a Store, job: &'a Value, now: At) -> Self {
-        let pods: Vec<&Value> = every(store, &Resource::pods(), Some(read::namespace(job)))
+        let owned = Mark::Owner(read::uid(job).to_owned());
+        let pods: Vec<&Value> = marked(store, &owned, &Resource::pods(), Some(read::namespace(job)))
             .filter(|pod| read::controlled_by(pod, job))
             .collect();
         let active = pods.iter().copied().filter(|pod| read::active(pod)).collect();

@@ -18,6 +18,7 @@
 
 pub mod adoption;
 pub mod claims;
+pub mod company;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
@@ -49,7 +50,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::state::Pool;
-use super::store::{Change, Key, Store, Write};
+use super::store::{Change, Key, Mark, Store, Write};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 pub use driver::{drive, settle};
@@ -128,8 +129,8 @@ pub struct Addresses {
 pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(namespace::Namespaces),
-        Box::new(garbage::Garbage::default()),
-        Box::new(node::Nodes { pods: addresses.pods, machines: addresses.machines }),
+        Box::new(garbage::Garbage),
+        Box::new(node::Nodes::new(addresses.pods, addresses.machines)),
         Box::new(taints::Taints),
         Box::new(deployment::Deployments),
         Box::new(replica_set::ReplicaSets),
@@ -173,6 +174,41 @@ pub(crate) fn every<'a>(
 ) -> impl Iterator<Item = &'a Value> + use<'a> {
     let start = Key::new(resource, namespace, "");
     store.list_after(start, namespace.is_some()).map(|(_, object)| Arc::as_ref(object))
+}
+
+/// The objects of a kind with a mark, in a namespace or everywhere.
+pub(crate) fn marked<'a>(
+    store: &'a Store,
+    mark: &Mark,
+    resource: &Resource,
+    namespace: Option<&str>,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
+    store.marked_of(mark, resource, namespace).map(|(_, object)| Arc::as_ref(object))
+}
+
+/// The pods that stand on a node.
+pub(crate) fn on_node<'a>(store: &'a Store, node: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    marked(store, &Mark::Node(node.to_owned()), &Resource::pods(), None)
+}
+
+/// The pods of a namespace that can have all the wanted labels.
+pub(crate) fn labelled<'a>(
+    store: &'a Store,
+    namespace: Option<&str>,
+    wanted: &Value,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
+    store.labelled(namespace.unwrap_or_default(), wanted).map(|(_, pod)| Arc::as_ref(pod))
+}
+
+/// The objects of a kind that can select one of a namespace with these labels.
+pub(crate) fn asking<'a>(
+    store: &'a Store,
+    resource: &Resource,
+    namespace: Option<&str>,
+    labels: &Value,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let found = store.asking(resource, namespace.unwrap_or_default(), labels);
+    found.into_iter().map(|(_, object)| Arc::as_ref(object))
 }
 
 /// One object.

@@ -7,15 +7,17 @@
 //! no node is ready any more, none is tainted NoExecute: a control plane that sees nobody blames itself. Left out: the limited
 //! rate of evictions in a zone, which matters for hundreds of nodes.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::super::KUBERNETES;
 use super::super::clock::Clock;
 use super::super::state::Pool;
-use super::super::store::{Change, ChangeKind, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, instant, itself, one, read, stamp};
+use super::super::store::{Change, Key, Store, Write};
+use super::{Controller, Processes, Reconciled, at, every, instant, itself, on_node, one, read, stamp};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
@@ -30,8 +32,10 @@ const LEASES: &str = "kube-node-lease";
 
 /// The node lifecycle controller, which also gives each node its range of pod addresses and each machine an address.
 pub struct Nodes {
-    pub pods: Pool,
-    pub machines: Pool,
+    pods: Pool,
+    machines: Pool,
+    /// The first two nodes that were ready when a node was last heard of.
+    ready: Mutex<Vec<String>>,
 }
 
 impl Controller for Nodes {
@@ -41,11 +45,8 @@ impl Controller for Nodes {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let nodes = Resource::nodes();
-        let before = change.before.as_ref().map(|before| read::holds(before, "Ready"));
-        // Whether any node is ready decides about the taints of all.
-        let flipped =
-            before != Some(read::holds(&change.object, "Ready")) || change.kind == ChangeKind::Deleted;
-        if change.key.is(&nodes) && flipped {
+        // Whether another node is ready decides about the taints of each.
+        if change.key.is(&nodes) && self.others_are_concerned(store) {
             return every(store, &nodes, None).map(|node| Key::of(&nodes, node)).collect();
         }
         if change.key.is(&Resource::leases()) && change.key.namespace.as_deref() == Some(LEASES) {
@@ -90,15 +91,30 @@ impl Controller for Nodes {
 }
 
 impl Nodes {
+    /// The controller of nodes whose pods and machines have these ranges of addresses.
+    pub fn new(pods: Pool, machines: Pool) -> Self {
+        Self { pods, machines, ready: Mutex::default() }
+    }
+
+    /// Whether for some node it is no longer so that another one is ready, or not so any more that none is.
+    fn others_are_concerned(&self, store: &Store) -> bool {
+        let ready = every(store, &Resource::nodes(), None).filter(|node| read::holds(node, "Ready"));
+        let ready: Vec<String> = ready.take(2).map(|node| read::name(node).to_owned()).collect();
+        let mut before = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let concerned = *before != ready && before.len().min(ready.len()) < 2;
+        *before = ready;
+        concerned
+    }
+
     /// The write that gives a node the next free /24.
     fn ranged(&self, store: &Store, key: &Key, node: &Value) -> Option<Write> {
         let start = u32::from(self.pods.network);
-        let blocks = 1_u32 << 24_u8.saturating_sub(self.pods.prefix).min(16);
-        let taken: Vec<&str> =
-            every(store, &Resource::nodes(), None).map(|node| read::text(node, "/spec/podCIDR")).collect();
-        let ranges =
-            (0..blocks).map(|block| format!("{}/24", Ipv4Addr::from(start.wrapping_add(block << 8))));
-        let range = ranges.into_iter().find(|range| !taken.contains(&range.as_str()))?;
+        let number = |range: &str| Some(numbered(range.split_once('/')?.0, start)? >> 8);
+        let taken: BTreeSet<u32> = every(store, &Resource::nodes(), None)
+            .filter_map(|node| number(read::text(node, "/spec/podCIDR")))
+            .collect();
+        let block = (0..blocks(self.pods)).find(|block| !taken.contains(block))?;
+        let range = format!("{}/24", Ipv4Addr::from(start.wrapping_add(block << 8)));
         let mut object = node.clone();
         object["spec"]["podCIDR"] = json!(range);
         object["spec"]["podCIDRs"] = json!([range]);
@@ -107,15 +123,14 @@ impl Nodes {
 
     /// The lowest address that no machine has; the first is the agent's.
     fn free(&self, store: &Store) -> Option<String> {
-        let taken: Vec<&str> = every(store, &Resource::nodes(), None)
-            .flat_map(|node| read::list(node, "/status/addresses"))
-            .map(|address| read::text(address, "/address"))
-            .collect();
         let start = u32::from(self.machines.network);
+        let taken: BTreeSet<u32> = every(store, &Resource::nodes(), None)
+            .flat_map(|node| read::list(node, "/status/addresses"))
+            .filter_map(|address| numbered(read::text(address, "/address"), start))
+            .collect();
         let size = 1_u32 << 32_u8.saturating_sub(self.machines.prefix).min(16);
-        let mut all =
-            (2..size.saturating_sub(1)).map(|host| Ipv4Addr::from(start.wrapping_add(host)).to_string());
-        all.find(|address| !taken.contains(&address.as_str()))
+        let host = (2..size.saturating_sub(1)).find(|host| !taken.contains(host))?;
+        Some(Ipv4Addr::from(start.wrapping_add(host)).to_string())
     }
 
     /// Writes for a node that is there: ready, and no longer unreachable.
@@ -150,6 +165,16 @@ impl Nodes {
         writes.extend(tainted(store, key, node, Some("True"), now));
         writes
     }
+}
+
+/// How many nodes get a /24 out of a range.
+pub fn blocks(pods: Pool) -> u32 {
+    1 << 24_u8.saturating_sub(pods.prefix).min(16)
+}
+
+/// An address by its number in the range that starts at another.
+fn numbered(address: &str, start: u32) -> Option<u32> {
+    u32::from(address.parse::<Ipv4Addr>().ok()?).checked_sub(start)
 }
 
 /// What a node says of itself.
@@ -233,9 +258,7 @@ fn heard(store: &Store, node: &Value, lease: Option<&Value>) -> At {
 fn unready(store: &Store, key: &Key, now: At) -> Vec<Write> {
     let shown = stamp(store, now);
     let mut writes = vec![];
-    let pods =
-        every(store, &Resource::pods(), None).filter(|pod| read::text(pod, "/spec/nodeName") == key.name);
-    for pod in pods.filter(|pod| read::holds(pod, "Ready")) {
+    for pod in on_node(store, &key.name).filter(|pod| read::holds(pod, "Ready")) {
         let mut status = pod.get("status").cloned().unwrap_or_default();
         let conditions =
             read::with_condition(pod, "Ready", "False", "NodeNotReady", "Node is not ready", &shown);

@@ -6,256 +6,317 @@
 //! comes before everything else, where Kubernetes weighs it. Left out: preemption.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::company::{Company, Map, Placed, Shunning, required};
 use super::read;
-use super::room::{Taken, lacks};
+use super::room::{Amounts, Needs, Taken, lacks, needs, room};
 
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+/// The terms of an affinity that need not hold.
+pub const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// The label that says in which zone a node stands.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 
+/// Finds the pods of a namespace that may have all the wanted labels, whether they stand anywhere or not.
+pub type Find<'a> = dyn Fn(&str, &Value) -> Vec<&'a Value> + 'a;
+
 /// The nodes and the pods on them, counted once for a whole batch of pods.
 pub struct Board<'a> {
-    nodes: Vec<&'a Value>,
-    /// How many pods each node holds.
-    held: BTreeMap<&'a str, usize>,
-    /// How many pods of an owner each node holds.
-    owned: BTreeMap<(String, &'a str), usize>,
-    /// What pods take of each node.
-    taken: BTreeMap<&'a str, Taken>,
-    /// Pods with their nodes, for rules that look at labels.
-    placed: Vec<(&'a Value, &'a str)>,
+    /// By name.
+    map: Map<'a>,
+    names: Vec<&'a str>,
+    stands: Vec<Stand>,
+    zones: usize,
+    /// How many pods of an owner there are on a node.
+    owned: BTreeMap<Group<'a>, BTreeMap<usize, usize>>,
+    find: Box<Find<'a>>,
+    /// The pods that got their place from this board.
+    placed: Vec<(&'a Value, usize)>,
+    /// By namespace: who wants whom not near.
+    shunning: BTreeMap<&'a str, Vec<Shunning<'a>>>,
+    grounds: Vec<(Wants<'a>, Rc<Ground>)>,
+    /// What is known of the pods that the last one was like.
+    shape: Option<Shape<'a>>,
+}
+
+/// A node's place among others.
+struct Stand {
+    zone: usize,
+    /// How many pods it holds.
+    held: usize,
+    taken: Taken,
+    /// What it can give; none where it says nothing.
+    room: Option<Amounts>,
+}
+
+/// What of a pod decides on which nodes it can be, whoever else is there: its selector, its affinity to nodes, its tolerations, and its volumes' zones.
+type Wants<'a> = ([Option<&'a Value>; 3], Vec<&'a str>);
+
+/// The nodes for pods that want the same.
+struct Ground {
+    /// Those that will do, with how much a pod would rather be there.
+    open: Vec<(usize, i64)>,
+    refused: BTreeMap<&'static str, usize>,
+}
+
+/// Whose pods are spread together: those of one controller, by its uid; or of one namespace where nobody owns them.
+type Group<'a> = (&'a str, &'a str);
+
+/// What tells pods apart where places are given.
+#[derive(PartialEq)]
+struct Like<'a> {
+    group: Group<'a>,
+    namespace: &'a str,
+    /// Labels, affinity, and how they are spread.
+    company: [Option<&'a Value>; 3],
+    wants: Wants<'a>,
+    needs: Needs,
+}
+
+/// Pods that are alike, and what they find.
+struct Shape<'a> {
+    like: Like<'a>,
+    ground: Rc<Ground>,
+    company: Company,
+    /// How many of their group stand on each node, and in each zone.
+    beside: Vec<usize>,
+    in_zone: Vec<usize>,
+    /// Why no node will do, since the last one was placed.
+    refused: Option<String>,
 }
 
 impl<'a> Board<'a> {
     /// A board of nodes and of all pods; those without a node or at their end take no place. One that is being deleted keeps others
     /// company until it is gone, and no longer counts in the score.
-    pub fn new(mut nodes: Vec<&'a Value>, pods: impl Iterator<Item = &'a Value>) -> Self {
+    pub fn new(
+        mut nodes: Vec<&'a Value>,
+        pods: impl Iterator<Item = &'a Value>,
+        find: impl Fn(&str, &Value) -> Vec<&'a Value> + 'a,
+    ) -> Self {
         nodes.sort_by_key(|node| read::name(node));
-        let (held, owned, taken) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut board = Self { nodes, held, owned, taken, placed: vec![] };
+        let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut stands = Vec::with_capacity(nodes.len());
+        for node in &nodes {
+            let count = zones.len();
+            let zone = *zones.entry(read::label(node, ZONE)).or_insert(count);
+            stands.push(Stand { zone, held: 0, taken: Taken::default(), room: room(node) });
+        }
+        let mut board = Self {
+            names: nodes.iter().map(|node| read::name(node)).collect(),
+            map: Map::new(nodes),
+            stands,
+            zones: zones.len(),
+            owned: BTreeMap::new(),
+            find: Box::new(find),
+            placed: vec![],
+            shunning: BTreeMap::new(),
+            grounds: vec![],
+            shape: None,
+        };
         for pod in pods.filter(|pod| !read::ended(pod)) {
-            match read::text(pod, "/spec/nodeName") {
-                "" => {}
-                node if read::terminating(pod) => board.seat(pod, node),
-                node => board.put(pod, node),
+            match board.number(read::text(pod, "/spec/nodeName")) {
+                None => {}
+                Some(node) if read::terminating(pod) => board.seat(pod, node),
+                Some(node) => board.put(pod, node),
             }
         }
         board
     }
 
+    fn number(&self, node: &str) -> Option<usize> {
+        self.names.binary_search(&node).ok()
+    }
+
     /// Counts a pod on a node.
-    fn put(&mut self, pod: &'a Value, node: &'a str) {
-        *self.held.entry(node).or_default() += 1;
-        *self.owned.entry((group(pod), node)).or_default() += 1;
+    fn put(&mut self, pod: &'a Value, node: usize) {
+        self.stands[node].held += 1;
+        *self.owned.entry(group(pod)).or_default().entry(node).or_default() += 1;
         self.seat(pod, node);
     }
 
     /// Gives a pod its place and what it takes there.
-    fn seat(&mut self, pod: &'a Value, node: &'a str) {
-        self.taken.entry(node).or_default().put(pod);
-        self.placed.push((pod, node));
+    fn seat(&mut self, pod: &'a Value, node: usize) {
+        let Stand { taken, room, .. } = &mut self.stands[node];
+        taken.put(pod, room.is_some());
+        for term in required(pod, "podAntiAffinity") {
+            let known = self.shunning.entry(read::namespace(pod)).or_default();
+            match known.iter_mut().rev().find(|(other, _)| *other == term) {
+                Some((_, nodes)) => nodes.push(node),
+                None => known.push((term, vec![node])),
+            }
+        }
     }
 
     /// The best node for a pod, which is counted there from now on.
     ///
     /// # Errors
     /// Where no node will do: why, in the words of Kubernetes.
-    pub fn place(&mut self, pod: &'a Value, zones: &[&str]) -> Result<&'a str, String> {
-        let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-        // Nodes that would do if other pods went.
-        let mut crowded = 0;
-        let mut open = vec![];
-        for &node in &self.nodes {
-            let none = Taken::default();
-            let taken = self.taken.get(read::name(node)).unwrap_or(&none);
-            let never = self.never(pod, node, zones).map(str::to_owned);
-            let now = || self.not_now(pod, node).map(str::to_owned).or_else(|| lacks(node, taken, pod));
-            crowded += usize::from(never.is_none());
-            match never.or_else(now) {
-                Some(why) => *refused.entry(why).or_default() += 1,
-                None => open.push(node),
+    pub fn place(&mut self, pod: &'a Value, zones: &[&'a str]) -> Result<&'a str, String> {
+        let like = Like::of(pod, zones);
+        let known = self.shape.take().filter(|shape| shape.like == like);
+        let mut shape = known.unwrap_or_else(|| self.shape(pod, like));
+        let placed = match self.best(&shape) {
+            Some(node) => {
+                shape.beside[node] += 1;
+                shape.in_zone[self.stands[node].zone] += 1;
+                shape.company.joined(node);
+                shape.refused = None;
+                self.put(pod, node);
+                self.placed.push((pod, node));
+                Ok(self.names[node])
             }
-        }
-        let group = group(pod);
-        let mut by_zone: BTreeMap<&str, usize> = BTreeMap::new();
-        for &node in &self.nodes {
-            *by_zone.entry(read::label(node, ZONE)).or_default() += self.of(&group, read::name(node));
-        }
-        let best = open.into_iter().min_by_key(|node| {
-            let name = read::name(node);
-            let in_zone = by_zone.get(read::label(node, ZONE)).copied().unwrap_or_default();
-            let held = self.held.get(name).copied().unwrap_or_default();
-            (-self.wish(pod, node), in_zone, self.of(&group, name), held, name)
-        });
-        let Some(best) = best else {
-            let none = |reasons: &BTreeMap<String, usize>| {
-                let reasons: Vec<String> =
-                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
-                format!("0/{} nodes are available: {}.", self.nodes.len(), reasons.join(", "))
-            };
-            return Err(format!("{} preemption: {}", none(&refused), none(&self.unpreempted(crowded))));
+            None => Err(shape.refused.take().unwrap_or_else(|| self.refused(&shape))),
         };
-        let name = read::name(best);
-        self.put(pod, name);
-        Ok(name)
+        shape.refused = placed.as_ref().err().cloned();
+        self.shape = Some(shape);
+        placed
     }
 
-    fn of(&self, group: &str, node: &'a str) -> usize {
-        self.owned.get(&(group.to_owned(), node)).copied().unwrap_or_default()
+    /// The best of the nodes that will do: by what a pod would rather have, then fewest of its group in the zone, then on the node, then fewest pods on
+    /// the node, then its name.
+    fn best(&self, shape: &Shape<'_>) -> Option<usize> {
+        if shape.refused.is_some() {
+            return None;
+        }
+        let mut best: Option<((i64, usize, usize, usize), usize)> = None;
+        for &(node, wish) in &shape.ground.open {
+            let stand = &self.stands[node];
+            let wish = wish + shape.company.wish(node);
+            let score = (-wish, shape.in_zone[stand.zone], shape.beside[node], stand.held);
+            // Whether it will do is the dearer question.
+            if best.is_none_or(|(least, _)| score < least) && self.not_now(shape, node).is_none() {
+                best = Some((score, node));
+            }
+        }
+        best.map(|(_, node)| node)
+    }
+
+    /// Why a node will not do for a pod beside those that are there.
+    fn not_now(&self, shape: &Shape<'_>, node: usize) -> Option<String> {
+        let Stand { taken, room, .. } = &self.stands[node];
+        let company = shape.company.refuses(node).map(str::to_owned);
+        company.or_else(|| lacks(room.as_ref(), taken, &shape.like.needs))
+    }
+
+    /// What pods like this one find.
+    fn shape(&mut self, pod: &'a Value, like: Like<'a>) -> Shape<'a> {
+        let ground = self.ground(pod, &like.wants);
+        let (mut beside, mut in_zone) = (vec![0; self.stands.len()], vec![0; self.zones]);
+        for (node, count) in self.owned.get(&like.group).into_iter().flatten() {
+            beside[*node] += count;
+            in_zone[self.stands[*node].zone] += count;
+        }
+        let shunning = self.shunning.get(like.namespace).map(Vec::as_slice).unwrap_or_default();
+        let find = |selector: Option<&Value>| self.chosen(like.namespace, selector);
+        let company = Company::of(pod, &self.map, |node| fits(pod, node), find, shunning);
+        Shape { like, ground, company, beside, in_zone, refused: None }
+    }
+
+    /// The nodes for pods that want the same as this one.
+    fn ground(&mut self, pod: &Value, wants: &Wants<'a>) -> Rc<Ground> {
+        if let Some((_, known)) = self.grounds.iter().find(|(other, _)| other == wants) {
+            return Rc::clone(known);
+        }
+        let mut ground = Ground { open: vec![], refused: BTreeMap::new() };
+        for (number, node) in self.map.nodes.iter().enumerate() {
+            match never(pod, node, &wants.1) {
+                Some(why) => *ground.refused.entry(why).or_default() += 1,
+                None => ground.open.push((number, wish(pod, node))),
+            }
+        }
+        let ground = Rc::new(ground);
+        self.grounds.push((wants.clone(), Rc::clone(&ground)));
+        ground
+    }
+
+    /// The placed pods of a namespace that a selector chooses.
+    fn chosen(&self, namespace: &str, selector: Option<&Value>) -> Vec<Placed<'a>> {
+        let Some(selector) = selector else { return vec![] };
+        let stands = |pod: &'a Value| {
+            let node = Some(read::text(pod, "/spec/nodeName")).filter(|node| !node.is_empty())?;
+            (!read::ended(pod)).then(|| (pod, self.number(node)))
+        };
+        let before = (self.find)(namespace, selector.get("matchLabels").unwrap_or(&Value::Null));
+        let now = self.placed.iter().filter(|(pod, _)| read::namespace(pod) == namespace);
+        let now = now.map(|(pod, node)| (*pod, Some(*node)));
+        let all = before.into_iter().filter_map(stands).chain(now);
+        all.filter(|(pod, _)| read::selects(selector, read::labels(pod))).collect()
+    }
+
+    /// Why no node will do.
+    fn refused(&self, shape: &Shape<'_>) -> String {
+        let mut refused: BTreeMap<String, usize> =
+            shape.ground.refused.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect();
+        for why in shape.ground.open.iter().filter_map(|(node, _)| self.not_now(shape, *node)) {
+            *refused.entry(why).or_default() += 1;
+        }
+        let none = |reasons: &BTreeMap<String, usize>| {
+            let reasons: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            format!("0/{} nodes are available: {}.", self.names.len(), reasons.join(", "))
+        };
+        // Nodes that would do if other pods went.
+        let crowded = shape.ground.open.len();
+        format!("{} preemption: {}", none(&refused), none(&self.unpreempted(crowded)))
     }
 
     /// Why nobody is sent away for a pod; so many nodes would do without their pods.
     fn unpreempted(&self, crowded: usize) -> BTreeMap<String, usize> {
         let why = [
             ("No preemption victims found for incoming pod", crowded),
-            ("Preemption is not helpful for scheduling", self.nodes.len() - crowded),
+            ("Preemption is not helpful for scheduling", self.names.len() - crowded),
         ];
         why.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect()
     }
+}
 
-    /// Why a node will not do for a pod, whoever else is there.
-    fn never(&self, pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
-        if !fits(pod, node) {
-            return Some("node(s) didn't match Pod's node affinity/selector");
+impl<'a> Like<'a> {
+    fn of(pod: &'a Value, zones: &[&'a str]) -> Self {
+        let [selector, affinity, tolerations, spread, labels] = [
+            "/spec/nodeSelector",
+            "/spec/affinity",
+            "/spec/tolerations",
+            "/spec/topologySpreadConstraints",
+            "/metadata/labels",
+        ]
+        .map(|field| pod.pointer(field));
+        let to_nodes = affinity.and_then(|affinity| affinity.get("nodeAffinity"));
+        Self {
+            group: group(pod),
+            namespace: read::namespace(pod),
+            company: [labels, affinity, spread],
+            wants: ([selector, to_nodes, tolerations], zones.to_vec()),
+            needs: needs(pod),
         }
-        if read::flag(node, "/spec/unschedulable") && !tolerates(pod, &cordon()) {
-            return Some("node(s) were unschedulable");
-        }
-        let shut =
-            |taint: &&Value| read::text(taint, "/effect") != "PreferNoSchedule" && !tolerates(pod, taint);
-        if read::list(node, "/spec/taints").iter().any(|taint| shut(&taint)) {
-            return Some("node(s) had untolerated taint(s)");
-        }
-        if !zones.is_empty() && !zones.contains(&read::label(node, ZONE)) {
-            return Some("node(s) had volume node affinity conflict");
-        }
-        None
     }
+}
 
-    /// Why a node will not do for a pod beside those that are there.
-    fn not_now(&self, pod: &Value, node: &Value) -> Option<&'static str> {
-        if !self.keeps_spread(pod, node) {
-            return Some("node(s) didn't match pod topology spread constraints");
-        }
-        if !self.keeps_company(pod, node) {
-            return Some("node(s) didn't match pod affinity/anti-affinity rules");
-        }
-        None
+/// Why a node will not do for a pod, whoever else is there.
+fn never(pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
+    if !fits(pod, node) {
+        return Some("node(s) didn't match Pod's node affinity/selector");
     }
+    if read::flag(node, "/spec/unschedulable") && !tolerates(pod, &cordon()) {
+        return Some("node(s) were unschedulable");
+    }
+    let shut = |taint: &&Value| read::text(taint, "/effect") != "PreferNoSchedule" && !tolerates(pod, taint);
+    if read::list(node, "/spec/taints").iter().any(|taint| shut(&taint)) {
+        return Some("node(s) had untolerated taint(s)");
+    }
+    if !zones.is_empty() && !zones.contains(&read::label(node, ZONE)) {
+        return Some("node(s) had volume node affinity conflict");
+    }
+    None
+}
 
-    /// How much a pod would rather be on a node: the weights of its preferred affinities that hold there, less those of the company that it
-    /// would rather not have.
-    fn wish(&self, pod: &Value, node: &Value) -> i64 {
-        let preferred = |kind: &str| read::list(pod, &format!("/spec/affinity/{kind}/{PREFERRED}"));
-        let weight = |term: &Value| read::number(term, "/weight").unwrap_or(0);
-        let chosen = |term: &&Value| term_fits(&term["preference"], node);
-        let own: i64 = preferred("nodeAffinity").iter().filter(chosen).map(weight).sum();
-        let company = |kind: &str| -> i64 {
-            let near = |term: &Value| {
-                let term = &term["podAffinityTerm"];
-                let key = read::text(term, "/topologyKey");
-                let there = self.matching(pod, term.get("labelSelector")).flatten();
-                i64::try_from(there.filter(|at| together(key, at, node)).count()).unwrap_or(i64::MAX)
-            };
-            preferred(kind).iter().map(|term| weight(term).saturating_mul(near(term))).sum()
-        };
-        own + company("podAffinity") - company("podAntiAffinity")
-    }
-
-    /// Whether the required affinities between the pod and others hold on a node.
-    fn keeps_company(&self, pod: &Value, node: &Value) -> bool {
-        let near = |term: &Value| {
-            let key = read::text(term, "/topologyKey");
-            self.matching(pod, term.get("labelSelector")).flatten().any(|at| together(key, at, node))
-        };
-        !terms(pod, "podAntiAffinity").iter().any(near)
-            && terms(pod, "podAffinity").iter().all(|term| {
-                // The first of a group that wants its own company may start it.
-                let selector = term.get("labelSelector");
-                let first = self.matching(pod, selector).next().is_none()
-                    && selector.is_some_and(|selector| read::selects(selector, read::labels(pod)));
-                first || near(term)
-            })
-            && !self.shunned(pod, node)
-    }
-
-    /// Whether a pod that is there wants no such pod near it.
-    fn shunned(&self, pod: &Value, node: &Value) -> bool {
-        let same = |(other, _): &&(&Value, &str)| read::namespace(other) == read::namespace(pod);
-        self.placed.iter().filter(same).any(|(other, name)| {
-            terms(other, "podAntiAffinity").iter().any(|term| {
-                let chosen =
-                    term.get("labelSelector").is_some_and(|rule| read::selects(rule, read::labels(pod)));
-                let key = read::text(term, "/topologyKey");
-                chosen && self.node(name).is_some_and(|at| together(key, at, node))
-            })
-        })
-    }
-
-    fn node(&self, name: &str) -> Option<&'a Value> {
-        let found = self.nodes.binary_search_by_key(&name, |node| read::name(node));
-        found.ok().map(|index| self.nodes[index])
-    }
-
-    /// Whether the topology spread constraints that must hold would hold with the pod on a node.
-    fn keeps_spread(&self, pod: &Value, node: &Value) -> bool {
-        let hard = |rule: &&Value| read::text(rule, "/whenUnsatisfiable") != "ScheduleAnyway";
-        read::list(pod, "/spec/topologySpreadConstraints").iter().filter(hard).all(|rule| {
-            let key = read::text(rule, "/topologyKey");
-            let mut counts: BTreeMap<&str, i64> = self
-                .nodes
-                .iter()
-                .filter(|node| fits(pod, node) && !read::label(node, key).is_empty())
-                .map(|node| (read::label(node, key), 0))
-                .collect();
-            let selector = rule.get("labelSelector");
-            for at in self.alive(pod, selector).flatten() {
-                if let Some(count) = counts.get_mut(read::label(at, key)) {
-                    *count += 1;
-                }
-            }
-            let least = counts.values().min().copied().unwrap_or_default();
-            let here = counts.get(read::label(node, key)).copied().unwrap_or_default();
-            let itself = selector.is_some_and(|selector| read::selects(selector, read::labels(pod)));
-            !read::label(node, key).is_empty()
-                && here + i64::from(itself) - least <= read::number(rule, "/maxSkew").unwrap_or(1)
-        })
-    }
-
-    /// The placed pods of the same namespace that a selector chooses.
-    fn chosen<'b>(
-        &'b self,
-        pod: &'b Value,
-        selector: Option<&'b Value>,
-    ) -> impl Iterator<Item = (&'a Value, &'a str)> + 'b {
-        self.placed.iter().copied().filter(move |(other, _)| {
-            read::namespace(other) == read::namespace(pod)
-                && selector.is_some_and(|selector| read::selects(selector, read::labels(other)))
-        })
-    }
-
-    /// The nodes of the placed pods of the same namespace that a selector chooses.
-    fn matching<'b>(
-        &'b self,
-        pod: &'b Value,
-        selector: Option<&'b Value>,
-    ) -> impl Iterator<Item = Option<&'a Value>> + 'b {
-        self.chosen(pod, selector).map(|(_, name)| self.node(name))
-    }
-
-    /// The nodes of those of them that nobody deletes.
-    fn alive<'b>(
-        &'b self,
-        pod: &'b Value,
-        selector: Option<&'b Value>,
-    ) -> impl Iterator<Item = Option<&'a Value>> + 'b {
-        let stays = |(other, _): &(&Value, &str)| !read::terminating(other);
-        self.chosen(pod, selector).filter(stays).map(|(_, name)| self.node(name))
-    }
+/// How much a pod would rather be on a node for what the node is: the weights of its preferred terms that choose it.
+fn wish(pod: &Value, node: &Value) -> i64 {
+    let affinity = pod.pointer("/spec/affinity/nodeAffinity");
+    let preferred = affinity.and_then(|affinity| affinity.get(PREFERRED)).and_then(Value::as_array);
+    let chosen = preferred.into_iter().flatten().filter(|term| term_fits(&term["preference"], node));
+    chosen.map(|term| read::number(term, "/weight").unwrap_or(0)).sum()
 }
 
 /// Gives a pod the labels of where its node stands, as admission does when it is bound.
@@ -268,22 +329,11 @@ pub fn located(pod: &mut Value, node: &Value) {
     }
 }
 
-/// The required terms of a pod's affinity of a kind.
-fn terms<'b>(pod: &'b Value, kind: &str) -> &'b [Value] {
-    read::list(pod, &format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution"))
-}
-
-/// Whether two nodes stand in the same domain; one without the label stands in none.
-fn together(key: &str, one: &Value, other: &Value) -> bool {
-    let domain = read::label(one, key);
-    !domain.is_empty() && domain == read::label(other, key)
-}
-
-/// Whose pods are spread together: those of one controller, or of one namespace where nobody owns them.
-fn group(pod: &Value) -> String {
+/// Whose pods a pod is spread with.
+fn group(pod: &Value) -> Group<'_> {
     match read::controller(pod) {
-        Some(owner) => read::text(owner, "/uid").to_owned(),
-        None => format!("namespace {}", read::namespace(pod)),
+        Some(owner) => (read::text(owner, "/uid"), ""),
+        None => ("", read::namespace(pod)),
     }
 }
 
@@ -347,7 +397,7 @@ mod tests {
     }
 
     fn places(nodes: &[Value], pods: &[Value]) -> Vec<String> {
-        let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
+        let mut board = Board::new(nodes.iter().collect(), std::iter::empty(), |_, _| vec![]);
         pods.iter().map(|pod| board.place(pod, &[]).map_or_else(|why| why, str::to_owned)).collect()
     }
 
@@ -363,7 +413,7 @@ mod tests {
             json!([{"weight": 9, "podAffinityTerm": term}]);
         shuns["spec"]["affinity"]["nodeAffinity"][PREFERRED] =
             wishes["spec"]["affinity"]["nodeAffinity"][PREFERRED].clone();
-        let mut board = Board::new(nodes.iter().collect(), std::iter::empty());
+        let mut board = Board::new(nodes.iter().collect(), std::iter::empty(), |_, _| vec![]);
         assert_eq!(board.place(&wishes, &[]), Ok("b1"));
         assert_eq!(board.place(&shuns, &[]), Ok("a1"));
     }

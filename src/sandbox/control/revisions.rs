@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::store::{Key, Store, Write};
-use super::{every, one, read, template};
+use super::super::store::{Key, Mark, Store, Write};
+use super::{marked, one, read, template};
 use crate::model::effect::Resource;
 
 /// The kind.
@@ -32,8 +32,9 @@ pub fn at(store: &Store, set: &Value, name: &str) -> Value {
 /// Writes that keep the template as it is now, and forget the oldest that no pod carries.
 pub fn kept(store: &Store, set: &Value, owner_kind: &Resource, carried: &[&str]) -> Vec<Write> {
     let namespace = read::namespace(set);
-    let owned: Vec<&Value> =
-        every(store, &kind(), Some(namespace)).filter(|each| read::controlled_by(each, set)).collect();
+    let owned: Vec<&Value> = marked(store, &Mark::Owner(read::uid(set).to_owned()), &kind(), Some(namespace))
+        .filter(|each| read::controlled_by(each, set))
+        .collect();
     let number = |each: &&Value| read::number(each, "/revision").unwrap_or(0);
     let newest = owned.iter().map(number).max().unwrap_or(0);
     let name = name(set);

@@ -21,25 +21,45 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Counts a pod that stands on the node.
-    pub fn put(&mut self, pod: &Value) {
-        for (resource, amount) in asked(pod) {
-            *self.amounts.entry(resource).or_default() += amount;
+    /// Counts a pod that stands on the node; of what it asks for only the ports, where nobody measures the rest.
+    pub fn put(&mut self, pod: &Value, measured: bool) {
+        if measured {
+            for (resource, amount) in asked(pod) {
+                *self.amounts.entry(resource).or_default() += amount;
+            }
         }
         self.ports.extend(ports(pod));
     }
 }
 
-/// Why a node has no room for a pod, in Kubernetes' words.
-pub fn lacks(node: &Value, taken: &Taken, pod: &Value) -> Option<String> {
-    if ports(pod).any(|port| taken.ports.contains(&port)) {
+/// What a pod asks a node for.
+#[derive(Debug, PartialEq)]
+pub struct Needs {
+    amounts: Amounts,
+    ports: Vec<(String, i64)>,
+}
+
+/// What a pod asks a node for.
+pub fn needs(pod: &Value) -> Needs {
+    Needs { amounts: asked(pod), ports: ports(pod).collect() }
+}
+
+/// What a node can give; none where it says nothing.
+pub fn room(node: &Value) -> Option<Amounts> {
+    let stated = node.pointer("/status/allocatable").and_then(Value::as_object)?;
+    Some(stated.iter().filter_map(|(resource, amount)| Some((resource.clone(), quantity(amount)?))).collect())
+}
+
+/// Why there is no room for a pod on a node, in Kubernetes' words.
+pub fn lacks(room: Option<&Amounts>, taken: &Taken, needs: &Needs) -> Option<String> {
+    if needs.ports.iter().any(|port| taken.ports.contains(port)) {
         return Some("node(s) didn't have free ports for the requested pod ports".to_owned());
     }
-    let room = node.pointer("/status/allocatable").and_then(Value::as_object)?;
+    let room = room?;
     let (resource, _) =
-        asked(pod).into_iter().filter(|(_, amount)| *amount > 0).find(|(resource, amount)| {
-            let used = taken.amounts.get(resource).copied().unwrap_or_default();
-            used + amount > room.get(resource).and_then(quantity).unwrap_or_default()
+        needs.amounts.iter().filter(|(_, amount)| **amount > 0).find(|(resource, amount)| {
+            let used = taken.amounts.get(*resource).copied().unwrap_or_default();
+            used + **amount > room.get(*resource).copied().unwrap_or_default()
         })?;
     Some(if resource == "pods" { "Too many pods".to_owned() } else { format!("Insufficient {resource}") })
 }
@@ -157,10 +177,11 @@ mod tests {
         let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "3"}}}]}});
         let node = |cpu: &str| json!({"status": {"allocatable": {"cpu": cpu, "pods": "1"}}});
         let mut taken = Taken::default();
-        assert_eq!(lacks(&json!({}), &taken, &pod), None);
-        assert_eq!(lacks(&node("3"), &taken, &pod), None);
-        assert_eq!(lacks(&node("2"), &taken, &pod).as_deref(), Some("Insufficient cpu"));
-        taken.put(&json!({}));
-        assert_eq!(lacks(&node("3"), &taken, &pod).as_deref(), Some("Too many pods"));
+        let lacks = |node: &Value, taken: &Taken| lacks(room(node).as_ref(), taken, &needs(&pod));
+        assert_eq!(lacks(&json!({}), &taken), None);
+        assert_eq!(lacks(&node("3"), &taken), None);
+        assert_eq!(lacks(&node("2"), &taken).as_deref(), Some("Insufficient cpu"));
+        taken.put(&json!({}), true);
+        assert_eq!(lacks(&node("3"), &taken).as_deref(), Some("Too many pods"));
     }
 }

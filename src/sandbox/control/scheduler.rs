@@ -1,4 +1,4 @@
-//! The scheduler: binds pods without a node, all that wait in one go, so that a thousand pods are counted once.
+//! The scheduler: binds pods without a node, those that wait in one go, so that a thousand pods are counted once.
 //!
 //! It also binds the pod's claims, since a volume is made in the zone of its first pod and stays there.
 
@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use super::super::store::{Change, ChangeKind, Key, Store, Write};
 use super::kubelet::summary;
 use super::placement::{Board, ZONE, located};
-use super::{Controller, Processes, Reconciled, every, one, read, stamp, volumes};
+use super::{Controller, Processes, Reconciled, every, labelled, on_node, one, read, stamp, volumes};
 use crate::model::effect::Resource;
 use crate::model::time::At;
+
+/// How many pods are bound in one go.
+const MOST: usize = 1_000;
 
 /// The scheduler.
 pub struct Scheduler;
@@ -39,9 +42,9 @@ impl Controller for Scheduler {
     }
 
     fn reconcile(&self, store: &Store, _: &Key, now: At, _: &dyn Processes) -> Reconciled {
-        let pods: Vec<&Value> = every(store, &Resource::pods(), None).collect();
-        let mut queue: Vec<&Value> = pods.iter().copied().filter(|pod| waits(pod)).collect();
-        let mut writes: Vec<Write> = pods
+        let unplaced: Vec<&Value> = on_node(store, "").collect();
+        let mut queue: Vec<&Value> = unplaced.iter().copied().filter(|pod| waits(pod)).collect();
+        let mut writes: Vec<Write> = unplaced
             .iter()
             .filter(|pod| gated(pod))
             .filter_map(|pod| {
@@ -58,11 +61,20 @@ impl Controller for Scheduler {
                 read::text(pod, "/metadata/creationTimestamp"),
             )
         });
-        let mut board = Board::new(every(store, &Resource::nodes(), None).collect(), pods.into_iter());
+        let nodes = every(store, &Resource::nodes(), None).collect();
+        let pods = every(store, &Resource::pods(), None);
+        let mut board =
+            Board::new(nodes, pods, |namespace, labels| labelled(store, Some(namespace), labels).collect());
+        let mut placed = 0;
         for pod in queue {
+            // The changes of these call for the others.
+            if placed == MOST {
+                break;
+            }
             let (holds, reason, message) = match volumes::zones(store, pod) {
                 Ok(zones) => match board.place(pod, &zones) {
                     Ok(node) => {
+                        placed += 1;
                         writes.extend(bound(store, pod, node));
                         ("True", "", String::new())
                     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
 use super::replica_set::available;
-use super::{Controller, Processes, Reconciled, adoption, at, every, itself, one, read, revisions, template};
+use super::{Controller, Processes, Reconciled, adoption, at, itself, one, read, revisions, template};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 
@@ -224,7 +224,14 @@ impl<'a> Look<'a> {
             })
         };
         let mut writes = vec![];
-        for claim in every(self.store, &kind, Some(read::namespace(self.set))) {
+        let first = |volume: &str| {
+            Key::new(&kind, Some(read::namespace(self.set)), &format!("{volume}-{}-", read::name(self.set)))
+        };
+        let named = volumes().map(first).flat_map(|first| {
+            let beginning = first.name.clone();
+            self.store.list_after(first, true).take_while(move |(key, _)| key.name.starts_with(&beginning))
+        });
+        for claim in named.map(|(_, claim)| claim.as_ref()) {
             let Some(number) = of(claim).filter(|_| !read::terminating(claim)) else { continue };
             let key = Key::of(&kind, claim);
             let used = self.everyone().any(|pod| ordinal(self.set, read::name(pod)) == Some(number));

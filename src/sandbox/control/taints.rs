@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
 use super::placement::toleration;
-use super::{Controller, Processes, Reconciled, at, every, instant, one, read, stamp};
+use super::{Controller, Processes, Reconciled, at, instant, on_node, one, read, stamp};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
@@ -30,8 +30,7 @@ impl Controller for Taints {
             {
                 return vec![];
             }
-            let here = |pod: &&Value| read::text(pod, "/spec/nodeName") == change.key.name;
-            return every(store, &pods, None).filter(here).map(|pod| Key::of(&pods, pod)).collect();
+            return on_node(store, &change.key.name).map(|pod| Key::of(&pods, pod)).collect();
         }
         let pod =
             change.key.is(&pods) && change.before.as_deref().map(matters) != Some(matters(&change.object));

@@ -231,7 +231,7 @@ mod tests {
             let waiting = json!([{"name": "web", "state": {"waiting": {"reason": reason}}}]);
             let key = Key::new(&Resource::pods(), Some("default"), "a");
             let write = Write::Status { key, status: json!({"containerStatuses": waiting}) };
-            assert!(state.write(|store| store.apply_by("kubelet", &[write])).is_empty());
+            assert!(state.write(|store| store.apply_by("kubelet", vec![write])).is_empty());
         };
         let told = || state.read(|store| every(store, &events(), None).cloned().collect::<Vec<_>>());
         waits("CrashLoopBackOff");

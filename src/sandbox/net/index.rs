@@ -3,11 +3,12 @@
 //! A plain struct with `apply` and `delete`, so that its tests need no server. It is asked only when a route is not known yet:
 //! routes are kept until something here changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::policy::{self, Direction, Labels, Peer, Policy};
@@ -44,7 +45,10 @@ pub struct Index {
     pods: BTreeMap<Key, Pod>,
     pod_at: BTreeMap<Ipv4Addr, Key>,
     services: BTreeMap<Key, Service>,
+    services_at: BTreeMap<Ipv4Addr, BTreeSet<Key>>,
     slices: BTreeMap<Key, EndpointSlice>,
+    /// The slices of each service.
+    slices_of: BTreeMap<Key, BTreeSet<Key>>,
     policies: BTreeMap<Key, Policy>,
 }
 
@@ -71,9 +75,9 @@ impl Index {
                 }
                 None => self.delete(kind, &key),
             },
-            "Service" => put(&mut self.services, key, service(object)),
-            "EndpointSlice" => match serde_json::from_value(object.clone()) {
-                Ok(slice) => put(&mut self.slices, key, slice),
+            "Service" => self.put_service(key, service(object)),
+            "EndpointSlice" => match EndpointSlice::deserialize(object) {
+                Ok(slice) => self.put_slice(key, slice),
                 Err(_) => self.delete(kind, &key),
             },
             "NetworkPolicy" => {
@@ -93,8 +97,8 @@ impl Index {
                 self.forget_address(key);
                 self.pods.remove(key).is_some()
             }
-            "Service" => self.services.remove(key).is_some(),
-            "EndpointSlice" => self.slices.remove(key).is_some(),
+            "Service" => self.forget_service(key),
+            "EndpointSlice" => self.forget_slice(key),
             "NetworkPolicy" => self.policies.remove(key).is_some(),
             _ => false,
         }
@@ -115,7 +119,10 @@ impl Index {
         let shows = |service: &Service| {
             (inside && service.cluster == Some(address)) || service.public.contains(&address)
         };
-        if let Some((key, service)) = self.services.iter().find(|(_, service)| shows(service)) {
+        let mut there = self.services_at.get(&address).into_iter().flatten();
+        let found =
+            there.find_map(|key| self.services.get_key_value(key).filter(|(_, service)| shows(service)));
+        if let Some((key, service)) = found {
             let name =
                 service.ports.iter().find(|(stated, _)| *stated == port).map(|(_, name)| name.as_str());
             return Stands::Service(name.map(|name| self.ready(key, name)).unwrap_or_default());
@@ -129,11 +136,8 @@ impl Index {
     /// The ready endpoints of a service's port, in the order of their addresses.
     fn ready(&self, service: &Key, port: &str) -> Vec<(Ipv4Addr, u16)> {
         let mut found = Vec::new();
-        for (_, slice) in self.slices.iter().filter(|((namespace, _), slice)| {
-            let labels = slice.metadata.labels.as_ref();
-            *namespace == service.0
-                && labels.and_then(|labels| labels.get("kubernetes.io/service-name")) == Some(&service.1)
-        }) {
+        let slices = self.slices_of.get(service).into_iter().flatten();
+        for slice in slices.filter_map(|key| self.slices.get(key)) {
             let named = |stated: Option<&str>| stated.unwrap_or_default() == port;
             let ports = slice.ports.iter().flatten();
             let Some(port) = ports
@@ -213,6 +217,42 @@ impl Index {
         all
     }
 
+    fn put_service(&mut self, key: Key, service: Service) -> bool {
+        if self.services.get(&key) == Some(&service) {
+            return false;
+        }
+        self.forget_service(&key);
+        for address in service.cluster.iter().chain(&service.public) {
+            self.services_at.entry(*address).or_default().insert(key.clone());
+        }
+        self.services.insert(key, service);
+        true
+    }
+
+    fn forget_service(&mut self, key: &Key) -> bool {
+        let Some(service) = self.services.remove(key) else { return false };
+        for address in service.cluster.iter().chain(&service.public) {
+            take(&mut self.services_at, address, key);
+        }
+        true
+    }
+
+    fn put_slice(&mut self, key: Key, slice: EndpointSlice) -> bool {
+        if self.slices.get(&key) == Some(&slice) {
+            return false;
+        }
+        self.forget_slice(&key);
+        self.slices_of.entry(service_of(&key, &slice)).or_default().insert(key.clone());
+        self.slices.insert(key, slice);
+        true
+    }
+
+    fn forget_slice(&mut self, key: &Key) -> bool {
+        let Some(slice) = self.slices.remove(key) else { return false };
+        take(&mut self.slices_of, &service_of(key, &slice), key);
+        true
+    }
+
     fn forget_address(&mut self, key: &Key) {
         if let Some(pod) = self.pods.get(key)
             && self.pod_at.get(&pod.address) == Some(key)
@@ -228,6 +268,23 @@ fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool
     }
     map.insert(key, value);
     true
+}
+
+/// Takes a key out of the set under another, and the set away with its last one.
+fn take<K: Ord>(sets: &mut BTreeMap<K, BTreeSet<Key>>, of: &K, key: &Key) {
+    if let Some(set) = sets.get_mut(of) {
+        set.remove(key);
+        if set.is_empty() {
+            sets.remove(of);
+        }
+    }
+}
+
+/// The service whose endpoints a slice holds.
+fn service_of(key: &Key, slice: &EndpointSlice) -> Key {
+    let labels = slice.metadata.labels.as_ref();
+    let name = labels.and_then(|labels| labels.get("kubernetes.io/service-name"));
+    (key.0.clone(), name.cloned().unwrap_or_default())
 }
 
 /// The namespace and the name of an object.

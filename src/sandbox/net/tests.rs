@@ -103,6 +103,14 @@ fn slice(number: u8, ready: bool) -> Value {
         "endpoints": [{"addresses": [format!("10.{number}.0.1")], "conditions": {"ready": ready}}]})
 }
 
+/// Another slice of the same service, with the pod of `ops`.
+fn another_slice(number: u8) -> Value {
+    let mut slice = slice(number, true);
+    slice["metadata"]["name"] = json!("web-y");
+    slice["endpoints"][0]["addresses"] = json!([format!("10.{number}.0.2")]);
+    slice
+}
+
 fn policy(spec: Value) -> Value {
     json!({"kind": "NetworkPolicy", "metadata": {"namespace": "shop", "name": "p"}, "spec": spec})
 }
@@ -166,6 +174,27 @@ async fn every_address_answers_as_on_a_real_network() {
     network.apply(&region("east"), "EndpointSlice", &slice(1, false));
     let refused = Err(Some(ErrorKind::ConnectionRefused));
     assert_eq!(ask(&sender(&network, "outside"), at(EAST)).await, refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_reached_at_the_endpoints_of_all_its_slices() {
+    let network = world(0);
+    network.listen([10, 1, 0, 2].into(), 8080, Arc::new(Echo(5)));
+    let who = async |network: &Arc<Network>| {
+        let outside = sender(network, "outside");
+        let mut who = [ask(&outside, at(EAST)).await, ask(&outside, at(EAST)).await];
+        who.sort();
+        who
+    };
+    network.apply(&region("east"), "EndpointSlice", &another_slice(1));
+    assert_eq!(who(&network).await, [Ok(1), Ok(5)]);
+    let mut elsewhere = another_slice(1);
+    elsewhere["metadata"]["labels"]["kubernetes.io/service-name"] = json!("other");
+    network.apply(&region("east"), "EndpointSlice", &elsewhere);
+    assert_eq!(who(&network).await, [Ok(1), Ok(1)]);
+    network.apply(&region("east"), "EndpointSlice", &another_slice(1));
+    network.delete(&region("east"), "EndpointSlice", &("shop".to_owned(), "web-x".to_owned()));
+    assert_eq!(who(&network).await, [Ok(5), Ok(5)]);
 }
 
 #[tokio::test(start_paused = true)]

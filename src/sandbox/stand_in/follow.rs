@@ -28,7 +28,11 @@ pub async fn follow(state: Arc<RegionState>, pods: Arc<Pods>) {
     let mut seen = 0;
     loop {
         changed.get_and_update();
-        let (news, version) = state.read(|store| (news(store, seen), store.version()));
+        let (news, version) = state.write(|store| {
+            let (news, version) = (news(store, seen), store.version());
+            store.followed(version);
+            (news, version)
+        });
         seen = version;
         for piece in news {
             take(&pods, piece);

@@ -248,13 +248,13 @@ impl Pods {
     pub(super) fn remove(&self, pod: &Value) {
         let uid = text(pod, "/metadata/uid");
         let mut state = self.lock();
-        let (gone, stay) =
-            std::mem::take(&mut state.processes).into_iter().partition(|((of, _), _)| of == uid);
-        state.processes = stay;
-        state.logs.retain(|(of, _), _| of != uid);
+        for container in of_pod(&state.logs, uid) {
+            state.logs.remove(&container);
+        }
+        let gone: Vec<Process> =
+            of_pod(&state.processes, uid).iter().filter_map(|each| state.processes.remove(each)).collect();
         drop(state);
-        let gone: BTreeMap<Container, Process> = gone;
-        gone.values().for_each(|process| self.end(process));
+        gone.iter().for_each(|process| self.end(process));
     }
 
     fn end(&self, process: &Process) {
@@ -266,13 +266,14 @@ impl Pods {
 
     /// The pod is told to stop: its processes do.
     pub(super) fn terminate(&self, pod: &Value) {
-        let uid = text(pod, "/metadata/uid").to_owned();
-        self.exit(0, |(of, _), _| *of == uid);
+        let state = self.lock();
+        let which = of_pod(&state.processes, text(pod, "/metadata/uid"));
+        self.exit(state, 0, which);
     }
 
     /// The processes of pods die at once; how many pods.
     pub fn crash(&self, meant: impl Fn(&Key) -> bool) -> usize {
-        self.exit(KILLED, |_, process| meant(&process.pod))
+        self.kill(|process| meant(&process.pod))
     }
 
     /// A node loses its power, and all that runs on it, or gets power back.
@@ -281,22 +282,28 @@ impl Pods {
             self.lock().dark.remove(node);
         } else {
             self.lock().dark.insert(node.to_owned());
-            self.exit(KILLED, |_, process| process.node == node);
+            self.kill(|process| process.node == node);
         }
         self.network.darken(&self.region(), node, !on);
         self.wake(Key::new(&Resource::nodes(), None, node));
     }
 
+    fn kill(&self, which: impl Fn(&Process) -> bool) -> usize {
+        let state = self.lock();
+        let meant = state.processes.iter().filter(|(_, process)| which(process));
+        let meant = meant.map(|(container, _)| container.clone()).collect();
+        self.exit(state, KILLED, meant)
+    }
+
     /// Ends processes by themselves; how many pods it concerns.
-    fn exit(&self, code: i32, which: impl Fn(&Container, &Process) -> bool) -> usize {
+    fn exit(&self, mut state: MutexGuard<'_, State>, code: i32, which: Vec<Container>) -> usize {
         let mut ended = BTreeSet::new();
         let mut ports = Vec::new();
-        let mut state = self.lock();
         let State { processes, logs, .. } = &mut *state;
-        for (container, process) in processes {
-            if process.exited.is_none() && which(container, process) {
+        for container in which {
+            if let Some(process) = processes.get_mut(&container).filter(|process| process.exited.is_none()) {
                 process.exited = Some(code);
-                let log = logs.entry(container.clone()).or_default();
+                let log = logs.entry(container).or_default();
                 log.print(self.clock.now(), format!("exited with {code}"));
                 log.end();
                 process.tasks.iter().for_each(AbortHandle::abort);
@@ -318,20 +325,24 @@ impl Pods {
         if state.dark.contains(text(pod, "/spec/nodeName")) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the pod's node does not answer"));
         }
-        let mut mine = state
-            .processes
-            .iter()
-            .filter(|((of, name), _)| of == uid && container.is_none_or(|wanted| wanted == name));
-        match mine.next() {
-            Some((_, Process { exited: None, runs: Runs::Ledger(service), .. })) => Ok(Arc::clone(service)),
-            Some((_, Process { exited: None, runs: Runs::Http(_) | Runs::Nothing, .. })) => {
+        let mine = of_pod(&state.processes, uid);
+        let meant = mine.iter().find(|(_, name)| container.is_none_or(|wanted| wanted == name));
+        match meant.and_then(|meant| state.processes.get(meant)) {
+            Some(Process { exited: None, runs: Runs::Ledger(service), .. }) => Ok(Arc::clone(service)),
+            Some(Process { exited: None, runs: Runs::Http(_) | Runs::Nothing, .. }) => {
                 Err(missing(uid, program))
             }
-            Some((_, Process { exited: Some(_), .. })) | None => {
+            Some(Process { exited: Some(_), .. }) | None => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "container not running"))
             }
         }
     }
+}
+
+/// The containers of a pod.
+fn of_pod<T>(all: &BTreeMap<Container, T>, uid: &str) -> Vec<Container> {
+    let from = all.range((uid.to_owned(), String::new())..).map(|(container, _)| container);
+    from.take_while(|(of, _)| of == uid).cloned().collect()
 }
 
 /// What a runtime says of a program that a container does not have.

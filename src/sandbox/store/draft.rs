@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// Where it is not there, or the given `resourceVersion` or `uid` is not the stored one.
-    pub fn draft_update(&self, key: &Key, object: Value, part: Part) -> Result<Draft, StoreError> {
+    pub fn draft_update(&self, key: &Key, mut object: Value, part: Part) -> Result<Draft, StoreError> {
         let current = self.objects.get(key).ok_or_else(|| StoreError::NotFound(key.clone()))?;
         let given = &object["metadata"];
         expect(key, current, "uid", given["uid"].as_str(), |given, stored| {
@@ -149,14 +149,13 @@ impl Store {
                 .into()
         })?;
         let mut next = match part {
-            Part::Status => (**current).clone(),
-            Part::AllButStatus | Part::Whole => object.clone(),
+            Part::Status => with_status(current, object.get_mut("status").map(Value::take)),
+            Part::AllButStatus => {
+                copy(&mut object, current, "status");
+                object
+            }
+            Part::Whole => object,
         };
-        match part {
-            Part::AllButStatus => copy(&mut next, current, "status"),
-            Part::Status => copy(&mut next, &object, "status"),
-            Part::Whole => {}
-        }
         for field in ["apiVersion", "kind"] {
             copy(&mut next, current, field);
         }
@@ -250,7 +249,9 @@ impl Store {
         } else {
             self.objects.insert(key.clone(), object.clone())
         };
-        self.count_addresses(&key, before.as_deref(), (!removed).then_some(&object));
+        let after = (!removed).then_some(object.as_ref());
+        self.count_addresses(&key, before.as_deref(), after);
+        self.index.change(&key, before.as_deref(), after);
         let kind = match (&before, removed) {
             (_, true) => ChangeKind::Deleted,
             (None, false) => ChangeKind::Added,
@@ -259,7 +260,7 @@ impl Store {
         let (at, by) = (self.clock.now(), self.writer);
         let change = Change { version: self.version, key, kind, object: object.clone(), before, at, by };
         self.changes.push_back(change);
-        if self.changes.len() > self.remembered {
+        while self.changes.len() > self.remembered && self.oldest() < self.followed {
             self.changes.pop_front();
         }
         object
@@ -412,6 +413,15 @@ fn changes_what_counts(next: &Value, current: &Value, part: Part) -> bool {
         .iter()
         .chain(&fields(current))
         .any(|field| counts(field) && next.get(field) != current.get(field))
+}
+
+/// An object with another status, or none.
+fn with_status(object: &Value, status: Option<Value>) -> Value {
+    let fields = object.as_object().into_iter().flatten().filter(|(field, _)| *field != "status");
+    let mut fields: Map<String, Value> =
+        fields.map(|(field, value)| (field.clone(), value.clone())).collect();
+    fields.extend(status.map(|status| ("status".to_owned(), status)));
+    Value::Object(fields)
 }
 
 /// Sets a field of an object; nothing where it is no object.

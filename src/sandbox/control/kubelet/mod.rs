@@ -14,6 +14,7 @@ pub mod init;
 pub mod probes;
 pub mod summary;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, at, every, instant, one, read, secrets, stamp};
+use super::{Controller, Processes, Reconciled, at, every, instant, on_node, one, read, secrets, stamp};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 pub use container::resolve;
@@ -81,8 +82,7 @@ impl Controller for Kubelet {
     fn woken(&self, store: &Store, signal: &Key) -> Vec<Key> {
         let pods = Resource::pods();
         if signal.is(&Resource::nodes()) {
-            let here = |pod: &&Value| read::text(pod, "/spec/nodeName") == signal.name;
-            return every(store, &pods, None).filter(here).map(|pod| Key::of(&pods, pod)).collect();
+            return on_node(store, &signal.name).map(|pod| Key::of(&pods, pod)).collect();
         }
         if signal.is(&pods) { vec![signal.clone()] } else { vec![] }
     }
@@ -123,8 +123,10 @@ impl Controller for Kubelet {
             return super::status(key, pod, over).into_iter().collect::<Vec<_>>().into();
         }
         // The environment may name the pod's own address.
-        let mut seen = pod.clone();
-        seen["status"] = status.clone();
+        let mut seen = Cow::Borrowed(pod);
+        if pod.get("status") != Some(&status) {
+            seen.to_mut()["status"] = status.clone();
+        }
         let wakes = contained(store, &seen, &mut status, memory.of(key, read::uid(pod)), now, processes);
         let writes = super::status(key, pod, status).into_iter().collect();
         Reconciled { writes, wake: wakes.into_iter().chain(deadline).min() }

@@ -4,6 +4,7 @@
 
 mod nodes;
 mod pods;
+mod scale;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};

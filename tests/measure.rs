@@ -8,6 +8,8 @@ mod data;
 mod drill;
 #[path = "measure/outages.rs"]
 mod outages;
+#[path = "measure/people.rs"]
+mod people;
 
 use serde_json::{Value, json};
 
@@ -251,108 +253,6 @@ fn an_outage_that_an_abort_ended_is_without_end() {
     }
 }
 
-/// What each role was asked in the step `declare` and answered: role, when asked, and when it acknowledged and declared.
-fn asked(people: &[(&str, f64, Option<f64>, Option<f64>)]) -> Vec<(f64, Value)> {
-    let mut told = vec![(75.0, json!({"stepEnded": {"step": "declare", "outcome": "ok"}}))];
-    for (role, at, acknowledged, declared) in people {
-        let asked =
-            |about: &str| json!({"asked": {"step": "declare", "role": role, "about": about, "text": ""}});
-        let said = |said: &str| {
-            json!({"said": {"step": "declare", "role": role, "who": role, "simulated": true, "said": said,
-                            "text": ""}})
-        };
-        told.push((*at, asked("page")));
-        told.extend(
-            acknowledged.iter().flat_map(|at| [(*at, said("acknowledged")), (*at, asked("declaration"))]),
-        );
-        told.extend(declared.iter().map(|at| (*at, said("declared"))));
-    }
-    told
-}
-
-#[test]
-fn each_question_is_its_roles_own_and_one_that_nobody_answers_counts_once_it_is_late() {
-    let drill = |people: &[(&str, f64, Option<f64>, Option<f64>)]| Drill {
-        declared: None,
-        more: asked(people),
-        objectives: vec![objective("response", None, None)],
-        ..Drill::default()
-    };
-    let owner = ("owner", 61.0, Some(62.0), None);
-    let director = ("director", 69.0, Some(72.0), Some(74.9));
-    let took = |drill: &Drill, role: &str, kind: &str| {
-        let (measured, _) = drill.judged();
-        let mut of = measured.responses.iter().filter(|response| response.kind.as_str() == kind);
-        of.find(|response| response.role.as_ref().unwrap().as_str() == role)
-            .map(|response| secs(response.took.clone()))
-    };
-    let all = drill(&[owner, ("absent", 64.0, None, None), director]);
-    assert_eq!(took(&all, "owner", "acknowledge"), Some((1.0, 1.0)));
-    assert_eq!(took(&all, "director", "acknowledge"), Some((3.0, 3.0)));
-    assert_eq!(took(&all, "director", "declare"), Some((13.9, 13.9)), "from the first page");
-    assert_eq!(took(&all, "absent", "acknowledge"), Some((11.0, f64::INFINITY)), "until the step ended");
-    assert_eq!(all.verdict().1, Verdict::Missed);
-    let moot = drill(&[owner, ("absent", 72.0, None, None), director]);
-    assert_eq!(took(&moot, "absent", "acknowledge"), None, "somebody declared before it was late");
-    assert_eq!(moot.verdict().1, Verdict::Met);
-    // Paged as the owner, and again as the director: each page has its own time.
-    let twice = drill(&[("director", 61.0, Some(62.0), None), ("director", 67.0, Some(70.0), Some(74.0))]);
-    let (measured, judged) = twice.judged();
-    let pages: Vec<_> = measured.responses.iter().filter(|one| one.kind.as_str() == "acknowledge").collect();
-    let lengths: Vec<_> = pages.iter().map(|one| secs(one.took.clone())).collect();
-    assert_eq!((lengths, judged.overall), (vec![(1.0, 1.0), (3.0, 3.0)], Overall::Met));
-    // What the paged one decides about the held step answers no page.
-    let mut held = drill(&[("absent", 61.0, None, None)]);
-    held.more.extend([
-        (70.0, json!({"asked": {"step": "declare", "role": "absent", "about": "decision", "text": ""}})),
-        (74.0, json!({"decided": {"step": "declare", "role": "absent", "who": "eve", "simulated": true, "decision": "done"}})),
-    ]);
-    assert_eq!(took(&held, "absent", "acknowledge"), Some((14.0, f64::INFINITY)));
-    assert_eq!(held.verdict().1, Verdict::Missed);
-}
-
-#[test]
-fn nobody_is_left_without_news_for_longer_than_was_promised_while_the_service_is_down() {
-    let news = |told: &[f64], down: f64| {
-        let told = told
-            .iter()
-            .map(|at| (*at, json!({"notified": {"step": "tell", "audience": "customers", "outcome": "ok"}})));
-        let planned: fn(&mut Value) = |plan| {
-            let tell = json!({"notify": {"audience": "customers", "text": "", "within": null}});
-            plan["steps"].as_array_mut().unwrap().insert(3, step("tell", "verify", tell));
-            plan["severity"]["update"] = json!("25s");
-        };
-        let (more, objectives) = (told.collect(), vec![objective("response", None, None)]);
-        let down = vec![("outside", 60.0, down), ("west", 60.0, 90.0)];
-        Drill { more, planned, objectives, down, ..Drill::default() }.verdict().1
-    };
-    assert_eq!(news(&[80.0, 100.0, 120.0], 130.0), Verdict::Met);
-    assert_eq!(news(&[], 100.0), Verdict::Missed);
-    assert_eq!(news(&[80.0], 100.0), Verdict::Met);
-    assert_eq!(news(&[110.0], 100.0), Verdict::Missed, "late");
-    assert_eq!(news(&[80.0], 600.0), Verdict::Missed, "it never came back");
-}
-
-#[test]
-fn whoever_says_that_a_task_is_done_began_to_work_on_it_at_some_time_before() {
-    fn look(plan: &mut Value, engage: &str) {
-        let task = json!({"task": {"role": "owner", "text": ""}});
-        plan["steps"].as_array_mut().unwrap().insert(1, step("look", "detect", task));
-        plan["severity"]["engage"] = json!(engage);
-    }
-    let task = |done: Option<f64>, planned: fn(&mut Value)| {
-        let asked = json!({"asked": {"step": "look", "role": "owner", "about": "task", "text": ""}});
-        let said = json!({"said": {"step": "look", "role": "owner", "who": "ada", "simulated": true, "said": "done", "text": ""}});
-        let mut more = vec![(61.0, asked), (75.0, json!({"stepEnded": {"step": "look", "outcome": "ok"}}))];
-        more.extend(done.map(|at| (at, said)));
-        let objectives = vec![objective("response", None, None)];
-        Drill { declared: None, more, objectives, planned, ..Drill::default() }.verdict().1
-    };
-    assert_eq!(task(Some(71.0), |plan| look(plan, "10s")), Verdict::Met);
-    assert_eq!(task(Some(71.0), |plan| look(plan, "9s")), Verdict::Indeterminate);
-    assert_eq!(task(None, |plan| look(plan, "9s")), Verdict::Inconclusive, "nobody said");
-}
-
 #[test]
 fn the_lost_sides_return_is_no_recovery_where_another_side_had_to_take_over() {
     let drill = Drill {
@@ -406,7 +306,7 @@ fn a_service_that_takes_no_writes_is_not_recovered_though_it_answers() {
     assert_eq!(secs(of(&measured).rta.impact.clone()), (0.0, 1.1));
     for judgement in &judged.objectives {
         assert_eq!(judgement.verdict, Verdict::Missed, "{}", judgement.why);
-        assert!(judgement.why.contains("no write was acknowledged for"), "{}", judgement.why);
+        assert!(judgement.why.contains("writes were back after"), "{}", judgement.why);
     }
     let (least, most) = secs(of(&measured).interruptions[0].took.clone());
     assert!(least <= 40.0 && 40.0 <= most && most - least <= 0.8, "[{least}, {most}]");
@@ -590,4 +490,31 @@ fn a_recovery_that_took_too_long_is_too_long_though_nothing_is_verified() {
     };
     assert_eq!(mtpd("30s").verdict().1, Verdict::Missed);
     assert_eq!(mtpd("60s").verdict().1, Verdict::NotExercised);
+}
+
+#[test]
+fn a_run_that_did_not_come_to_its_planned_way_back_did_not_see_it() {
+    let failback = |planned: bool| Drill {
+        fails_back: false,
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        objectives: vec![objective("failback", Some("10s"), None)],
+        planned: if planned { |_| {} } else { |plan| drop(plan["steps"].as_array_mut().unwrap().pop()) },
+        ..Drill::default()
+    };
+    let (measured, judged) = failback(true).judged();
+    assert!(matches!(of(&measured).failback.outage, Actual::Unseen { .. }));
+    assert_eq!(judged.objectives[0].verdict, Verdict::Inconclusive);
+    let (measured, judged) = failback(false).judged();
+    assert!(matches!(of(&measured).failback.outage, Actual::NotExercised { .. }));
+    assert_eq!(judged.objectives[0].verdict, Verdict::NotExercised);
+}
+
+#[test]
+fn one_lost_write_was_lost_and_two_were() {
+    let why = |replicated: u64| {
+        let objectives = vec![objective("rpa", Some("5s"), Some("orders"))];
+        Drill { replicated, objectives, ..Drill::default() }.judged().1.objectives[0].why.clone()
+    };
+    assert!(why(298).ends_with("; 1 acknowledged write was lost"), "{}", why(298));
+    assert!(why(297).ends_with("; 2 acknowledged writes were lost"), "{}", why(297));
 }

@@ -93,7 +93,7 @@ struct Outcome {
     impacted: Interval,
     restored: Interval,
     rta: Span,
-    /// What else the same target judges: how long no write was acknowledged, and how long the service failed again.
+    /// What else the same target judges: how long from the impact until writes were back, and how long the service failed again.
     interrupted: Vec<Span>,
     lost: BTreeSet<u64>,
     unknown_missing: BTreeSet<u64>,
@@ -140,7 +140,9 @@ fn reported(draw: Draw, happened: Happened, evidence: &Evidence, measured: &Meas
         impacted: at(Moment::Impacted),
         restored: at(Moment::Restored),
         rta: *rta,
-        interrupted: interruptions.filter_map(|one| one.took.span()).collect(),
+        interrupted: interruptions
+            .filter_map(|one| one.rta.as_ref().map_or(&one.took, |rta| &rta.impact).span())
+            .collect(),
         lost: found.lost.iter().copied().collect(),
         unknown_missing: found.unknown_missing.iter().copied().collect(),
         verdicts: verdicts(&draw, evidence, measured, *rta),

@@ -378,7 +378,8 @@ impl Engine {
         };
         let patience = patience(&self.plan);
         let names: Vec<&str> = measured.iter().map(|(probe, ..)| probe.id.as_str()).collect();
-        let what = format!("{} succeed as long as promised", names.join(", "));
+        let verb = if names.len() == 1 { "succeeds" } else { "succeed" };
+        let what = format!("{} {verb} as long as promised", names.join(", "));
         self.recorder.show(Shown::Waiting { what: &what, at_most: patience });
         let outcome = match tokio::time::timeout(patience.std(), self.live.until(up)).await {
             Ok(()) => Outcome::Ok,

@@ -3,9 +3,15 @@
 //!
 //! Why beside: a recovery time ends where the service was first restored, and its probes read. A promise that holds for that alone is
 //! not kept by a service that fails again for an hour, or that nobody can order from. So each of these is judged by the same target.
+//!
+//! From where it counts: one that began before the service was served by all, its writes too, for as long as its clause asks is part of what
+//! the fault did, and counts from the origin that the promise names, as the recovery time does. Any later one, and each on the way back, has
+//! an origin of its own: its beginning. So has a silence, of which nobody knows whether it was one at all.
 
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
-use super::service::{Restored, Windows, first_outage, on_the_way_back, on_the_way_there, restored};
+use super::service::{
+    Origins, Restored, Windows, first_outage, on_the_way_back, on_the_way_there, restored, served_from,
+};
 use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, with_silences, without_sight,
 };
@@ -15,27 +21,40 @@ use crate::model::plan::{Ledger, Plan, Service};
 use crate::model::sample::Sample;
 use crate::model::time::{At, Duration, Interval, Span};
 
+/// A ledger's writes, as a probe saw the write path.
+struct Written<'a> {
+    ledger: &'a Ledger,
+    samples: Vec<Sample>,
+    outages: Vec<Outage>,
+}
+
 /// Those of one service, its probes' before its writes'.
 pub(super) fn interruptions(
-    plan: &Plan,
-    evidence: &Evidence,
+    (plan, evidence): (&Plan, &Evidence),
     service: &Service,
     views: &[&View<'_>],
     excluded: &[Excluded],
-    windows: Windows,
+    (windows, origins): (Windows, Origins),
 ) -> Vec<Interruption> {
+    let lasting = service.restored.lasting;
+    let of_it = |ledger: &&Ledger| ledger.service == service.name;
+    let is_blind = |ledger: &Ledger| excluded.iter().find(|out| out.vantage == ledger.from);
+    let seen = plan.ledgers.iter().filter(of_it).filter(|ledger| is_blind(ledger).is_none());
+    let written: Vec<Written<'_>> =
+        seen.map(|ledger| writes((plan, evidence), service, ledger, windows)).collect();
+    let all = views.iter().map(|view| &view.recovery).chain(written.iter().map(|one| &one.outages));
+    let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), lasting);
+    let over = first.iter().flatten().map(|outage| served_from(outage, lasting)).max();
+    let count = Count { windows, origins, over };
     let mut found: Vec<Interruption> = Vec::new();
-    for (way_back, stop) in [(false, windows.stop), (true, windows.end)] {
-        let seen = |view: &View<'_>| match way_back {
-            false => on_the_way_there(&view.outages, windows),
-            true => on_the_way_back(&view.outages, windows),
-        };
-        let first = first_outage(views.iter().map(|view| seen(view)).collect(), service.restored.lasting);
+    for way_back in [false, true] {
+        let seen = |view: &View<'_>| count.of_way(&view.outages, way_back);
+        let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
             let name = view.name();
             let one = |outage| {
-                interruption((Interrupted::Recovered, &name), &outage, (stop, view.seen_until()), way_back)
+                count.interruption((Interrupted::Recovered, &name), &outage, view.seen_until(), way_back)
             };
             found.extend(again.map(one));
         }
@@ -44,16 +63,12 @@ pub(super) fn interruptions(
         let what = (Interrupted::Recovered, view.name());
         found.extend(unseen(&view.samples, &view.outages, (what.0, &what.1), service, windows));
     }
-    for ledger in plan.ledgers.iter().filter(|ledger| ledger.service == service.name) {
-        match excluded.iter().find(|out| out.vantage == ledger.from) {
-            // What a blind vantage wrote says nothing of the service.
-            Some(out) => {
-                let why = format!("the vantage {} is excluded", out.vantage);
-                found.extend(unknown(Interrupted::Writes, &source(ledger), windows, &why));
-            }
-            None => found.extend(of_writes((plan, evidence), service, ledger, windows)),
-        }
+    // What a blind vantage wrote says nothing of the service.
+    for (ledger, out) in plan.ledgers.iter().filter(of_it).filter_map(|one| Some((one, is_blind(one)?))) {
+        let why = format!("the vantage {} is excluded", out.vantage);
+        found.extend(unknown(Interrupted::Writes, &source(ledger), windows, &why));
     }
+    found.extend(written.iter().flat_map(|one| of_writes(one, service, &count)));
     found
 }
 
@@ -68,6 +83,7 @@ fn unknown(what: Interrupted, source: &str, windows: Windows, why: &str) -> Vec<
         way_back,
         begin: Interval::exactly(from),
         took: Actual::unseen(why),
+        rta: None,
         source: source.to_owned(),
     };
     let back = (windows.failback < windows.end).then(|| one(true, windows.failback));
@@ -96,7 +112,8 @@ fn unseen(
         let longest = outside.max_by_key(Interval::width)?;
         let took = Actual::Took(Span { least: Duration::ZERO, most: Some(longest.width()) });
         let begin = Interval::exactly(longest.earliest);
-        Some(Interruption { what: Interrupted::Silent, way_back, begin, took, source: source.to_owned() })
+        let (what, source) = (Interrupted::Silent, source.to_owned());
+        Some(Interruption { what, way_back, begin, took, rta: None, source })
     });
     longest.collect()
 }
@@ -129,42 +146,73 @@ pub(super) fn of_ledger(
     (source(ledger), outages_of(&as_samples(plan, evidence, ledger), service))
 }
 
-fn of_writes(
+fn writes<'a>(
     (plan, evidence): (&Plan, &Evidence),
     service: &Service,
-    ledger: &Ledger,
+    ledger: &'a Ledger,
     windows: Windows,
-) -> Vec<Interruption> {
-    let (samples, source) = (as_samples(plan, evidence, ledger), source(ledger));
+) -> Written<'a> {
+    let samples = as_samples(plan, evidence, ledger);
+    let mut outages = outages_of(&samples, service);
+    outages.retain(|outage| outage.begin.latest >= windows.from);
+    Written { ledger, samples, outages }
+}
+
+fn of_writes(written: &Written<'_>, service: &Service, count: &Count) -> Vec<Interruption> {
+    let Written { ledger, samples, outages } = written;
+    let source = source(ledger);
     let what = (Interrupted::Writes, source.as_str());
-    let outages: Vec<Outage> = outages_of(&samples, service)
-        .into_iter()
-        .filter(|outage| outage.begin.latest >= windows.from)
-        .collect();
-    let mut found = unseen(&samples, &outages, what, service, windows);
-    let seen = seen_until(&samples);
-    let one = |outage: &Outage, stop, back| interruption(what, outage, (stop, seen), back);
-    let there = on_the_way_there(&outages, windows);
-    found.extend(there.iter().map(|outage| one(outage, windows.stop, false)));
-    let back = on_the_way_back(&outages, windows);
-    found.extend(back.iter().map(|outage| one(outage, windows.end, true)));
+    let mut found = unseen(samples, outages, what, service, count.windows);
+    let seen = seen_until(samples);
+    for way_back in [false, true] {
+        let outages = count.of_way(outages, way_back);
+        found.extend(outages.iter().map(|outage| count.interruption(what, outage, seen, way_back)));
+    }
     found
 }
 
-fn interruption(
-    (what, source): (Interrupted, &str),
-    outage: &Outage,
-    (stop, seen): (At, At),
-    way_back: bool,
-) -> Interruption {
-    let took = match restored(source, outage, stop, seen) {
-        _ if outage.gap_at_begin || outage.gap_at_end => {
-            Actual::unseen(format!("{source} were not sent at a bound of the interruption"))
+/// From where interruptions count.
+struct Count {
+    windows: Windows,
+    origins: Origins,
+    /// From when on all were served for as long as the clause asks; `None` where nothing failed.
+    over: Option<At>,
+}
+
+impl Count {
+    /// The outages of one way.
+    fn of_way(&self, outages: &[Outage], way_back: bool) -> Vec<Outage> {
+        match way_back {
+            false => on_the_way_there(outages, self.windows),
+            true => on_the_way_back(outages, self.windows),
         }
-        Restored::Unharmed => Actual::Took(Span::ZERO),
-        Restored::At(end, _) => Actual::Took(outage.begin.until(&end)),
-        Restored::Never(until) => Actual::Took(Span::at_least(until.since(outage.begin.latest))),
-        Restored::Unsure(why) => Actual::unseen(why),
-    };
-    Interruption { what, way_back, begin: outage.begin, took, source: source.to_owned() }
+    }
+
+    fn interruption(
+        &self,
+        (what, source): (Interrupted, &str),
+        outage: &Outage,
+        seen: At,
+        way_back: bool,
+    ) -> Interruption {
+        let stop = if way_back { self.windows.end } else { self.windows.stop };
+        let ended = restored(source, outage, stop, seen);
+        let since = |origin: Option<Interval>| match (&ended, origin.unwrap_or(outage.begin)) {
+            _ if outage.gap_at_begin || outage.gap_at_end => {
+                Actual::unseen(format!("{source} were not sent at a bound of the interruption"))
+            }
+            (Restored::Unharmed, _) => Actual::Took(Span::ZERO),
+            (Restored::At(end, _), origin) => Actual::Took(origin.until(end)),
+            (Restored::Never(until), origin) => Actual::Took(Span::at_least(until.since(origin.latest))),
+            (Restored::Unsure(why), _) => Actual::unseen(why),
+        };
+        let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
+        let end = match &ended {
+            Restored::At(end, _) => Some(*end),
+            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(_) => None,
+        };
+        let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, &since));
+        let took = since(None);
+        Interruption { what, way_back, begin: outage.begin, took, rta, source: source.to_owned() }
+    }
 }

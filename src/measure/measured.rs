@@ -11,6 +11,7 @@ use crate::model::event::{Ended, Outcome};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId, Vantage};
 use crate::model::outage::Outage;
 use crate::model::plan::Stage;
+use crate::model::target::Origin;
 use crate::model::time::{At, Duration, Interval, Span};
 
 /// Everything that a run's evidence says in numbers.
@@ -182,6 +183,17 @@ pub struct Rta {
     pub declaration: Actual,
 }
 
+impl Rta {
+    /// The one that counts from this origin.
+    pub fn from(&self, origin: Origin) -> &Actual {
+        match origin {
+            Origin::Fault => &self.fault,
+            Origin::Impact => &self.impact,
+            Origin::Declaration => &self.declaration,
+        }
+    }
+}
+
 /// A part of the outage, from one boundary to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -228,7 +240,11 @@ pub struct Interruption {
     /// During the way back; judged by its promise.
     pub way_back: bool,
     pub begin: Interval,
+    /// From its own beginning.
     pub took: Actual,
+    /// Until its end from each of the three origins, where it belongs to what the fault did; `None` where it counts from its own beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rta: Option<Rta>,
     /// `probe checkout from west`, `writes to orders-postgres from outside`.
     pub source: String,
 }
@@ -282,6 +298,10 @@ pub struct Loss {
     /// It was not, and nothing can have been lost since a reading before it was: that one stands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_moot: bool,
+    /// More may have been lost after it: something was done, or a write failed, and nothing was read whole since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_outdated: bool,
+    /// Of the writes that had ended before it began, as are those refused and those of unknown end.
     pub acknowledged: u64,
     pub refused: u64,
     pub unknown: u64,
@@ -403,6 +423,8 @@ pub struct Response {
     pub who: Option<Name>,
     pub simulated: bool,
     pub took: Actual,
+    /// From what it counts: `the page`, `the impact`, `the first alert`.
+    pub since: String,
     /// What was promised; `None` where nothing was.
     pub target: Option<Duration>,
 }

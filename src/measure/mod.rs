@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 pub use measured::*;
 
-use crate::model::event::{Event, Outcome, What};
+use crate::model::event::{Ended, Event, Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::Name;
 use crate::model::outage::Outage;
@@ -63,20 +63,27 @@ pub fn measure(evidence: &Evidence) -> Measured {
         .filter_map(|one| {
             let impact = impacts.get(&one.name)?;
             let views = of(&one.name);
-            let mut measured = service::service(&story, one, &views, impact, windows, effective.clone());
+            let (mut measured, origins) =
+                service::service(&story, one, &views, impact, windows, effective.clone());
+            let within = (windows, origins);
             measured.interruptions =
-                interruption::interruptions(plan, evidence, one, &views, &excluded, windows);
+                interruption::interruptions((plan, evidence), one, &views, &excluded, within);
             Some((one.name.clone(), measured))
         })
         .collect();
     let mut shown: Vec<Interval> = faults.iter().filter_map(|fault| fault.effective).collect();
     shown.sort_by_key(|at| at.earliest);
-    let losses = losses(&story, evidence, &services, &shown, &excluded, windows.failback);
-    for (loss, lost_by) in &losses {
+    let mut losses = losses(&story, evidence, &services, &shown, &excluded, windows.failback);
+    outdate(&mut losses, evidence, &story, windows);
+    for Read { loss, lost_by, .. } in &losses {
         let Some(measured) = services.get_mut(&loss.service) else { continue };
         // What was lost on the way back is known only against what was there before it.
-        if loss.way_back && loss.is_read_whole && stands_before(&losses, &loss.store).is_some() {
-            measured.failback.lost = Some(loss.records);
+        if loss.way_back
+            && loss.is_read_whole
+            && let Some(before) = stands_before(&losses, &loss.store)
+        {
+            let is_sure = !loss.is_outdated || loss.records.exactly > 0;
+            measured.failback.lost = (is_sure && !before.is_outdated).then_some(loss.records);
         }
         let is_harmed = loss.records.exactly > 0 || !loss.found.corrupt.is_empty();
         if let Some(lost_by) = lost_by.filter(|_| is_harmed && !loss.way_back) {
@@ -97,7 +104,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
         ended: story.ended.cloned(),
         elapsed: story.end,
         services,
-        losses: losses.into_iter().map(|(loss, _)| loss).collect(),
+        losses: losses.into_iter().map(|read| read.loss).collect(),
         faults,
         responses,
         excluded,
@@ -149,13 +156,17 @@ fn steady(
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
 
-/// A reading with the disruption that lost what it lost.
-type Read = (Loss, Option<Interval>);
+/// A reading, when it began, and the disruption that lost what it lost.
+struct Read {
+    loss: Loss,
+    began: At,
+    lost_by: Option<Interval>,
+}
 
 /// The reading of a store that stands for its recovery, if it is whole.
 fn stands_before<'a>(losses: &'a [Read], store: &Name) -> Option<&'a Loss> {
     let stands = |loss: &&Loss| loss.store == *store && !loss.way_back && !loss.is_moot;
-    losses.iter().map(|(loss, _)| loss).rfind(stands).filter(|loss| loss.is_read_whole)
+    losses.iter().map(|read| &read.loss).rfind(stands).filter(|loss| loss.is_read_whole)
 }
 
 /// Every reading of every store.
@@ -222,10 +233,35 @@ fn losses(
             (None, None) => Actual::unseen("nothing shows when the disruption was"),
             (None, Some(lost_by)) => rpa(evidence, ledger, &loss, earlier.is_some(), lost_by),
         };
-        losses.retain(|(loss, _)| loss.store != *store || loss.pass != *pass);
-        losses.push((loss, lost_by));
+        losses.retain(|read| read.loss.store != *store || read.loss.pass != *pass);
+        losses.push(Read { loss, began: *began, lost_by });
     }
     losses
+}
+
+/// Marks the whole readings after which more may have been lost that nobody looked for: something was done, or a write failed, before the
+/// way back began, or the drill was through. What healing does at the end of a run that came to it is no part of the drill; after an abort
+/// nobody knows what that was needed for. One that lost nothing more, though it was read later, shows that nothing was.
+fn outdate(losses: &mut [Read], evidence: &Evidence, story: &Story<'_>, windows: Windows) {
+    let is_through = matches!(story.ended, Some(Ended::Completed));
+    let end = if is_through { windows.stop } else { windows.end };
+    for index in 0..losses.len() {
+        let Read { loss, began, .. } = &losses[index];
+        let until = if loss.way_back { end } else { end.min(windows.failback) };
+        let shows = |later: &Loss| {
+            let is_same = later.store == loss.store && later.is_read_whole;
+            is_same && (later.way_back == loss.way_back || later.records.at_most == 0)
+        };
+        let is_shown = losses[index + 1..].iter().any(|later| shows(&later.loss));
+        // What was done at the very instant at which it began had been done.
+        let after = At(began.0.saturating_add(1));
+        let is_outdated = loss.is_read_whole && !is_shown && !is_quiet(evidence, &loss.store, after, until);
+        let loss = &mut losses[index].loss;
+        loss.is_outdated = is_outdated;
+        if let (true, Actual::Took(span)) = (is_outdated, &mut loss.rpa) {
+            span.most = None;
+        }
+    }
 }
 
 /// Whether nothing was done and every write was acknowledged from one instant to another: nothing can have been lost.
@@ -264,6 +300,7 @@ fn loss(
         answered_by: Name::default(),
         is_read_whole: false,
         is_moot: false,
+        is_outdated: false,
         acknowledged: 0,
         refused: 0,
         unknown: 0,
@@ -272,7 +309,8 @@ fn loss(
         rpa: Actual::Took(crate::model::time::Span::ZERO),
         removed: None,
     };
-    for write in writes {
+    // What ended while the store was read may be there or not: it is checked by no reading but the next.
+    for write in writes.iter().filter(|write| write.completed <= begun) {
         match write.seen {
             WriteSeen::Ok { .. } => loss.acknowledged += 1,
             WriteSeen::Failed(_) => loss.refused += 1,

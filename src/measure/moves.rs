@@ -71,24 +71,29 @@ pub(super) fn promotions(story: &Story<'_>, of: &Name) -> Vec<Interval> {
     moves(story).into_iter().filter(concerns).map(|one| one.took).collect()
 }
 
-/// When every workload whose authority moved had a second side again: one that follows it from the beginning, as a side that stepped down
-/// before the promotion, or that was resynchronised after it. `Err` where one has none, `Ok(None)` where nothing moved or nobody was left.
-pub(super) fn second_sides(story: &Story<'_>) -> Result<Option<At>, Pod> {
+/// When every workload whose authority moved had a second side again, and what gave it one: a side that was resynchronised after the move
+/// or that stepped down before it, and so follows from the beginning. Who steps down later hands over what follows already: that changes
+/// nothing. `Err` where a workload has none, `Ok(None)` where nothing moved or nobody was left.
+pub(super) fn second_sides(story: &Story<'_>) -> Result<Option<(At, &'static str)>, Pod> {
+    const RESYNCED: &str = "the end of the resynchronisation";
     let moves = moves(story);
     let (resynced, demoted) = (done(story, "resync"), done(story, "demote"));
     let mut last = None;
     let mut since: BTreeMap<&Pod, At> = BTreeMap::new();
     for Move { pod, took } in &moves {
-        let before = since.insert(pod, took.latest).unwrap_or(At(i64::MIN));
+        let before = since.insert(pod, took.latest);
         let of_it = |(other, at): &&(Pod, At)| (other == pod).then_some(*at);
-        let stepped_down = demoted.iter().filter_map(|one| of_it(&one));
-        if stepped_down.clone().any(|at| before <= at && at <= took.latest) {
+        let mut stepped_down = demoted.iter().filter_map(|one| of_it(&one));
+        if stepped_down.any(|at| before.is_none_or(|before| before <= at) && at <= took.latest) {
+            if before.is_none() {
+                last = last.max(Some((took.latest, "the promotion after the other side had stepped down")));
+            }
             continue;
         }
         let after = resynced.iter().filter_map(|one| of_it(&one)).filter(|at| *at >= took.earliest).max();
-        last = last.max(Some(after.ok_or_else(|| pod.clone())?));
+        last = last.max(Some((after.ok_or_else(|| pod.clone())?, RESYNCED)));
     }
-    Ok(last.or(resynced.iter().map(|(_, at)| *at).max()))
+    Ok(last.or(resynced.iter().map(|(_, at)| (*at, RESYNCED)).max()))
 }
 
 /// The workloads that recoveries of a kind were done to, and when.

@@ -48,7 +48,7 @@ impl Impact {
     }
 
     /// When it began, whoever suffered it.
-    fn began(&self) -> Option<Interval> {
+    pub fn began(&self) -> Option<Interval> {
         let (at, _) = self.impacted.as_ref()?;
         let earliest = self.with_unseen.map_or(at.earliest, |unseen| unseen.earliest.min(at.earliest));
         Some(Interval { earliest, ..*at })
@@ -83,6 +83,59 @@ impl Impact {
             Restored::Unsure(why) => Actual::unseen(why),
         }
     }
+}
+
+/// The instants from which a recovery time counts; one that did not happen is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origins {
+    pub fault: Option<Interval>,
+    pub impact: Option<Interval>,
+    pub declaration: Option<Interval>,
+    /// The fault was asked for.
+    pub from: At,
+    /// The journal ends before the run does.
+    pub is_cut: bool,
+}
+
+impl Origins {
+    /// How long it took from each, for something that began and ended so, where `since` tells the time from an instant. Whoever suffers it
+    /// was hit then at the latest, and the fault had taken effect, whatever else was seen.
+    pub fn rta(
+        &self,
+        began: Option<Interval>,
+        end: Option<Interval>,
+        since: impl Fn(Option<Interval>) -> Actual,
+    ) -> Rta {
+        let earlier = |a: Interval, b: Interval| Interval {
+            earliest: a.earliest.min(b.earliest),
+            latest: a.latest.min(b.latest),
+        };
+        Rta {
+            fault: match self.fault {
+                Some(proved) => since(Some(began.map_or(proved, |began| hit_by(proved, began, self.from)))),
+                None if self.is_cut => {
+                    Actual::unseen("the journal ends before a fault is seen to take effect")
+                }
+                None => Actual::NotApplicable { why: "no fault took effect".to_owned() },
+            },
+            impact: since(self.impact.into_iter().chain(began).reduce(earlier)),
+            declaration: match (self.declaration, end) {
+                (None, _) => Actual::NotApplicable { why: "nobody declared a disaster".to_owned() },
+                (Some(declared), Some(end)) if declared.earliest > end.latest => {
+                    Actual::NotApplicable { why: "it was restored before anybody declared".to_owned() }
+                }
+                (Some(_), _) => since(self.declaration),
+            },
+        }
+    }
+}
+
+/// When a fault took effect whose proof showed it then, and from which somebody suffered.
+fn hit_by(proved: Interval, suffered: Interval, asked: At) -> Interval {
+    if suffered.latest >= proved.latest {
+        return proved;
+    }
+    Interval { earliest: suffered.earliest.min(proved.earliest).max(asked), latest: suffered.latest }
 }
 
 /// Which outages belong to the drill's fault, and which to its way back.
@@ -172,11 +225,15 @@ pub(super) fn first_outage(seen: Vec<Vec<Outage>>, lasting: Duration) -> Vec<Vec
         if over.is_some_and(|over| outage.begin.earliest > over) {
             break;
         }
-        let served = outage.end.map_or(At(i64::MAX), |end| end.earliest.plus(lasting));
-        over = over.max(Some(served));
+        over = over.max(Some(served_from(&outage, lasting)));
         first[vantage].push(outage);
     }
     first
+}
+
+/// From when on whoever suffered an outage was surely served again for as long as the clause asks.
+pub(super) fn served_from(outage: &Outage, lasting: Duration) -> At {
+    outage.end.map_or(At(i64::MAX), |end| end.earliest.plus(lasting))
 }
 
 /// What happened to it during the failback.
@@ -293,7 +350,7 @@ fn later(known: Restored, new: Restored) -> Restored {
     }
 }
 
-/// A service's whole measurement; `fault` is when the first fault took effect.
+/// A service's whole measurement, but for its interruptions, and from where those count; `fault` is when the first fault took effect.
 pub(super) fn service(
     story: &Story<'_>,
     service: &Service,
@@ -301,35 +358,28 @@ pub(super) fn service(
     impact: &Impact,
     windows: Windows,
     fault: Option<(Interval, String)>,
-) -> ServiceMeasured {
+) -> (ServiceMeasured, Origins) {
     // Whose users suffer it already has taken effect, whatever its proof sees later.
     let fault = fault.map(|(effective, source)| match &impact.impacted {
         Some((impacted, by)) if impacted.latest < effective.latest => {
-            let earliest = impacted.earliest.min(effective.earliest).max(windows.from);
-            (Interval { earliest, latest: impacted.latest }, by.clone())
+            (hit_by(effective, *impacted, windows.from), by.clone())
         }
         Some(_) | None => (effective, source),
     });
-    let timeline = timeline(story, impact, fault.clone());
+    let timeline = timeline(story, impact, fault);
     let at = |moment: Moment| timeline.get(&moment).map(|mark| mark.at);
-    let declaration = match (at(Moment::Declared), impact.restored_at()) {
-        (None, _) => Actual::NotApplicable { why: "nobody declared a disaster".to_owned() },
-        (Some(declared), Some(restored)) if declared.earliest > restored.latest => {
-            Actual::NotApplicable { why: "it was restored before anybody declared".to_owned() }
-        }
-        (Some(declared), _) => impact.since(Some(declared)),
+    let origins = Origins {
+        fault: at(Moment::FaultEffective),
+        impact: impact.began(),
+        declaration: at(Moment::Declared),
+        from: windows.from,
+        is_cut: story.ended.is_none(),
     };
-    let from_fault = match &fault {
-        Some((effective, _)) => impact.since(Some(*effective)),
-        None if story.ended.is_none() => {
-            Actual::unseen("the journal ends before a fault is seen to take effect")
-        }
-        None => Actual::NotApplicable { why: "no fault took effect".to_owned() },
-    };
-    ServiceMeasured {
-        rta: Rta { fault: from_fault, impact: impact.since(None), declaration },
+    let impacted = impact.impacted.as_ref().map(|(at, _)| *at);
+    let measured = ServiceMeasured {
+        rta: origins.rta(impacted, impact.restored_at(), |origin| impact.since(origin)),
         phases: phases(&timeline),
-        failback: failback(views, service.restored.lasting, windows),
+        failback: failback(story, views, service.restored.lasting, windows),
         interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
         exposure: exposure(story, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
@@ -337,7 +387,8 @@ pub(super) fn service(
         blind: impact.blind.clone(),
         flaps: impact.flaps,
         timeline,
-    }
+    };
+    (measured, origins)
 }
 
 fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)>) -> BTreeMap<Moment, Mark> {
@@ -376,9 +427,13 @@ fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)
         .collect()
 }
 
-fn failback(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Failback {
+fn failback(story: &Story<'_>, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Failback {
     if windows.failback == At(i64::MAX) {
-        let outage = Actual::not_exercised("the drill has no failback, or did not come to it");
+        let is_planned = story.steps_in(Stage::Failback).next().is_some();
+        let outage = match is_planned {
+            true => Actual::unseen("the run did not come to its failback"),
+            false => Actual::not_exercised("the drill has no failback"),
+        };
         return Failback { outage, begin: None, end: None, lost: None };
     }
     let mut back = way_back(views, lasting, windows);

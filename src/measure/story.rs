@@ -250,9 +250,10 @@ impl<'a> Story<'a> {
         self.plan.all_steps().map(step).collect()
     }
 
-    /// What people and audiences were asked and told, and how long it took; notices count from the impact. Each question is its role's
-    /// own, about one thing: one that nobody answered counts until its step ended, and not at all where it ended before the answer was
-    /// due. A declaration counts from the step's first page, and updates until all is restored.
+    /// What people and audiences were asked and told, how long it took, and since what. Each question is its role's own, about one thing:
+    /// one that nobody answered counts until its step ended, and not at all where it ended before the answer was due. A declaration counts
+    /// from the step's first page, updates until all is restored, and a notice from the impact or, where none was seen, from the first
+    /// that the team could know of.
     pub fn responses(&self, impact: Option<Interval>, restored: Option<Interval>) -> Vec<Response> {
         let mut found = Vec::new();
         let mut open: Vec<Question> = Vec::new();
@@ -263,8 +264,13 @@ impl<'a> Story<'a> {
                     let page = if *about == Subject::Page { Some(event.at) } else { None };
                     let first = paged.get(step).copied().or(page);
                     paged.extend(first.map(|at| (step, at)));
-                    let at = first.filter(|_| *about == Subject::Declaration).unwrap_or(event.at);
-                    open.push(Question { step, role, about: *about, at });
+                    let first = first.filter(|_| *about == Subject::Declaration);
+                    let since = match (first, about) {
+                        (Some(_), _) => "the step's first page",
+                        (None, Subject::Page) => "the page",
+                        (None, Subject::Declaration | Subject::Task | Subject::Decision) => "the question",
+                    };
+                    open.push(Question { step, role, about: *about, at: first.unwrap_or(event.at), since });
                 }
                 What::Decided { step, role, .. } => {
                     answered(&mut open, step, role, Subject::Decision);
@@ -328,6 +334,7 @@ impl<'a> Story<'a> {
             who: None,
             simulated: false,
             took,
+            since: "the impact or the news before it".to_owned(),
             target: Some(target),
         })
     }
@@ -344,11 +351,11 @@ impl<'a> Story<'a> {
             Some(Action::Notify { within, .. }) => *within,
             _ => None,
         };
-        let from = impact.or(self.started(step).map(Interval::exactly)).unwrap_or(Interval::exactly(at));
-        let took = if outcome.is_ok() {
-            from.until(&Interval::exactly(at))
-        } else {
-            Span::at_least(self.end.since(from.latest))
+        let from = impact.map(|impact| (impact, "the impact")).or_else(|| self.known(step, at));
+        let took = match from {
+            None => Actual::not_exercised("nothing came before it from which it could count"),
+            Some((from, _)) if outcome.is_ok() => Actual::Took(from.until(&Interval::exactly(at))),
+            Some((from, _)) => Actual::Took(Span::at_least(self.end.since(from.latest))),
         };
         Response {
             step: step.clone(),
@@ -356,9 +363,29 @@ impl<'a> Story<'a> {
             role: None,
             who: Some(audience.clone()),
             simulated: false,
-            took: Actual::Took(took),
+            took,
+            since: from.map_or("nothing", |(_, since)| since).to_owned(),
             target,
         }
+    }
+
+    /// The first that the team could know of before an instant, and what it was: an alert or a page, or else the drill's own beginning,
+    /// which is no step that only tells of it.
+    fn known(&self, telling: &StepId, before: At) -> Option<(Interval, &'static str)> {
+        let told = self.events.iter().find_map(|event| match &event.what {
+            What::Alerted { arrived, .. } => Some((*arrived, "the first alert")),
+            What::Asked { about: Subject::Page, .. } => Some((Interval::exactly(event.at), "the first page")),
+            _ => None,
+        });
+        let inject = || Some((self.stage_started(Stage::Inject)?, "the first step of the stage inject"));
+        let first = || {
+            let others = self.plan.all_steps().filter(|step| step.id != *telling);
+            let started = others.filter_map(|step| self.started(&step.id)).min()?;
+            Some((started, "the first step"))
+        };
+        let earlier = |at: At| (at <= before).then(|| Interval::exactly(at));
+        let begun = || inject().or_else(first).and_then(|(at, what)| Some((earlier(at)?, what)));
+        told.filter(|(at, _)| at.latest <= before).or_else(begun)
     }
 
     fn unanswered(&self, question: &Question<'_>, until: At) -> Response {
@@ -383,6 +410,7 @@ impl<'a> Story<'a> {
             who: None,
             simulated: false,
             took: Actual::Took(took),
+            since: question.since.to_owned(),
             target,
         }
     }
@@ -450,8 +478,8 @@ impl<'a> Story<'a> {
         let done = self.stage_done(Stage::Failback);
         let done = done.map(|when| (at(when), stage(Stage::Failback, "the end")));
         add(Moment::FailbackDone, done.clone());
-        let synced = |when| (at(when), "the end of the resynchronisation".to_owned());
-        let redundant = moves::second_sides(self).map(|synced_at| synced_at.map(synced).or(done));
+        let followed = |(when, source): (At, &str)| (at(when), source.to_owned());
+        let redundant = moves::second_sides(self).map(|since| since.map(followed).or(done));
         add(Moment::RedundancyRestored, redundant.unwrap_or_default());
         found
     }
@@ -477,8 +505,9 @@ struct Question<'a> {
     step: &'a StepId,
     role: &'a Role,
     about: Subject,
-    /// From when on its answer is waited for.
+    /// From when on its answer is waited for, and what was then.
     at: At,
+    since: &'static str,
 }
 
 impl Question<'_> {

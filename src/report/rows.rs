@@ -72,6 +72,7 @@ fn ledger(evidence: &Evidence, loss: &Loss, window: Window) -> Ledger {
         pass: loss.pass,
         when: if loss.way_back { "after the failback" } else { "before the failback" },
         is_read_whole: loss.is_read_whole,
+        is_outdated: loss.is_outdated,
         answered_by: loss.answered_by.to_string(),
         counts: vec![
             count("acknowledged", loss.acknowledged),

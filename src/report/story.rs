@@ -123,6 +123,7 @@ pub fn responses(measured: &Measured) -> Vec<Response> {
             who: who.into_iter().flatten().collect::<Vec<_>>().join(", "),
             simulated: response.simulated,
             took: (&response.took).into(),
+            since: response.since.clone(),
             target: response.target.map(Into::into),
         }
     };

@@ -254,6 +254,8 @@ pub struct Response {
     pub who: String,
     pub simulated: bool,
     pub took: Shown,
+    /// From what it counts.
+    pub since: String,
     pub target: Option<Length>,
 }
 
@@ -313,7 +315,10 @@ pub struct Ledger {
     pub when: &'static str,
     /// Everything that the store holds was read, and did not change meanwhile.
     pub is_read_whole: bool,
+    /// More may have been lost after it, and nothing was read whole since.
+    pub is_outdated: bool,
     pub answered_by: String,
+    /// Of the writes that had ended before it began.
     pub counts: Vec<Count>,
     pub records: Records,
     pub rpa: Shown,

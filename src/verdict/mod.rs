@@ -9,13 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Actual, Finding, Interrupted, Loss, Measured, Moment, Records, ServiceMeasured};
+use crate::measure::{Actual, Finding, Interrupted, Loss, Measured, Moment, Records, Rta, ServiceMeasured};
 use crate::model::event::{Ended, Outcome, What};
 use crate::model::evidence::Evidence;
 use crate::model::name::StepId;
 use crate::model::plan::{Action, Plan, Stage, Step};
 use crate::model::target::{Objective, ObjectiveKind, Origin, Overall, Verdict};
 use crate::model::time::{Duration, Span};
+
+/// Why a reading stands for nothing that came after it.
+const OUTDATED: &str =
+    "something was done, or a write failed, after it was read back, and it was not read whole again";
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,9 +154,12 @@ impl Court<'_> {
             (ObjectiveKind::Integrity, _) => self.integrity(objective),
             (ObjectiveKind::Response, _) => self.response(objective),
             (_, None) => Opinion::new(Verdict::Inconclusive, "the service was not measured"),
-            (ObjectiveKind::Rta, Some(service)) => {
-                interrupted(objective, service, false, self.under_load(objective, rta(objective, service)))
-            }
+            (ObjectiveKind::Rta, Some(service)) => interrupted(
+                objective,
+                service,
+                false,
+                self.under_load(objective, rta(objective, &service.rta)),
+            ),
             (ObjectiveKind::Failback, Some(service)) => {
                 interrupted(objective, service, true, self.failback(objective, service))
             }
@@ -242,9 +249,14 @@ impl Court<'_> {
             return opinion;
         }
         opinion.records = Some(loss.records);
-        opinion.why = format!("{}; {exactly} acknowledged writes were lost", opinion.why);
+        opinion.why =
+            format!("{}; {} lost", opinion.why, number(exactly, "acknowledged write", ["was", "were"]));
         if at_most > exactly {
-            opinion.why = format!("{}, and {} of unknown end are missing", opinion.why, at_most - exactly);
+            let missing = number(at_most - exactly, "write", ["of unknown end is", "of unknown end are"]);
+            opinion.why = format!("{}, and {missing} missing", opinion.why);
+        }
+        if loss.is_outdated {
+            opinion.why = format!("{}; {OUTDATED}", opinion.why);
         }
         opinion
     }
@@ -260,6 +272,9 @@ impl Court<'_> {
             let numbers = found.corrupt.iter().chain(&found.dual_accepted).chain(&found.resurrected);
             damaged.extend(numbers.map(|number| (store, *number)));
             read += loss.acknowledged;
+            if loss.is_outdated {
+                unseen = Some(OUTDATED.to_owned());
+            }
             if let (Actual::Unseen { why }, false, false) = (&loss.rpa, loss.is_read_whole, loss.is_moot) {
                 unseen = Some(why.clone());
             }
@@ -270,7 +285,8 @@ impl Court<'_> {
             (1.., ..) => Opinion::new(
                 Verdict::Missed,
                 format!(
-                    "{damaged} writes are corrupt, accepted by two sides, or came back after they were lost"
+                    "{} corrupt, accepted by two sides, or back after it was lost",
+                    number(damaged, "write", ["is", "are"])
                 ),
             ),
             (0, Some(why), _) => Opinion::new(Verdict::Inconclusive, why),
@@ -287,10 +303,13 @@ impl Court<'_> {
             let target = response.target.or(objective.target)?;
             let mut opinion = timed(Some(target), &response.took);
             let by = response.role.as_ref().map(|role| format!(" by {role}")).unwrap_or_default();
-            opinion.why = format!("{}{by} in the step {}: {}", response.kind, response.step, opinion.why);
+            let told = format!("{}{by} in the step {}", response.kind, response.step);
+            let since = response.took.span().map(|_| format!(", counted from {}", response.since));
+            opinion.why = format!("{told}{}: {}", since.unwrap_or_default(), opinion.why);
             Some(opinion)
         });
-        let worst = judged.max_by_key(|opinion| opinion.verdict);
+        // One that could not be timed stands for none that was.
+        let worst = judged.max_by_key(|opinion| (opinion.verdict != Verdict::NotExercised, opinion.verdict));
         worst.unwrap_or_else(|| {
             Opinion::new(Verdict::NotExercised, "nobody was asked anything with a promised time")
         })
@@ -338,7 +357,7 @@ impl Court<'_> {
     /// Acknowledged writes were lost on the way back: how much of the time, against the failback's RPO. One without is a planned way back,
     /// which loses nothing.
     fn lost_on_the_way_back(&self, objective: &Objective, lost: u64) -> Opinion {
-        let told = format!("{lost} acknowledged writes were lost on the way back");
+        let told = format!("{} lost on the way back", number(lost, "acknowledged write", ["was", "were"]));
         let allowed = objective.rpo.filter(|rpo| *rpo > Duration::ZERO);
         let loss = self.losses(objective).filter(|loss| loss.way_back && !loss.is_moot).last();
         let (Some(allowed), Some(loss)) = (allowed, loss) else { return Opinion::new(Verdict::Missed, told) };
@@ -348,13 +367,9 @@ impl Court<'_> {
 }
 
 /// The origin that the objective names; where it did not happen, a service that is not back passes nothing.
-fn rta(objective: &Objective, service: &ServiceMeasured) -> Opinion {
-    let actual = match objective.origin {
-        Origin::Fault => &service.rta.fault,
-        Origin::Impact => &service.rta.impact,
-        Origin::Declaration => &service.rta.declaration,
-    };
-    let back = service.rta.impact.span().is_some_and(|span| span.most.is_some());
+fn rta(objective: &Objective, rta: &Rta) -> Opinion {
+    let actual = rta.from(objective.origin);
+    let back = rta.impact.span().is_some_and(|span| span.most.is_some());
     match actual {
         Actual::NotApplicable { why } if !back => Opinion {
             actual: Some(actual.clone()),
@@ -377,7 +392,7 @@ fn mtpd(objective: &Objective, service: &ServiceMeasured) -> Opinion {
 }
 
 /// A promise that holds for the outage alone is not kept where the service failed again, or took no writes, for longer than it allows:
-/// the worst decides, and the longest of each sort is told.
+/// the worst decides, and the longest of each sort is told. What belongs to the fault counts from where the promise does.
 fn interrupted(
     objective: &Objective,
     service: &ServiceMeasured,
@@ -387,27 +402,25 @@ fn interrupted(
     let of_this = service.interruptions.iter().filter(|one| one.way_back == way_back);
     let mut told = BTreeMap::new();
     for one in of_this {
-        let mut each = timed(objective.target, &one.took);
-        if let (Some(span), Verdict::Met) = (one.took.span(), each.verdict) {
-            each.why = span.to_string();
-        }
-        let least = one.took.span().map(|span| span.least);
-        let key = (each.verdict, least);
-        let words = match (one.what, one.took.span()) {
-            (Interrupted::Recovered, Some(_)) => "it failed again for",
-            (Interrupted::Recovered, None) => "it failed again:",
-            (Interrupted::Writes, Some(_)) => "no write was acknowledged for",
-            (Interrupted::Writes, None) => "no write was acknowledged for a while:",
-            (Interrupted::Silent, _) => "nobody could see it for",
+        let each = match &one.rta {
+            Some(times) => rta(objective, times),
+            None => timed(objective.target, &one.took),
         };
+        let took = each.actual.as_ref().and_then(Actual::span);
+        let why = match (took, each.verdict) {
+            (Some(span), Verdict::Met) => span.to_string(),
+            _ => each.why,
+        };
+        let key = (each.verdict, took.map(|span| span.least));
+        let words = words(one.what, one.rta.is_some().then_some(objective.origin), took.is_some());
         told.entry(words)
-            .and_modify(|(known, why, times)| {
+            .and_modify(|(known, told_why, times)| {
                 *times += 1;
                 if key > *known {
-                    (*known, *why) = (key, each.why.clone());
+                    (*known, *told_why) = (key, why.clone());
                 }
             })
-            .or_insert((key, each.why, 1));
+            .or_insert((key, why, 1));
     }
     told.into_iter().fold(opinion, |opinion, (words, ((verdict, _), why, times))| {
         let worse =
@@ -416,6 +429,30 @@ fn interrupted(
         let often = if times == 1 { String::new() } else { format!(", the worst of {times} times") };
         Opinion { verdict, why: format!("{}; {words} {why}{often}", opinion.why), ..opinion }
     })
+}
+
+/// What was interrupted, before its length or why nobody knows it; where it counts from an origin, before the time until it was over.
+fn words(what: Interrupted, from: Option<Origin>, is_known: bool) -> String {
+    let origin = match from.filter(|_| is_known) {
+        Some(Origin::Fault) => "the fault",
+        Some(Origin::Impact) => "the first failure",
+        Some(Origin::Declaration) => "the declaration",
+        None => {
+            let words = match (what, is_known) {
+                (Interrupted::Recovered, true) => "it failed again for",
+                (Interrupted::Recovered, false) => "it failed again:",
+                (Interrupted::Writes, true) => "no write was acknowledged for",
+                (Interrupted::Writes, false) => "no write was acknowledged for a while:",
+                (Interrupted::Silent, _) => "nobody could see it for",
+            };
+            return words.to_owned();
+        }
+    };
+    let back = match what {
+        Interrupted::Writes => "writes were back",
+        Interrupted::Recovered | Interrupted::Silent => "it was back",
+    };
+    format!("counted from {origin}, {back} after")
 }
 
 /// A time against its target: met only if its upper bound lies within, missed only if its lower bound lies over it.
@@ -445,6 +482,11 @@ fn timed(target: Option<Duration>, actual: &Actual) -> Opinion {
         }
     };
     Opinion { verdict, actual: Some(actual.clone()), records: None, why }
+}
+
+/// `1 write was`, `2 writes were`: a number of things with what follows one and several.
+fn number(count: u64, thing: &str, [one, several]: [&str; 2]) -> String {
+    if count == 1 { format!("1 {thing} {one}") } else { format!("{count} {thing}s {several}") }
 }
 
 /// The exit code that a verdict asks for (DESIGN section 6).

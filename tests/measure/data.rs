@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use drillmaster::model::event::Ended;
 use drillmaster::model::target::Verdict;
 
-use super::drill::{Drill, S, effect, objective, read, secs, step};
+use super::drill::{Drill, S, effect, objective, of, read, secs, step};
 
 /// An effect that makes a side's database primary, or finds it so.
 fn promote(id: u32, region: &str, pod: &str, was_so: bool) -> Value {
@@ -82,7 +83,25 @@ fn a_workload_whose_authority_moved_has_a_second_side_again_once_one_follows_it(
     };
     let mut planned = moved("ledger-0");
     planned.push((80.5, json!({"stepEnded": {"step": "down", "outcome": "ok"}})));
-    assert_eq!(exposure(planned, stepped_down), Verdict::Met, "it follows from the beginning");
+    let took = |more: &[(f64, Value)], planned: fn(&mut Value)| {
+        secs(of(&Drill { more: more.to_vec(), planned, ..Drill::default() }.judged().0).exposure.clone())
+    };
+    assert_eq!(took(&planned, stepped_down), (2.0, 2.0), "it follows from the beginning");
+    let and_back: fn(&mut Value) = |plan| {
+        let demote = json!({"demote": {"workload": "statefulset/ledger", "namespace": "shop"}});
+        for (index, id, stage, region) in
+            [(2, "down", "failover", "east"), (5, "west-down", "failback", "west")]
+        {
+            let recover = json!({"recover": {"recover": demote, "region": region, "movesAuthority": false}});
+            plan["steps"].as_array_mut().unwrap().insert(index, step(id, stage, recover));
+        }
+    };
+    planned.extend([
+        (350.0, json!({"stepEnded": {"step": "west-down", "outcome": "ok"}})),
+        (351.0, promote(8, "east", "ledger-0", false)),
+        (352.0, ended(8, json!("ok"))),
+    ]);
+    assert_eq!(took(&planned, and_back), (2.0, 2.0), "west hands over what east has already");
 }
 
 #[test]
@@ -129,4 +148,72 @@ fn a_reading_that_failed_stands_for_the_whole_one_before_it_only_where_something
     assert_eq!(half(vec![(201.0, read(3, 200, false))]), Verdict::Missed, "damage counts whoever saw it");
     let acted = effect(8, "hold", json!({"recovery": {"movesAuthority": false}}));
     assert_eq!(verdict(vec![(150.0, acted), (201.0, read(3, 200, false))]), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_reading_stands_for_nothing_that_may_have_been_lost_after_it() {
+    let objectives = ["rpa", "integrity"].map(|kind| objective(kind, Some("5s"), Some("orders"))).to_vec();
+    let at_rest = |more: &[(f64, Value)]| Drill {
+        // No reading but the first, at 130 s.
+        more: more.to_vec(),
+        objectives: objectives.clone(),
+        fails_back: false,
+        planned: |plan| drop(plan["steps"].as_array_mut().unwrap().pop()),
+        ..Drill::default()
+    };
+    let verdicts = |drill: Drill| {
+        let (_, judged) = drill.judged();
+        judged.objectives.iter().map(|one| one.verdict).collect::<Vec<_>>()
+    };
+    let (met, unshown) = (vec![Verdict::Met; 2], vec![Verdict::Inconclusive; 2]);
+    assert_eq!(verdicts(at_rest(&[])), met);
+    let acted = effect(8, "hold", json!({"recovery": {"movesAuthority": false}}));
+    assert_eq!(verdicts(at_rest(&[(150.0, acted.clone())])), unshown, "something was done");
+    let refused = Drill { refused: Some((200.0, 201.0)), ..at_rest(&[]) };
+    assert_eq!(verdicts(refused), unshown, "writes failed");
+    let (measured, judged) = at_rest(&[(150.0, acted.clone())]).judged();
+    assert!(secs(measured.losses[0].rpa.clone()).1.is_infinite(), "more may be lost");
+    assert!(judged.objectives[0].why.contains("it was not read whole again"), "{}", judged.objectives[0].why);
+    let too_much = Drill {
+        objectives: vec![objective("rpa", Some("1s"), Some("orders"))],
+        ..at_rest(&[(150.0, acted)])
+    };
+    assert_eq!(verdicts(too_much), [Verdict::Missed], "that much is lost, whatever came after");
+    // Healing that ends a run which came to its end is no part of it; after an abort it may be all that lost something.
+    let (aborted, healed) =
+        (json!({"abortRequested": {"why": "x", "by": "engine"}}), json!({"healStarted": {"by": "engine"}}));
+    let undone = json!({"undoStarted": {"effect": 0, "by": "engine"}});
+    assert_eq!(verdicts(at_rest(&[(450.0, healed.clone()), (451.0, undone.clone())])), met);
+    let mut given_up = at_rest(&[(450.0, aborted), (450.5, healed), (451.0, undone)]);
+    given_up.ends = Some(Ended::Aborted { why: "x".into() });
+    assert_eq!(verdicts(given_up), unshown);
+}
+
+#[test]
+fn a_reading_on_the_way_back_that_lost_nothing_more_shows_that_nothing_was_lost_before_it() {
+    let drill = |kept_by_failback: u64| Drill {
+        kept_by_failback,
+        more: vec![(150.0, effect(8, "hold", json!({"recovery": {"movesAuthority": false}})))],
+        objectives: vec![
+            objective("rpa", Some("5s"), Some("orders")),
+            objective("failback", Some("10s"), Some("orders")),
+        ],
+        ..Drill::default()
+    };
+    let verdicts =
+        |drill: Drill| drill.judged().1.objectives.iter().map(|one| one.verdict).collect::<Vec<_>>();
+    assert_eq!(verdicts(drill(600)), [Verdict::Met; 2]);
+    assert_eq!(verdicts(drill(595)), [Verdict::Inconclusive; 2], "nobody knows on which way it was lost");
+}
+
+#[test]
+fn a_reading_counts_the_writes_that_had_ended_before_it_began() {
+    let (measured, _) = Drill::default().judged();
+    let counts = |index: usize| {
+        let loss = &measured.losses[index];
+        (loss.acknowledged, loss.refused, loss.unknown)
+    };
+    // Five writes a second, the first at 200 ms: at 130 s the last one was sent that very instant.
+    assert_eq!(counts(0), (299 + 149, 201, 0));
+    assert_eq!(counts(1), (299 + 1744, 201, 0));
 }

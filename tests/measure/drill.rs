@@ -36,6 +36,8 @@ pub(super) struct Drill {
     pub(super) ends: Option<Ended>,
     pub(super) rows_until: f64,
     pub(super) stable: bool,
+    /// The way back begins at 300, and the store is read again at 449.
+    pub(super) fails_back: bool,
     pub(super) with_ledger: bool,
     pub(super) load: Option<&'static str>,
     /// The first write.
@@ -91,6 +93,7 @@ impl Default for Drill {
             ends: Some(Ended::Completed),
             rows_until: 500.0,
             stable: true,
+            fails_back: true,
             with_ledger: true,
             load: None,
             written_from: 1,
@@ -332,11 +335,16 @@ impl Drill {
         tell(131.0, read(1, 130, self.stable));
         tell(140.0, json!({"stepStarted": {"step": "hold"}}));
         tell(290.0, json!({"stepEnded": {"step": "hold", "outcome": "ok"}}));
-        tell(300.0, json!({"stepStarted": {"step": "back"}}));
-        tell(400.0, json!({"undoStarted": {"effect": 0, "by": "engine"}}));
-        tell(400.0, json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}));
-        tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
-        tell(450.0, read(2, 449, self.stable));
+        if self.fails_back {
+            tell(300.0, json!({"stepStarted": {"step": "back"}}));
+            tell(400.0, json!({"undoStarted": {"effect": 0, "by": "engine"}}));
+            tell(
+                400.0,
+                json!({"undoEnded": {"effect": 0, "by": "engine", "outcome": "ok", "conflicts": []}}),
+            );
+            tell(410.0, json!({"stepEnded": {"step": "back", "outcome": "ok"}}));
+            tell(450.0, read(2, 449, self.stable));
+        }
         told.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         for (at, what) in told {
             sink.append(At(nanos(at)), serde_json::from_value(what).unwrap()).unwrap();

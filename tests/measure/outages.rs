@@ -391,3 +391,51 @@ fn what_a_cut_journal_does_not_hold_is_no_miss_and_makes_no_run_invalid() {
     assert!(invalid(&shows_nothing(90.0)).contains("had no effect"));
     assert_eq!(invalid(&Drill { steady: false, ..killed(20.0) }), "", "it may have come to it");
 }
+
+#[test]
+fn what_belongs_to_the_fault_counts_from_where_the_promise_does_and_what_comes_later_from_its_own_beginning()
+{
+    let promised = |target: &str, origin: &str| vec![rta(target, origin)];
+    let judged = |drill: Drill| {
+        let (_, judged) = drill.judged();
+        (judged.objectives[0].verdict, judged.objectives[0].why.clone())
+    };
+    // No write was acknowledged from 60 s to 100 s, and the disaster was declared at 70 s.
+    let declared = |target| Drill { objectives: promised(target, "declaration"), ..Drill::default() };
+    let (verdict, why) = judged(declared("35s"));
+    assert_eq!(verdict, Verdict::Met, "{why}");
+    assert!(why.contains("counted from the declaration, writes were back after"), "{why}");
+    assert_eq!(judged(declared("29s")).0, Verdict::Missed);
+    let never = |declared| Drill {
+        declared,
+        refused: Some((60.0, 600.0)),
+        objectives: promised("60s", "declaration"),
+        ..Drill::default()
+    };
+    assert_eq!(judged(never(Some(70.0))).0, Verdict::Missed);
+    assert_eq!(judged(never(None)).0, Verdict::Inconclusive, "nobody declared, and writes never came back");
+    // The service failed until 130 s; writes, which were back at 100 s, failed again from 115 s to 170 s.
+    let switched = |target, origin| Drill {
+        down: both(60.0, 130.0),
+        refused: Some((115.0, 170.0)),
+        objectives: promised(target, origin),
+        ..Drill::default()
+    };
+    for origin in ["fault", "impact"] {
+        let (verdict, why) = judged(switched("100s", origin));
+        assert_eq!(verdict, Verdict::Missed, "nobody could order for 110 s: {why}");
+        assert_eq!(judged(switched("112s", origin)).0, Verdict::Met, "{origin}");
+    }
+    // Restored at 100 s for longer than its clause asks, and writes failed again from 150 s to 200 s.
+    let again = |target, origin| Drill {
+        refused: Some((150.0, 200.0)),
+        objectives: promised(target, origin),
+        ..Drill::default()
+    };
+    for origin in ["fault", "declaration"] {
+        let (verdict, why) = judged(again("52s", origin));
+        assert_eq!(verdict, Verdict::Met, "{why}");
+        assert!(why.contains("no write was acknowledged for"), "{why}");
+        assert_eq!(judged(again("48s", origin)).0, Verdict::Missed, "{origin}");
+    }
+}

@@ -224,7 +224,7 @@ fn losses(
             whole.insert((store, way_back), *began);
         } else {
             let since = whole.get(&(store, way_back));
-            loss.is_moot = since.is_some_and(|since| is_quiet(evidence, store, *since, *began));
+            loss.is_moot = since.is_some_and(|since| is_quiet(evidence, store, *since, after(*began)));
         }
         let trouble = trouble.or_else(|| blind.map(|out| format!("nobody saw the writes: {}", out.why)));
         let lost_by = disruption(evidence, &loss, earlier.is_some(), faults, timeline);
@@ -253,9 +253,10 @@ fn outdate(losses: &mut [Read], evidence: &Evidence, story: &Story<'_>, windows:
             is_same && (later.way_back == loss.way_back || later.records.at_most == 0)
         };
         let is_shown = losses[index + 1..].iter().any(|later| shows(&later.loss));
-        // What was done at the very instant at which it began had been done.
-        let after = At(began.0.saturating_add(1));
-        let is_outdated = loss.is_read_whole && !is_shown && !is_quiet(evidence, &loss.store, after, until);
+        // In a rehearsal a step takes no time: what was done at the very instant at which it began had been done, and what at the end is
+        // what follows.
+        let is_outdated =
+            loss.is_read_whole && !is_shown && !is_quiet(evidence, &loss.store, after(*began), until);
         let loss = &mut losses[index].loss;
         loss.is_outdated = is_outdated;
         if let (true, Actual::Took(span)) = (is_outdated, &mut loss.rpa) {
@@ -264,12 +265,18 @@ fn outdate(losses: &mut [Read], evidence: &Evidence, story: &Story<'_>, windows:
     }
 }
 
-/// Whether nothing was done and every write was acknowledged from one instant to another: nothing can have been lost.
-fn is_quiet(evidence: &Evidence, store: &Name, from: At, to: At) -> bool {
-    let acted = evidence.events.iter().any(|event| event.what.acts() && from <= event.at && event.at <= to);
+/// Whether nothing was done and every write was acknowledged from one instant until just before another: nothing can have been lost.
+fn is_quiet(evidence: &Evidence, store: &Name, from: At, until: At) -> bool {
+    let within = |at: At| (from..until).contains(&at);
+    let acted = evidence.events.iter().any(|event| event.what.acts() && within(event.at));
     let writes = evidence.writes.get(store).map_or(&[][..], Vec::as_slice);
-    let mut meanwhile = writes.iter().filter(|write| from <= write.sent && write.sent <= to);
+    let mut meanwhile = writes.iter().filter(|write| within(write.sent));
     !acted && meanwhile.all(|write| matches!(write.seen, WriteSeen::Ok { .. }))
+}
+
+/// The next instant.
+fn after(at: At) -> At {
+    at.plus(Duration::from_nanos(1))
 }
 
 fn loss(

@@ -2,13 +2,14 @@
 //!
 //! Only the databases' own records say where it is, never our memory: before anything changes every side is asked who has it, and again
 //! whenever a fault goes, since a promotion that failed may have landed, one that was held may have been done by hand, and a side may have
-//! taken over by itself. Of several that take the writes, the one promoted last has it. A side that cannot be asked counts as promoted where
-//! the last word on it is that it was, or may have been. Else nothing moved, and to fence the only side that takes writes would leave nobody
-//! who does. Each workload has its own authority, and each is asked, fenced and lifted for itself; a region without it is no side.
+//! taken over by itself. Of several that take the writes, the one promoted last has it. One that was promoted and then fenced has it still,
+//! as long as every side that takes the writes missed that promotion: they lack what it took. A side that cannot be asked counts as promoted
+//! where the last word on it is that it was, or may have been. Else nothing moved, and to fence the only side that takes writes would leave
+//! nobody who does. To undo what was done to a side makes it primary only where it was that before and no other side is, or may be. Each workload has its own authority, and each is asked, fenced and lifted for itself; a region without it is no side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Engine;
 use super::api::{self, Reply};
@@ -36,7 +37,7 @@ enum Holder {
     Away,
     /// The side that took over, perhaps: it cannot be asked, so it counts as moved.
     Perhaps,
-    /// A promotion took, and by now nobody may write, as far as the sides can be asked.
+    /// A promotion took, and by now nobody may write who has all that was written, as far as the sides can be asked.
     Nobody,
 }
 
@@ -45,7 +46,7 @@ enum Holder {
 pub(super) struct Moved<'a> {
     authority: &'a Authority,
     holder: Holder,
-    /// Who took over, or may have.
+    /// Who took over, or may have; where nobody may write, who alone has the newest writes.
     to: Option<&'a Side>,
 }
 
@@ -61,6 +62,11 @@ impl<'a> Moved<'a> {
         self.authority.moves.iter().any(|moved| moved.step == *step)
     }
 
+    /// Whether it went to the side of a pod.
+    pub(super) fn is_to(&self, pod: &Ref) -> bool {
+        self.to.is_some_and(|side| side.pod() == pod)
+    }
+
     /// What happened to it, as far as is known.
     pub(super) fn what(&self) -> String {
         let workload = &self.authority.workload;
@@ -73,12 +79,15 @@ impl<'a> Moved<'a> {
 
     /// The way on, which says of no side more than its record does.
     pub(super) fn way_on(&self) -> &'static str {
-        match self.holder {
-            Holder::Away => {
+        match (self.holder, self.to) {
+            (Holder::Away, _) => {
                 "it serves the writes now: fail back by the scenario's failback steps, or keep it"
             }
-            Holder::Perhaps => "it may have taken over: look before you unfence the other side",
-            Holder::Nobody => "nobody takes the writes now: resynchronise the sides, and promote one",
+            (Holder::Perhaps, _) => "it may have taken over: look before you unfence the other side",
+            (Holder::Nobody, Some(_)) => {
+                "nobody takes the writes now: promote it: it has the newest writes, which a resynchronisation of it would put aside"
+            }
+            (Holder::Nobody, None) => "nobody takes the writes now: resynchronise the sides, and promote one",
         }
     }
 }
@@ -122,30 +131,39 @@ impl Engine {
             let lands_by = intended.plus(EXEC_ENDS_WITHIN);
             tokio::time::sleep(lands_by.since(self.world.clock.now()).std()).await;
         }
-        let (mut primaries, mut silent) = (Vec::new(), Vec::new());
+        let (mut primaries, mut others, mut silent) = (Vec::new(), Vec::new(), Vec::new());
         for side in &authority.sides {
-            let asked = match known.may_write(&side.region) {
-                true => self.takes_writes_patiently(authority, side).await,
-                false => self.takes_writes(authority, side).await,
+            let asked = match known.may_hold(&side.region) {
+                true => self.record_patiently(side).await,
+                false => self.record(side).await,
             };
             match asked {
-                Ok(true) => primaries.push(side),
-                Ok(false) => {}
+                Ok(record) if authority.promoted.shown_by(&record) => primaries.push((side, record)),
+                Ok(record) => others.push((side, record)),
                 Err(_) => silent.push(side),
             }
         }
         let home = |side: &Side| known.is_home(&side.region, authority);
         let promoted = |side: &Side| known.promoted(&side.region);
+        let epoch = |record: &Value| record.get(authority.epoch.as_ref()?)?.as_u64();
+        let newest = primaries.iter().filter_map(|(_, record)| epoch(record)).max();
+        let has_the_newest = |(side, record): &(&Side, Value)| {
+            let is_shut = side.fence.status.shown_by(record) && known.wrote(&side.region);
+            is_shut && !home(side) && epoch(record) > newest
+        };
+        let shut = others.iter().filter(|other| has_the_newest(other)).map(|(side, _)| *side);
+        let shut = shut.max_by_key(|side| promoted(side));
         // One that was not promoted and did not have it before took it by itself.
-        let holder = primaries.into_iter().max_by_key(|side| (promoted(side), !home(side)));
+        let holder = primaries.iter().map(|(side, _)| *side).max_by_key(|side| (promoted(side), !home(side)));
         let silent_since = silent
             .iter()
             .copied()
-            .filter(|side| known.may_write(&side.region) && !home(side))
+            .filter(|side| known.may_hold(&side.region) && !home(side))
             .max_by_key(|side| promoted(side))
             .filter(|silent| holder.is_none_or(|holder| promoted(silent) > promoted(holder)));
         let (holder, to) = match (silent_since, holder) {
             (Some(silent), _) => (Holder::Perhaps, Some(silent)),
+            (None, _) if shut.is_some() => (Holder::Nobody, shut),
             (None, Some(holder)) if home(holder) => return None,
             (None, Some(holder)) => (Holder::Away, Some(holder)),
             (None, None) if !authority.sides.iter().any(|side| known.wrote(&side.region) && !home(side)) => {
@@ -157,21 +175,26 @@ impl Engine {
         Some(Moved { authority, holder, to })
     }
 
-    /// Whether a side takes writes, as its own record says; where there is no such workload, there is no side.
+    /// Whether a side takes writes, as its own record says.
     pub(super) async fn takes_writes(&self, authority: &Authority, side: &Side) -> Result<bool, String> {
+        self.record(side).await.map(|record| authority.promoted.shown_by(&record))
+    }
+
+    /// What a side says of itself; nothing where there is no such workload: then there is no side.
+    async fn record(&self, side: &Side) -> Result<Value, String> {
         match self.status(&side.fence).await {
-            Ok(status) => Ok(authority.promoted.shown_by(&status)),
+            Ok(record) => Ok(record),
             Err(why) => match self.client(&side.region) {
-                Ok(client) if api::get(client, &side.workload).await == Reply::Missing => Ok(false),
+                Ok(client) if api::get(client, &side.workload).await == Reply::Missing => Ok(Value::Null),
                 Ok(_) | Err(_) => Err(why),
             },
         }
     }
 
-    async fn takes_writes_patiently(&self, authority: &Authority, side: &Side) -> Result<bool, String> {
+    async fn record_patiently(&self, side: &Side) -> Result<Value, String> {
         let deadline = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
         loop {
-            let asked = self.takes_writes(authority, side).await;
+            let asked = self.record(side).await;
             if asked.is_ok() || self.world.clock.now() >= deadline {
                 return asked;
             }
@@ -358,22 +381,31 @@ impl Engine {
         Ok(result)
     }
 
-    /// Says no where a side would take writes again beside another that takes them, or may.
-    pub(super) async fn may_take_writes(
+    /// The command that brings what another one changed back to what it was `before`, from what it is `now`. A side takes the writes again only
+    /// where it did before, and no other side does, or may; one that a fence found following follows again.
+    pub(super) async fn way_back(
         &self,
         exec: &Exec,
+        of: Of,
         before: &BTreeMap<String, Value>,
-    ) -> Result<(), String> {
-        let Some(authority) = self.plan.authority_of(&exec.at) else { return Ok(()) };
-        let promoted = &authority.promoted;
-        if !promoted.done.iter().all(|(field, value)| before.get(field) == Some(value)) {
-            return Ok(());
-        }
-        for side in authority.others(&exec.at.region) {
-            if self.takes_writes(authority, side).await? {
-                return Err(format!("{} takes the writes", side.pod()));
+        now: &Value,
+    ) -> Result<Vec<String>, String> {
+        let own = || exec.reverse.clone().ok_or_else(|| "nothing reverses it".to_owned());
+        let authority = self.plan.authority_of(&exec.at);
+        let says_who = |of: &&Authority| of.promoted.done.keys().all(|field| before.contains_key(field));
+        let Some(authority) = authority.filter(says_who) else { return own() };
+        match (authority.promoted.shown_by(&json!(before)), authority.promoted.shown_by(now)) {
+            (true, _) => {
+                for side in authority.others(&exec.at.region) {
+                    if authority.promoted.shown_by(&self.record_patiently(side).await?) {
+                        return Err(format!("{} takes the writes", side.pod()));
+                    }
+                }
+                Ok(authority.unfence.clone())
             }
+            (false, false) if of == Of::Fence && !authority.follow.is_empty() => Ok(authority.follow.clone()),
+            (false, true) if exec.status.done == authority.promoted.done => own(),
+            (false, _) => Err("its role is another by now than the run gave it".to_owned()),
         }
-        Ok(())
     }
 }

@@ -286,24 +286,18 @@ impl Engine {
 
     async fn reverse(&self, exec: &Exec, before: &BTreeMap<String, Value>, of: Of) -> Outcome {
         let is_before = |now: &Value| before.iter().all(|(field, value)| now.get(field) == Some(value));
-        match self.status(exec).await {
+        // The undo before this one may have restarted its pod.
+        self.side_is_up(&exec.at).await;
+        let now = match self.status(exec).await {
             Ok(now) if is_before(&now) => return Outcome::Ok,
-            Ok(_) => {}
+            Ok(now) => now,
             Err(why) => return Outcome::unknown(why),
-        }
-        let reverse = match (&exec.reverse, of) {
-            (Some(reverse), _) => reverse.clone(),
-            // Nothing was promoted, or we would not be here: what was primary may be it again.
-            (None, Of::Fence) => match self.plan.authority_of(&exec.at) {
-                Some(authority) => authority.unfence.clone(),
-                None => return Outcome::failed("nothing lifts the fence"),
-            },
-            (None, Of::Fault | Of::Recovery { .. }) => return Outcome::failed("nothing reverses it"),
         };
-        if let Err(why) = self.may_take_writes(exec, before).await {
-            return Outcome::failed(why);
-        }
-        let outcome = self.execute(exec, &reverse).await;
+        let way_back = match self.way_back(exec, of, before, &now).await {
+            Ok(way_back) => way_back,
+            Err(why) => return Outcome::failed(why),
+        };
+        let outcome = self.execute(exec, &way_back).await;
         match self.status(exec).await {
             Ok(now) if is_before(&now) => Outcome::Ok,
             Ok(_) if outcome.is_ok() => {
@@ -343,7 +337,9 @@ pub(super) fn left_open(open: &Open, advice: &str) -> Outstanding {
 
 /// The way on from an effect that stays, since authority moved.
 fn way_on(open: &Open, moved: &[Moved<'_>]) -> &'static str {
-    if let Some(moved) = moved.iter().find(|moved| moved.is_by(&open.step)) {
+    let at = open.effect.act.at();
+    let moves = |moved: &&Moved| moved.is_by(&open.step) || at.is_some_and(|at| moved.is_to(at));
+    if let Some(moved) = moved.iter().find(moves) {
         return moved.way_on();
     }
     match open.effect.of {

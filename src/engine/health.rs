@@ -59,6 +59,26 @@ impl Engine {
         Ok(unhealthy)
     }
 
+    /// Waits until the workload that has a pod is through with what it rolls out; a side that cannot be read, or wants no pods, is not waited
+    /// for.
+    pub(super) async fn side_is_up(&self, pod: &Ref) {
+        let side = self.plan.authority_of(pod).and_then(|authority| authority.side(&pod.region));
+        let (Some(side), Ok(client)) = (side, self.client(&pod.region)) else { return };
+        let deadline = self.world.clock.now().plus(HEALTHY_WITHIN);
+        let mut is_told = false;
+        while let Reply::Done(workload) = api::get(client, &side.workload).await
+            && let Some(why) = rollout::waits_for(&workload)
+            && self.world.clock.now() < deadline
+        {
+            if !is_told {
+                let what = format!("{pod} is up again ({why})");
+                self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
+                is_told = true;
+            }
+            tokio::time::sleep(LOOK_EVERY.std()).await;
+        }
+    }
+
     /// Whether the run broke something, or changed the side itself. (A name's record that stands there is none of it.)
     fn changed(&self, lost: &Region) -> bool {
         let inside = |at: &Ref| at.region == *lost && at.resource != Resource::dns_endpoints();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::effect::{Exec, Ref, Resource, Status};
 use super::facts::{Facts, Read, Unread};
 use super::name::{Name, Region};
-use super::plan::Side;
+use super::plan::{Authority, Move, Side};
 use super::scene::{Progress, Refusal, Scene};
 use super::workload::Workload;
 
@@ -60,6 +60,20 @@ impl Canary<'_> {
                 argv: argv(&["try"]),
                 done: [("accepted".to_owned(), Value::Bool(false))].into(),
             },
+        }
+    }
+
+    /// Who may write to it in any region, with where a step moves that.
+    pub fn authority(&self, scene: &Scene, moves: Vec<Move>) -> Authority {
+        let elsewhere = scene.regions.iter().filter(|region| *region != self.region);
+        Authority {
+            workload: format!("{} in {}", self.workload, self.namespace),
+            moves,
+            promoted: status("role", Value::from("primary")),
+            epoch: Some("epoch".to_owned()),
+            unfence: argv(&["promote"]),
+            follow: argv(&["resync"]),
+            sides: elsewhere.chain([self.region]).map(|region| Canary { region, ..*self }.side()).collect(),
         }
     }
 

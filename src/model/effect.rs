@@ -162,7 +162,7 @@ pub enum Of {
         /// The first such effect that takes is the point of no return.
         moves_authority: bool,
     },
-    /// A fence: keeps the failed side from taking writes; lifted only by a promotion or by the reverter that set it.
+    /// A fence: keeps a side from taking writes; lifted by its promotion, or undone before the point of no return.
     Fence,
 }
 
@@ -243,7 +243,7 @@ pub struct Exec {
     pub argv: Vec<String>,
     /// Shows the state: found out so when an answer was lost.
     pub status: Status,
-    /// Takes it back; `None` is irreversible, or reversed by somebody else (a fence by a promotion).
+    /// Takes it back; `None` is irreversible, or what takes it back depends on what it found (a fence).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverse: Option<Vec<String>>,
 }

@@ -40,7 +40,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The step with the first effect that moves write authority.
     pub point_of_no_return: Option<StepId>,
-    /// Whose authority moves, and how its sides are fenced: one for each workload that a step promotes.
+    /// Who may write, and how its sides are fenced: one for each workload that a step promotes, demotes or fences.
     pub authorities: Vec<Authority>,
     /// The workloads of the lost side as they were before the run: so they are again before users are sent back to it.
     #[serde(default)]
@@ -383,8 +383,14 @@ pub struct Authority {
     pub moves: Vec<Move>,
     /// What the record of a side shows that has it.
     pub promoted: Status,
-    /// Lifts a fence, run in a fenced side's container, where nothing was promoted after all.
+    /// The field of a side's record that each promotion makes larger: a side that shows less has missed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// Gives a side the writes back, run in its container, where nothing was promoted after all.
     pub unfence: Vec<String>,
+    /// Has a fenced side follow again, run in its container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow: Vec<String>,
     /// Every side that may have it: only one at a time may write.
     pub sides: Vec<Side>,
 }

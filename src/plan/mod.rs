@@ -80,15 +80,13 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
         runbook: drill.runbook.clone(),
     };
     plan.authorities = authorities(&plan);
+    let moves = |step: &&Step| matches!(step.action, Action::Recover { moves_authority: true, .. });
+    let first = plan.all_steps().find(moves).map(|first| first.id.clone());
+    plan.point_of_no_return = first;
     let moved = moved::moved(&plan);
     for service in &mut plan.services {
         service.moved = moved.contains(&service.name);
     }
-    plan.point_of_no_return = plan
-        .authorities
-        .first()
-        .and_then(|authority| authority.moves.first())
-        .map(|first| first.step.clone());
     let broken = broken_promises(scenario, &plan);
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
 }
@@ -151,7 +149,7 @@ pub fn effects(plan: &Plan, regions: &[Region], facts: &Facts) -> Effects {
                 let recovery = recovery.behaviour();
                 let acts = recovery.acts(&scene(plan, &run, &step.id, region, regions), facts);
                 let none = match (recovery.fences(), recovery.irreversible()) {
-                    (true, _) => "none: lifted by the promotion of this side",
+                    (true, _) => "promote it again where it took the writes, else have it follow again",
                     (false, true) => IRREVERSIBLE,
                     (false, false) => "none needed",
                 };
@@ -204,20 +202,20 @@ fn kind(step: &Step) -> Option<Acting<'_>> {
     }
 }
 
-/// The authority of each workload that a step promotes, with all that move it: there, on, and back.
+/// The authority of each workload that a step promotes, demotes or fences, with all that move it: there, on, and back.
 fn authorities(plan: &Plan) -> Vec<Authority> {
     let run = unborn();
-    let moves = plan.all_steps().filter_map(|step| match kind(step)? {
+    let decided = plan.all_steps().filter_map(|step| match kind(step)? {
         Acting::Recovery(recovery, region) => {
             recovery.behaviour().authority(&scene(plan, &run, &step.id, region, &plan.regions))
         }
         Acting::Fault(..) => None,
     });
     let mut found: Vec<Authority> = Vec::new();
-    for moved in moves {
-        match found.iter_mut().find(|known| known.workload == moved.workload) {
-            Some(known) => known.moves.extend(moved.moves),
-            None => found.push(moved),
+    for authority in decided {
+        match found.iter_mut().find(|known| known.workload == authority.workload) {
+            Some(known) => known.moves.extend(authority.moves),
+            None => found.push(authority),
         }
     }
     found

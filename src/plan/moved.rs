@@ -35,7 +35,7 @@ fn is_moved(plan: &Plan, service: &Service) -> bool {
         },
         Some(Acting::Fault(..)) | None => false,
     };
-    (has_a_store && !plan.authorities.is_empty()) || plan.all_steps().any(leads)
+    (has_a_store && plan.point_of_no_return.is_some()) || plan.all_steps().any(leads)
 }
 
 /// The hosts that a service is asked at.

@@ -96,7 +96,8 @@ impl Build<'_> {
                 let run = super::unborn();
                 let scene =
                     Scene { run: &run, step: &given.id, region: &region, regions: &[], namespaces: &[] };
-                let moves_authority = kind.behaviour().authority(&scene).is_some();
+                let moves_authority =
+                    kind.behaviour().authority(&scene).is_some_and(|of| !of.moves.is_empty());
                 Action::Recover { recover, region, moves_authority }
             }
             scenario::Action::RemoveFault(step) => Action::RemoveFault { step: step.clone() },

@@ -9,6 +9,7 @@ use crate::model::canary::{Canary, status};
 use crate::model::effect::{Act, Ref, Status};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
+use crate::model::plan::Authority;
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -23,7 +24,7 @@ recover: {demote: {workload: statefulset/ledger, namespace: shop}}
 ///
 /// Effects: runs `drillmaster ledger demote` in the workload's first pod.
 ///
-/// Undo: runs `drillmaster ledger promote`.
+/// Undo: runs `drillmaster ledger promote`; only where the point of no return is not passed, and no other side takes the writes, or may.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Demote {
@@ -64,6 +65,10 @@ impl Recovery for Demote {
 
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         self.canary(scene).shows(facts, &demoted())
+    }
+
+    fn authority(&self, scene: &Scene) -> Option<Authority> {
+        Some(self.canary(scene).authority(scene, Vec::new()))
     }
 
     fn keeps_off(&self, scene: &Scene) -> Option<Ref> {

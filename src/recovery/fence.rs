@@ -8,6 +8,7 @@ use crate::model::canary::Canary;
 use crate::model::effect::{Act, Ref};
 use crate::model::facts::{Facts, Read, Unread};
 use crate::model::name::{Name, Region};
+use crate::model::plan::Authority;
 use crate::model::scene::{Progress, Refusal, Scene};
 use crate::model::workload::Workload;
 
@@ -16,13 +17,14 @@ pub const EXAMPLE: &str = r#"id: fence-east
 recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}
 "#;
 
-/// Keeps a side of the canary workload from taking writes, for good: also after a restart.
+/// Keeps a side of the canary workload from taking writes, also after a restart, until it is promoted.
 ///
 /// Cannot: fence a side whose API server does not answer.
 ///
 /// Effects: runs `drillmaster ledger fence` in the workload's first pod.
 ///
-/// Undo: none; lifted by the promotion of that side.
+/// Undo: only where the point of no return is not passed. Where the side took the writes before, runs `drillmaster ledger promote`, unless
+/// another side takes them, or may; else runs `drillmaster ledger resync`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fence {
@@ -60,6 +62,10 @@ impl Recovery for Fence {
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread> {
         let canary = self.canary(scene);
         canary.shows(facts, &canary.side().fence.status)
+    }
+
+    fn authority(&self, scene: &Scene) -> Option<Authority> {
+        Some(self.canary(scene).authority(scene, Vec::new()))
     }
 
     fn fences(&self) -> bool {

@@ -29,7 +29,8 @@ pub trait Recovery {
     /// Where a fact is missing.
     fn settled(&self, scene: &Scene, facts: &Facts) -> Result<Progress, Unread>;
 
-    /// Whose write authority it moves, if it moves any: the first such effect is the point of no return (I5).
+    /// Whose write authority it decides about, if it does, and where it moves it: the first effect that moves any is the point of no return
+    /// (I5).
     fn authority(&self, _scene: &Scene) -> Option<Authority> {
         None
     }

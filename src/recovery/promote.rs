@@ -70,14 +70,7 @@ impl Recovery for Promote {
 
     fn authority(&self, scene: &Scene) -> Option<Authority> {
         let canary = self.canary(scene);
-        let elsewhere = scene.regions.iter().filter(|region| *region != canary.region);
-        let side = |region| Canary { region, ..canary }.side();
-        Some(Authority {
-            workload: format!("{} in {}", self.workload, self.namespace),
-            moves: vec![Move { step: scene.step.clone(), to: canary.region.clone() }],
-            promoted: promoted(),
-            unfence: crate::model::canary::argv(&["promote"]),
-            sides: elsewhere.chain([canary.region]).map(side).collect(),
-        })
+        let moves = vec![Move { step: scene.step.clone(), to: canary.region.clone() }];
+        Some(canary.authority(scene, moves))
     }
 }

@@ -3,6 +3,9 @@
 //! A recovery that mends what a fault broke found the fault's value, and must not put that back once the fault is gone: where one
 //! effect begins with what an earlier one left that is taken back by now, what counts as "before" is what the earlier one found.
 //!
+//! What commands did to one thing is taken back as one, whatever is taken back by then: to put a side through every role that it had on its
+//! way would promote it beside another.
+//!
 //! The other way round, the fault may be taken back while such a recovery stands: the field is the recovery's by then ([`later`]), and is
 //! left to its undo. Both hold for fields with the same path; a recovery that changes the inside of what a fault made is a conflict.
 
@@ -133,7 +136,7 @@ type FirstAndLast = (Option<Held>, Option<Held>);
 /// What a run met on its way.
 #[derive(Default)]
 struct Found {
-    /// By object and field, where the last effect on it was taken back: what the run found there first, and what it left.
+    /// By object and field, where the last effect on it was a command or was taken back: what the run found there first, and what it left.
     fields: BTreeMap<(Ref, Vec<String>), FirstAndLast>,
     /// What it made on the way to a field: whoever removes the last field of it, removes it too.
     made: BTreeSet<(Ref, Vec<String>)>,
@@ -143,21 +146,21 @@ fn begin_where_the_run_began(found: &mut Found, open: &mut Open, undone: bool) {
     if open.never_happened() {
         return;
     }
-    let mut chain = |at: &Ref, path: Vec<String>, before: &mut Option<Held>, after: Option<Held>| {
-        let key = (at.clone(), path);
-        // Where somebody else changed it in between, that is what is to be kept.
-        if let Some((first, _)) = found.fields.remove(&key).filter(|(_, left)| left == before) {
-            *before = first;
-        }
-        if undone {
-            found.fields.insert(key, (before.clone(), after));
-        }
-    };
+    let mut chain =
+        |key: (Ref, Vec<String>), before: &mut Option<Held>, after: Option<Held>, goes_on: bool| {
+            // Where somebody else changed it in between, that is what is to be kept.
+            if let Some((first, _)) = found.fields.remove(&key).filter(|(_, left)| left == before) {
+                *before = first;
+            }
+            if goes_on {
+                found.fields.insert(key, (before.clone(), after));
+            }
+        };
     match &mut open.undo {
         Undo::Restore { at, touched, .. } => {
             for touch in touched.iter_mut() {
                 if let Touch::Field { path, before, after } = touch {
-                    chain(at, path.clone(), before, after.clone());
+                    chain((at.clone(), path.clone()), before, after.clone(), undone);
                 }
             }
             found.made.extend(touched.iter().filter_map(|touch| match touch {
@@ -178,7 +181,7 @@ fn begin_where_the_run_began(found: &mut Found, open: &mut Open, undone: bool) {
             for (field, value) in before {
                 let mut held = Some(Held::Plain(value.clone()));
                 let after = exec.status.done.get(field).cloned().map(Held::Plain);
-                chain(&exec.at, vec![field.clone()], &mut held, after);
+                chain((exec.at.clone(), vec![field.clone()]), &mut held, after, true);
                 if let Some(Held::Plain(first)) = held {
                     *value = first;
                 }
@@ -199,7 +202,7 @@ mod tests {
 
     use super::super::{inverse, touched};
     use super::*;
-    use crate::model::effect::{Of, Resource};
+    use crate::model::effect::{Exec, Of, Resource};
     use crate::model::name::RunId;
 
     fn events(whats: Vec<What>) -> Vec<Event> {
@@ -267,6 +270,45 @@ mod tests {
             vec![3, 5]
         );
         assert_eq!(befores(vec![patch(1, 1, 2), ended(1, Outcome::failed("409")), patch(2, 9, 3)]), vec![9]);
+    }
+
+    #[test]
+    fn what_commands_did_to_a_side_is_taken_back_to_what_the_first_found() {
+        let does = |id: u32, before: &str, after: &str| {
+            let at = Ref::new(&"west".into(), Resource::pods(), Some("shop"), "ledger-0");
+            let status = crate::model::canary::status("role", json!(after));
+            let exec = Exec { at, container: None, argv: vec![], status, reverse: None };
+            What::EffectIntended {
+                step: "s".into(),
+                effect: Effect {
+                    id: EffectId(id),
+                    act: Act::Exec(exec.clone()),
+                    of: Of::Recovery { moves_authority: false },
+                },
+                undo: Undo::Reverse {
+                    exec: Box::new(exec),
+                    before: [("role".to_owned(), json!(before))].into(),
+                },
+            }
+        };
+        let befores = |whats: &[What]| {
+            let open = outstanding(&events(whats.to_vec()));
+            let before = |open: &Open| match &open.undo {
+                Undo::Reverse { before, .. } => before["role"].as_str().unwrap().to_owned(),
+                other => panic!("{other:?}"),
+            };
+            open.iter().map(before).collect::<Vec<_>>()
+        };
+        let there =
+            [does(1, "replica", "primary"), does(2, "primary", "replica"), does(3, "replica", "fenced")];
+        assert_eq!(befores(&there), ["replica", "replica", "replica"]);
+        let one_less = [&there[..], &[undone(3, Outcome::Ok)]].concat();
+        assert_eq!(befores(&one_less), ["replica", "replica"]);
+        let meanwhile = [does(1, "replica", "fenced"), does(2, "primary", "replica")];
+        assert_eq!(befores(&meanwhile), ["primary", "replica"], "people promoted it meanwhile");
+        let failed =
+            [does(1, "primary", "fenced"), ended(1, Outcome::failed("no")), does(2, "replica", "fenced")];
+        assert_eq!(befores(&failed), ["replica"]);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What a journal knows of a workload's write authority: whom to ask, and what the silence of a side means; never where it is.
 //!
 //! Each side has its own story: what the run found it as, what it did to it, and what a person said of it. The last word counts: a side that
-//! stepped down has nothing any more, whatever promoted it before.
+//! stepped down has nothing any more, whatever promoted it before, since it waited until another had all. One that was fenced waited for
+//! nobody: it takes nothing, and what it took last may be nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::effect::{Act, EffectId, Exec, Undo};
 use crate::model::event::{Decision, Event, Outcome, What};
 use crate::model::name::Region;
-use crate::model::plan::Authority;
+use crate::model::plan::{Authority, Side};
 use crate::model::time::At;
 
 /// What a journal knows of every side of one workload.
@@ -27,8 +28,8 @@ struct Known {
     /// The last intent that promoted it, or may have.
     promoted: Option<At>,
     /// The last word on it is that it was promoted, or may have been: a person's word, and an effect whose end nobody saw, are such.
-    /// What only started, or surely failed, can have promoted nothing.
-    may_write: bool,
+    /// What only started, or surely failed, can have promoted nothing; and a fence leaves it what it took.
+    may_hold: bool,
     /// The run promoted it, or found it promoted. A person's word alone is none: the side's own record tells.
     wrote: bool,
 }
@@ -47,9 +48,9 @@ impl Promotions {
         self.known(region).promoted
     }
 
-    /// Whether the silence of a side may hide that it takes the writes.
-    pub fn may_write(&self, region: &Region) -> bool {
-        self.known(region).may_write
+    /// Whether the silence of a side may hide that it takes the writes, or that it alone has the newest.
+    pub fn may_hold(&self, region: &Region) -> bool {
+        self.known(region).may_hold
     }
 
     /// Whether the run promoted a side, or found it promoted.
@@ -81,8 +82,8 @@ pub fn promotions(events: &[Event], authority: &Authority) -> Promotions {
         {
             for moved in authority.moves.iter().filter(|moved| moved.step == *step) {
                 let known = found.sides.entry(moved.to.clone()).or_default();
-                if !known.may_write {
-                    (known.promoted, known.may_write) = (Some(event.at), true);
+                if !known.may_hold {
+                    (known.promoted, known.may_hold) = (Some(event.at), true);
                 }
             }
         }
@@ -91,7 +92,7 @@ pub fn promotions(events: &[Event], authority: &Authority) -> Promotions {
             && let Some(side) = authority.sides.iter().find(|side| *side.pod() == exec.at)
         {
             let known = found.sides.entry(side.region.clone()).or_default();
-            if known.take(exec, undo, event.at, ends.get(&effect.id).copied(), authority) {
+            if known.take(exec, undo, event.at, ends.get(&effect.id).copied(), (authority, side)) {
                 found.in_flight = found.in_flight.max(Some(event.at));
             }
         }
@@ -112,7 +113,7 @@ impl Known {
         undo: &Undo,
         at: At,
         end: Option<&Outcome>,
-        authority: &Authority,
+        (authority, side): (&Authority, &Side),
     ) -> bool {
         let promoted = &authority.promoted.done;
         let promotes = exec.status.done == *promoted;
@@ -129,20 +130,22 @@ impl Known {
             | Undo::Irreversible => false,
         };
         self.wrote |= found;
-        self.may_write |= found;
-        let demotes = !promotes && promoted.keys().all(|field| exec.status.done.contains_key(field));
+        self.may_hold |= found;
+        let fences = exec.status.done == side.fence.status.done;
+        let demotes =
+            !promotes && !fences && promoted.keys().all(|field| exec.status.done.contains_key(field));
         match end {
             Some(Outcome::Failed { .. }) => false,
             Some(Outcome::Ok) if demotes => {
-                self.may_write = false;
+                self.may_hold = false;
                 false
             }
             Some(Outcome::Ok) if promotes && !found => {
-                (self.promoted, self.may_write, self.wrote) = (Some(at), true, true);
+                (self.promoted, self.may_hold, self.wrote) = (Some(at), true, true);
                 false
             }
             Some(Outcome::Unknown { .. }) | None if promotes && !found => {
-                (self.promoted, self.may_write) = (Some(at), true);
+                (self.promoted, self.may_hold) = (Some(at), true);
                 true
             }
             Some(Outcome::Ok | Outcome::Unknown { .. }) | None => false,
@@ -170,7 +173,9 @@ mod tests {
                 Move { step: "promote-east".into(), to: "east".into() },
             ],
             promoted: status("role", json!("primary")),
+            epoch: None,
             unfence: vec![],
+            follow: vec![],
             sides: vec![side(Region::from("east")), side(Region::from("west"))],
         }
     }
@@ -207,13 +212,14 @@ mod tests {
 
     const PROMOTE: (&str, &str) = ("promote", "primary");
     const DEMOTE: (&str, &str) = ("demote", "replica");
+    const FENCE: (&str, &str) = ("fence", "fenced");
 
     #[test]
     fn a_promotion_counts_unless_it_surely_failed_and_a_persons_word_yields_to_the_record() {
         let west = Region::from("west");
         let says = |whats: &[What]| {
             let known = knows(whats);
-            (known.may_write(&west), known.wrote(&west), known.in_flight.is_some())
+            (known.may_hold(&west), known.wrote(&west), known.in_flight.is_some())
         };
         let started = What::StepStarted { step: "promote".into() };
         let said_done = What::StepEnded { step: "promote".into(), outcome: Outcome::Ok };
@@ -231,16 +237,29 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_leaves_a_side_what_it_took_and_a_demotion_leaves_it_nothing() {
+        let west = Region::from("west");
+        let there = [does(1, "west", PROMOTE, "replica"), ended(1, Outcome::Ok)];
+        let then = |verb, before| [does(2, "west", verb, before), ended(2, Outcome::Ok)];
+        let fenced = knows(&[&there[..], &then(FENCE, "primary")[..]].concat());
+        assert!(fenced.may_hold(&west) && fenced.wrote(&west));
+        let down = [&there[..], &then(DEMOTE, "primary")[..]].concat();
+        assert!(!knows(&down).may_hold(&west));
+        let fence = [does(3, "west", FENCE, "replica"), ended(3, Outcome::Ok)];
+        assert!(!knows(&[down, fence.to_vec()].concat()).may_hold(&west), "it had stepped down before");
+    }
+
+    #[test]
     fn the_last_word_on_each_side_counts() {
         let (east, west) = (Region::from("east"), Region::from("west"));
         let there = [does(1, "west", PROMOTE, "replica"), ended(1, Outcome::Ok)];
         let down = [does(2, "west", DEMOTE, "primary"), ended(2, Outcome::Ok)];
         let back = [does(3, "east", PROMOTE, "fenced"), ended(3, Outcome::Ok)];
         let known = knows(&[&there[..], &down[..], &back[..]].concat());
-        assert!(!known.may_write(&west) && known.may_write(&east));
+        assert!(!known.may_hold(&west) && known.may_hold(&east));
         assert!(known.promoted(&east) > known.promoted(&west));
         let known = knows(&[&there[..], &down[..1]].concat());
-        assert!(known.may_write(&west), "nobody knows whether it stepped down");
+        assert!(known.may_hold(&west), "nobody knows whether it stepped down");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl<'a> Sides<'a> {
     /// Whose authority a step moves, if it moves any.
     pub fn authority(&self, placed: &Placed) -> Option<Authority> {
         let Action::Recover(kind) = &placed.step.action else { return None };
-        self.seen(placed, |scene| kind.behaviour().authority(scene))
+        self.seen(placed, |scene| kind.behaviour().authority(scene)).filter(|of| !of.moves.is_empty())
     }
 
     /// Whether a fault that is in keeps everybody from writing to a side.

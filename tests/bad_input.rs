@@ -232,6 +232,35 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ),
     ("vantage_twice", "from: [outside, west]", "from: [outside, outside]"),
     ("ledger_from_nowhere", "writesPerSecond: 50", "from: mars, writesPerSecond: 50"),
+    ("service_twice", "services: [checkout]", "services: [checkout, checkout]"),
+    ("namespace_twice", "namespaces: [shop]\n", "namespaces: [shop, shop]\n"),
+    ("default_timeouts_over_the_limit", "maxDuration: 2h", "maxDuration: 1h"),
+    ("someone_declares_who_may_not", "declare: {role: duty-manager}", "declare: {role: checkout-oncall}"),
+    ("wait_longer_than_its_timeout", "wait: {duration: 10m}", "wait: {duration: 10m}\n        timeout: 1m"),
+    (
+        "budget_over_its_timeout",
+        "        budget: 2m\n        timeout: 5m",
+        "        budget: 6m\n        timeout: 5m",
+    ),
+    ("proof_sooner_than_its_probe", "failsWithin: 20s", "failsWithin: 1ms"),
+    (
+        "promotion_of_a_misspelt_workload",
+        "promote: {workload: statefulset/ledger, namespace",
+        "promote: {workload: statefulset/ledgr, namespace",
+    ),
+    ("ambiguous_octal_of_today", "writesPerSecond: 50", "writesPerSecond: 0o24"),
+    ("ambiguous_zero", "writesPerSecond: 50", "writesPerSecond: 00"),
+    ("ambiguous_exponent", "writesPerSecond: 50", "writesPerSecond: 1e3"),
+    ("ambiguous_thousand", "writesPerSecond: 50", "writesPerSecond: 1_000"),
+    ("ambiguous_sixties", "maxDuration: 2h", "maxDuration: 2:00:00"),
+    ("ambiguous_day_as_an_id", "id: hold", "id: 2026-01-01"),
+    ("ambiguous_day_as_a_key", "steadyState: {for: 30s}", "steadyState: {2026-01-01: 30s}"),
+    ("ambiguous_equals", "severity: sev1 ", "severity: = "),
+    ("no_number_at_all", "writesPerSecond: 50", "writesPerSecond: .nan"),
+    ("list_as_a_key", "  announced: true", "  ? [a, b]\n  : true"),
+    ("nothing_as_a_key", "  announced: true", "  ~: true"),
+    ("fault_without_its_fields", "fault: {isolate: {namespaces: [shop]}}", "fault: isolate"),
+    ("runbook_that_is_a_folder", "runbook: runbooks/checkout-failover.md", "runbook: runbooks"),
     ("nothing_in_parallel", "removeFault: lose-east", "parallel: []"),
     ("isolating_nothing", "isolate: {namespaces: [shop]}", "isolate: {namespaces: []}"),
     ("steady_state_over_the_limit", "steadyState: {for: 30s}", "steadyState: {for: 10h}"),
@@ -258,6 +287,9 @@ const CATALOGUES: &[(&str, &str, &str)] = &[
     ("catalogue_unknown_severity", "respondsWithin: {sev1: 15m}", "respondsWithin: {sev7: 15m}"),
     ("catalogue_not_a_day", "date: \"2026-10-12\"", "date: 12.10.2026"),
     ("catalogue_day_that_never_was", "date: \"2026-10-12\"", "date: \"2026-02-30\""),
+    ("catalogue_day_without_quotes", "next: \"2027-01-12\"", "next: 2027-01-12"),
+    ("catalogue_share_as_a_number", "success: 99%", "success: 0.99"),
+    ("catalogue_rto_beyond_the_mtpd", "missionCritical: {mtpd: 2h", "missionCritical: {mtpd: 20m"),
     ("catalogue_share_over_all", "success: 99%", "success: 101%"),
     ("catalogue_budget_over_rto", "failover: 9m", "failover: 10m"),
     ("catalogue_service_twice", "name: payments", "name: checkout"),
@@ -283,6 +315,11 @@ const SANDBOXES: &[(&str, &str, &str)] = &[
         "  links: [{between: [east, west], latency: 500us}]\n  alerts:",
     ),
     ("sandbox_alert_from_nowhere", "from: outside", "from: otside"),
+    (
+        "sandbox_two_people_of_one_role",
+        "  alerts:",
+        "  people: [{role: cio, who: ada, answers: {after: 1m}}, {role: cio, who: bob, answers: {after: 1m}}]\n  alerts:",
+    ),
     ("sandbox_alert_of_no_url", "url: \"http://checkout.shop.example/\"", "url: \"\""),
     ("sandbox_addresses_shared", "addresses: 10.2.0.0/16", "addresses: 10.1.128.0/17"),
     ("sandbox_range_that_is_none", "addresses: 10.2.0.0/16", "addresses: 10.999.0.0/16"),
@@ -403,6 +440,52 @@ fn what_is_too_much_is_refused_at_once() {
         of_drill((0..200).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>().as_bytes()),
     );
     snapshot("ten_megabytes", of_drill(format!("a: {}", "x".repeat(10 << 20)).as_bytes()));
+}
+
+/// What a help says to write, if it says a word or a number, and nothing else.
+fn literal(help: &str) -> Option<&str> {
+    let said = ["write `", "put it in quotes: `", "without quotes: `", "a list of one is written `"];
+    let rest = said.iter().find_map(|start| help.strip_prefix(start))?;
+    rest.strip_suffix('`').filter(|literal| !literal.contains(['`', '…']))
+}
+
+/// The drill or the catalogue with one passage exchanged; what `validate` says, structured.
+fn diagnostics(of: &str, text: &str) -> Vec<drillmaster::document::Diagnostic> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("runbooks")).unwrap();
+    fs::write(folder.path().join("runbooks/checkout-failover.md"), "# Checkout failover\n").unwrap();
+    for (name, good) in [("drill.yaml", DRILL), ("catalogue.yaml", CATALOGUE), ("sandbox.yaml", SANDBOX)] {
+        fs::write(folder.path().join(name), if name == of { text } else { good }).unwrap();
+    }
+    validate::check(&folder.path().join(of), &[]).diagnostics
+}
+
+#[test]
+fn what_a_help_says_to_write_is_accepted() {
+    let drills = DRILLS.iter().map(|case| ("drill.yaml", DRILL, case));
+    let catalogues = CATALOGUES.iter().map(|case| ("catalogue.yaml", CATALOGUE, case));
+    let mut tried = 0;
+    for (of, good, (case, from, to)) in drills.chain(catalogues) {
+        let text = edited(good, from, to);
+        for bad in diagnostics(of, &text) {
+            let Some((place, literal)) = bad.place.zip(bad.help.as_deref().and_then(literal)) else {
+                continue;
+            };
+            let mut mended = text.clone();
+            mended.replace_range(place.bytes.clone(), literal);
+            let again = diagnostics(of, &mended);
+            // Whether the name in it is a name of something is another question.
+            let mut shaped = again.iter().filter(|one| !one.message.starts_with("unknown "));
+            let still = shaped.find(|one| {
+                one.place
+                    .as_ref()
+                    .is_some_and(|other| other.file.ends_with(of) && other.bytes.start == place.bytes.start)
+            });
+            assert_eq!(still, None, "{case}: `{literal}` is refused in its turn");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 10, "only {tried} helps say what to write");
 }
 
 #[test]

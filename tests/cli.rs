@@ -38,17 +38,27 @@ fn rehearsed(place: &Path) -> (String, Output) {
 #[test]
 fn the_help_of_every_command_ends_with_an_example() {
     let here = tempfile::tempdir().unwrap();
-    let help = stdout(&drillmaster(here.path(), &["--help"]));
+    let mut ways: Vec<Vec<String>> = commands(&stdout(&drillmaster(here.path(), &["--help"])), &[]);
+    assert!(ways.len() >= 10, "{ways:?}");
+    let mut told = 0;
+    while let Some(way) = ways.pop() {
+        let words: Vec<&str> = way.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = stdout(&drillmaster(here.path(), &words));
+        let last = help.split("\nOptions:").nth(1).unwrap();
+        assert!(last.contains(&format!("\nExample: drillmaster {}", way.join(" "))), "{way:?}: {help}");
+        ways.extend(commands(&help, &way));
+        told += 1;
+    }
+    assert!(told >= 25, "those inside of others were left out: {told}");
+}
+
+/// The commands that a help lists, each with the words that lead to it.
+fn commands(help: &str, way: &[String]) -> Vec<Vec<String>> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     // What does not begin in the second column goes on with the line above.
     let listed = listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
-    let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(commands.len() >= 10, "{help}");
-    for command in commands.iter().filter(|command| **command != "help") {
-        let help = stdout(&drillmaster(here.path(), &[command, "--help"]));
-        let last = help.split("\nOptions:").nth(1).unwrap();
-        assert!(last.contains(&format!("\nExample: drillmaster {command}")), "{command}: {help}");
-    }
+    let names = listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    names.map(|name| way.iter().cloned().chain([name.to_owned()]).collect()).collect()
 }
 
 #[test]

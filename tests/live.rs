@@ -160,6 +160,7 @@ async fn dies(records: usize) -> bool {
     let again = lab.heal().await;
     assert_eq!(again.status.code(), healed.status.code(), "{what}: {}", said(&again));
     assert_eq!(lab.changed(&stored), Vec::<String>::new(), "{what}: a second healing changed something");
+    assert_eq!(said(&again).contains("nothing was left to put back"), home, "{what}: {}", said(&again));
     seconds(7).await;
     drop(writers);
     assert!(!assert_no_two_accepted(&truth.ledgers(), &what).is_empty(), "{what}: nobody wrote");

@@ -272,7 +272,7 @@ spec:
       - {id: promote-payments, recover: {promote: {workload: statefulset/payments, namespace: shop}}}
       - {id: traffic-west, recover: {dnsSwitch: {record: orders.shop.example}}}
     operate:
-      - {id: hold, wait: {duration: 30m}, timeout: 1m, onTimeout: abort}
+      - {id: hold, wait: {succeeds: {probe: east-direct, for: 30s}}, timeout: 1m, onTimeout: abort}
 "#;
 
 /// A run to its end in a world that a test has changed, and its events.
@@ -325,7 +325,7 @@ fn two_promoted_databases_are_both_fenced_before_their_fault_goes_and_both_are_t
 
 #[test]
 fn a_promotion_that_a_person_did_by_hand_is_asked_for_and_its_other_side_fenced() {
-    let hold = "    operate:\n      - {id: hold, wait: {duration: 30m}, timeout: 1m, onTimeout: abort}\n";
+    let hold = "    operate:\n      - {id: hold, wait: {succeeds: {probe: east-direct, for: 30s}}, timeout: 1m, onTimeout: abort}\n";
     let inputs = drill(&FAILOVER.replace("    failback:\n", &format!("{hold}    failback:\n")));
     in_virtual_time(async {
         let rehearsal = Rehearsal::prepare(&inputs, 7, 0).await.unwrap();

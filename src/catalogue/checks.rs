@@ -11,7 +11,8 @@ use crate::model::time::Duration;
 
 /// Everything that is wrong with a catalogue of the right shape.
 pub fn all(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
-    let checks = [duplicates, unknown_names, cycles, looser_dependency, budgets, restored, days, zones];
+    let checks =
+        [duplicates, unknown_names, cycles, looser_dependency, beyond_mtpd, budgets, restored, days, zones];
     ordered(checks.iter().flat_map(|check| check(catalogue)).collect())
 }
 
@@ -164,6 +165,28 @@ fn looser_dependency(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> 
                     );
                 }
             }
+        }
+    }
+    found
+}
+
+/// What is promised to be back only after the longest tolerable outage.
+fn beyond_mtpd(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (index, service) in catalogue.spec.services.iter().enumerate() {
+        let Some(tier) = service.tier.as_ref().and_then(|name| catalogue.spec.tiers.get(name)) else {
+            continue;
+        };
+        for (region, targets) in service.targets.iter().filter(|(_, targets)| targets.rto > tier.mtpd) {
+            let path = service_path(index).then("targets").then(region.as_str()).then("rto");
+            let message = format!(
+                "an RTO of {} lies beyond the longest tolerable outage (MTPD), {}",
+                targets.rto, tier.mtpd
+            );
+            let error = catalogue.text.error(&path, message);
+            found.push(
+                error.help(format!("promise at most `{}`, or give the tier a longer `mtpd`", tier.mtpd)),
+            );
         }
     }
     found

@@ -105,12 +105,15 @@ pub struct Service {
     pub owner: Option<Owner>,
     /// Services and third parties without which it is down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub needs: Vec<Name>,
     /// Services and third parties without which it is worse.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub degrades_without: Vec<Name>,
     /// Where its data lives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub stores: Vec<Name>,
     /// What is promised, by the region that is lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -135,7 +135,12 @@ fn fields(page: &mut String, title: &str, view: &View<'_>, root: &Value) {
     if !all.known.is_empty() {
         let _ = writeln!(page, "\n{title}:\n");
     }
-    for (name, schema) in &all.known {
+    // A schema's fields stand by the alphabet, but where their order means something it says so.
+    let order = view.get("propertyOrder").and_then(Value::as_array);
+    let place = |name: &str| order.and_then(|order| order.iter().position(|other| other == name));
+    let mut known: Vec<_> = all.known.iter().collect();
+    known.sort_by_key(|(name, _)| place(name));
+    for (name, schema) in known {
         let view = View::of(schema, root);
         let need = if all.required.contains(name) { ", required" } else { "" };
         line(page, name, &format!("{} ({}{need})", said(&view), view.wants()));
@@ -230,7 +235,15 @@ mod tests {
     fn a_place_of_a_document_is_explained_with_its_fields() {
         insta::assert_snapshot!(page("drill.spec.stages.inject"));
         assert!(page("Drill.spec.type").contains("tabletop"));
+        assert!(page("drill").contains("A disaster recovery drill"), "{}", page("drill"));
         assert!(page("serviceCatalogue.spec.services.targets").contains("mapping"));
+    }
+
+    #[test]
+    fn stages_stand_in_the_order_in_which_they_happen() {
+        let page = page("drill.spec.stages");
+        let places = crate::model::plan::Stage::ALL.map(|stage| page.find(&format!("  {stage} ")).unwrap());
+        assert!(places.is_sorted(), "{page}");
     }
 
     #[test]

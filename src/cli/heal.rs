@@ -153,13 +153,25 @@ async fn healed(
         Ok(evidence) => owed(&evidence.events),
         Err(error) => return stuck(&error),
     };
-    let (left, undone) = before.into_iter().partition(|one| after.contains(one));
+    let (left, undone): (Vec<Owed>, Vec<Owed>) = before.into_iter().partition(|one| after.contains(one));
+    if finished.outstanding.is_empty() && left.is_empty() {
+        say(&nothing_left(undone.len()));
+    }
     let code = match (finished.outstanding.is_empty(), &finished.journal) {
         (false, _) => exit::NOT_HEALED,
         (true, Some(_)) => exit::JOURNAL,
         (true, None) => exit::MET,
     };
     told(arguments, &Healed { undone, left, ..of_run }, code)
+}
+
+/// That a healing has ended well.
+fn nothing_left(undone: usize) -> String {
+    match undone {
+        0 => "nothing was left to put back".to_owned(),
+        1 => "1 effect was put back; nothing is left".to_owned(),
+        _ => format!("{undone} effects were put back; nothing is left"),
+    }
 }
 
 /// What a journal's run has done and not taken back.

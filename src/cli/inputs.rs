@@ -16,6 +16,7 @@ use crate::cluster::{self, EnvironmentSpec};
 use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
 use crate::journal::chain::sha256;
 use crate::model::name::{Name, Sha256};
+use crate::plan;
 use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::checks::{self, leaves_folder::stays_inside};
 use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
@@ -243,6 +244,7 @@ impl Loader {
         };
         let scenario = Scenario { drill, catalogue, procedures, surroundings };
         self.found.diagnostics.extend(checks::all(&scenario));
+        self.found.diagnostics.extend(plan::too_long(&scenario));
         Some(Inputs {
             scenario,
             sandbox: sandbox.map(|(sandbox, _)| sandbox),
@@ -511,6 +513,9 @@ impl Loader {
         };
         if !real(&file)?.starts_with(real(folder)?) {
             return Err("is a link that leads out of the folder".to_owned());
+        }
+        if !file.is_file() {
+            return Err("is not a file".to_owned());
         }
         let bytes = bytes_of(&file).map_err(|error| error.message)?;
         let text = String::from_utf8(bytes).map_err(|_| "is no text: save it as UTF-8".to_owned())?;

@@ -33,6 +33,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves a node. LEDGER_ROLE, LEDGER_SHIP_EVERY and LEDGER_SNAPSHOT_EVERY are read from the environment.
+    #[command(
+        after_help = "Example: drillmaster ledger serve --data /var/lib/ledger --listen 127.0.0.1:8080"
+    )]
     Serve {
         /// The folder that holds its records: where the shipped manifests mount their volume.
         #[arg(long, env = "LEDGER_DATA", default_value = "/var/lib/ledger")]
@@ -45,26 +48,35 @@ enum Command {
         peer: Option<String>,
     },
     /// Prints the node as it is.
+    #[command(after_help = "Example: drillmaster ledger status --port 8080")]
     Status,
     /// Makes it primary of the next epoch, and lifts a fence.
+    #[command(after_help = "Example: drillmaster ledger promote --port 8080")]
     Promote,
     /// Takes no more writes, waits until the replica has all, and follows it.
+    #[command(after_help = "Example: drillmaster ledger demote --port 8080")]
     Demote,
     /// Refuses writes until it is promoted, also after a restart.
+    #[command(after_help = "Example: drillmaster ledger fence --port 8080")]
     Fence,
     /// Follows the other side from the common prefix; what only this side has is kept aside.
+    #[command(after_help = "Example: drillmaster ledger resync --port 8080")]
     Resync,
     /// Attempts a write, and removes it again.
+    #[command(after_help = "Example: drillmaster ledger try --port 8080")]
     Try,
     /// Damages the newest records.
+    #[command(after_help = "Example: drillmaster ledger corrupt 3 --port 8080")]
     Corrupt {
         /// How many.
         #[arg(default_value_t = 1)]
         records: usize,
     },
     /// Takes damage back.
+    #[command(after_help = "Example: drillmaster ledger restore --port 8080")]
     Restore,
     /// Puts the newest intact copy back; what came after is lost.
+    #[command(after_help = "Example: drillmaster ledger snapshot-restore --port 8080")]
     SnapshotRestore,
 }
 

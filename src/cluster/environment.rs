@@ -30,6 +30,7 @@ pub struct EnvironmentSpec {
     /// Certificate authorities whose certificates https probes accept, beside those that this machine trusts: PEM files, by their path from
     /// this document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub certificate_authorities: Vec<String>,
     /// Who says that an alert fires, beside the regions' own alert sources; without any, a step that waits for an alert fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,9 +71,11 @@ pub struct ClusterSpec {
     /// Who the cluster is: the uid of its namespace kube-system. A cluster with another one is never touched.
     pub identity: Uid,
     /// The namespaces that drills may touch here.
+    #[schemars(extend("uniqueItems" = true))]
     pub namespaces: Vec<Name>,
     /// Whose addresses are this region's, to tell who answered: `10.1.0.0/16`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub addresses: Vec<String>,
     /// The region's own alert source, asked beside that of the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]

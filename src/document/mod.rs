@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text ─► yaml      untyped trees with places, within bounds; what two readers read differently is refused
+//!           older   what readers of YAML 1.1 see beyond that
 //!      ─► envelope  apiVersion, kind, metadata, spec
 //!      ─► schema    the tree against the JSON schema of its type: every unknown field, wrong type, missing field
 //!      ─► Document  the typed value; a path leads from it back to its place in the text
@@ -11,6 +12,7 @@
 //! editors and for `explain`, so the three can never disagree.
 
 pub mod diagnostic;
+pub mod older;
 pub mod render;
 pub mod schema;
 pub mod source;
@@ -25,7 +27,7 @@ use serde_json::{Value, json};
 
 pub use diagnostic::{Diagnostic, Part, Path, Place, Severity, refused};
 pub use render::{Look, render};
-pub use schema::unknown;
+pub use schema::{nearest, unknown};
 pub use source::Source;
 use yaml::Node;
 
@@ -76,10 +78,10 @@ pub struct Untyped {
     /// Empty where it is missing.
     pub name: Name,
     root: Arc<Node>,
-    found: Vec<Diagnostic>,
+    doubts: yaml::Doubts,
 }
 
-/// Every document as it stands in a file, for its JSON schema.
+/// Every document as it stands in a file, for its JSON schema; `schema_of` lets the kind of document say what it is.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Document")]
@@ -107,6 +109,9 @@ pub fn schema_of<T: Kind>() -> Value {
     schema["title"] = json!(T::KIND);
     schema["properties"]["apiVersion"]["const"] = json!(API_VERSION);
     schema["properties"]["kind"]["const"] = json!(T::KIND);
+    let spec = schema["properties"]["spec"]["$ref"].as_str().unwrap_or_default();
+    let description = schema.pointer(spec.trim_start_matches('#')).map(|spec| spec["description"].clone());
+    schema["description"] = description.unwrap_or_default();
     schema
 }
 
@@ -119,7 +124,7 @@ pub fn documents(source: &Arc<Source>) -> Result<Vec<Untyped>, Diagnostic> {
     let untyped = |tree: yaml::Tree| {
         let root = Arc::new(tree.root);
         let name = word(root.get("metadata").and_then(|metadata| metadata.get("name"))).into();
-        Untyped { source: source.clone(), kind: word(root.get("kind")), name, root, found: tree.found }
+        Untyped { source: source.clone(), kind: word(root.get("kind")), name, root, doubts: tree.doubts }
     };
     let documents: Vec<Untyped> = yaml::read(source)?.into_iter().map(untyped).collect();
     if documents.is_empty() {
@@ -152,8 +157,8 @@ impl Untyped {
     /// # Errors
     /// Everything that is wrong with its shape, at once, in the order of the text.
     pub fn typed<T: Kind>(&self) -> Result<Document<T>, Vec<Diagnostic>> {
-        let mut found = self.found.clone();
-        found.extend(schema::check(&self.source, &self.root, &schema_of::<T>()));
+        let mut found = self.doubts.found.clone();
+        found.extend(schema::check(&self.source, &self.root, &self.doubts.ambiguous, &schema_of::<T>()));
         if found.is_empty() {
             match serde_json::from_value::<Envelope<T>>(self.root.value()) {
                 Ok(envelope) => {
@@ -171,7 +176,7 @@ impl Untyped {
 
     /// What to say where nothing reads this kind.
     pub fn unknown_kind(&self, known: &[&str]) -> Vec<Diagnostic> {
-        let mut found = self.found.clone();
+        let mut found = self.doubts.found.clone();
         let at = Path::default();
         let (message, help, at) = match self.root.get("kind") {
             Some(_) => {

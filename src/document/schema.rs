@@ -13,20 +13,27 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::Diagnostic;
 use super::source::Source;
-use super::yaml::{Node, Shape};
+use super::yaml::{Ambiguous, Node, Shape};
 use crate::model::target::Share;
 use crate::model::time::Duration;
 
-/// Everything that is wrong with a tree's shape.
-pub fn check(source: &Source, tree: &Node, schema: &Value) -> Vec<Diagnostic> {
-    let mut checker = Checker { source, root: schema, found: Vec::new() };
+/// Everything that is wrong with a tree's shape, and what to write for what is ambiguous in it.
+pub fn check(source: &Source, tree: &Node, ambiguous: &[Ambiguous], schema: &Value) -> Vec<Diagnostic> {
+    let untold = ambiguous.iter().map(|one| (one.bytes.start, one)).collect();
+    let mut checker = Checker { source, root: schema, untold, found: Vec::new() };
     checker.value(tree, tree.mark(), &View::of(schema, schema));
+    // Beside fields that are unknown themselves.
+    for one in std::mem::take(&mut checker.untold).into_values() {
+        checker.error(one.bytes.clone(), &one.message, Some("put text in quotes".to_owned()));
+    }
     checker.found
 }
 
 struct Checker<'a> {
     source: &'a Source,
     root: &'a Value,
+    /// What is ambiguous, by where it begins, as far as it was not met yet.
+    untold: BTreeMap<usize, &'a Ambiguous>,
     found: Vec<Diagnostic>,
 }
 
@@ -176,7 +183,7 @@ impl Checker<'_> {
     fn value(&mut self, node: &Node, at: Range<usize>, view: &View<'_>) {
         let enumerates = !view.alternatives().is_empty() || !view.words().is_empty();
         match &node.shape {
-            Shape::Refused => {}
+            Shape::Refused => self.ambiguous(node, view),
             Shape::Null if view.optional() => {}
             Shape::Map(entries) if enumerates || matches!(view.kind(), Some("object") | None) => {
                 if view.layers.iter().all(|layer| layer.is_empty())
@@ -214,6 +221,46 @@ impl Checker<'_> {
         }
     }
 
+    /// A scalar that not all readers read alike: what to write depends on what is wanted.
+    fn ambiguous(&mut self, node: &Node, view: &View<'_>) {
+        let Some(one) = self.untold.remove(&node.bytes.start) else { return };
+        let written = self.source.text.get(node.bytes.clone()).unwrap_or_default();
+        let meant = one.meant.as_ref().filter(|meant| self.refusal(meant, view).is_none());
+        let refusal = self.refusal(&Shape::Text(written.to_owned()), view);
+        let help = match (meant, refusal) {
+            (Some(Shape::Bool(is)), _) => Some(format!("write `{is}`")),
+            (Some(Shape::Number(number)), _) => Some(format!("write `{number}`")),
+            (_, None) => Some(format!("put it in quotes: `\"{written}\"`")),
+            (_, Some(_)) if view.kind() != Some("string") => Some(format!("write {}", view.wants())),
+            (_, Some(refusal)) => refusal.help.or(Some(refusal.message)),
+        };
+        self.error(one.bytes.clone(), &one.message, help);
+    }
+
+    /// The first thing that would be wrong with another value in this place.
+    fn refusal(&self, shape: &Shape, view: &View<'_>) -> Option<Diagnostic> {
+        let node = Node { bytes: 0..0, shape: shape.clone() };
+        let nothing = BTreeMap::new();
+        let mut other = Checker { source: self.source, root: self.root, untold: nothing, found: Vec::new() };
+        other.value(&node, 0..0, view);
+        other.found.into_iter().next()
+    }
+
+    /// A key that not all readers read as text.
+    fn ambiguous_key(&mut self, key: &Node, fields: &Fields<'_>) {
+        let Some(one) = self.untold.remove(&key.bytes.start) else { return };
+        let written = self.source.text.get(key.bytes.clone()).unwrap_or_default();
+        let all = || fields.known.keys().chain(fields.choice.keys()).copied();
+        let help = if written.is_empty() {
+            Some("every entry is `key: value`".to_owned())
+        } else if fields.others.is_some() || all().any(|name| name == written) {
+            Some(format!("put it in quotes: `\"{written}\"`"))
+        } else {
+            unknown("field", written, all(), all()).1
+        };
+        self.error(one.bytes.clone(), &one.message, help);
+    }
+
     fn wrong_type(&mut self, node: &Node, at: Range<usize>, view: &View<'_>) {
         let (is, scalar) = match &node.shape {
             Shape::Null => ("nothing", false),
@@ -229,7 +276,10 @@ impl Checker<'_> {
         let choice = view.fields().choice;
         let help = match (view.kind(), &node.shape) {
             (Some("string"), Shape::Bool(_) | Shape::Number(_)) if short => {
-                Some(format!("put it in quotes: `\"{written}\"`"))
+                Some(match self.refusal(&Shape::Text(written.to_owned()), view) {
+                    None => format!("put it in quotes: `\"{written}\"`"),
+                    Some(refusal) => refusal.help.unwrap_or(refusal.message),
+                })
             }
             (Some("array"), Shape::Text(_) | Shape::Number(_)) if short => {
                 Some(format!("a list of one is written `[{written}]`"))
@@ -254,6 +304,7 @@ impl Checker<'_> {
         let mut meant: Vec<&str> = Vec::new();
         for (key, value) in entries {
             let Some(name) = key.key() else {
+                self.ambiguous_key(key, &fields);
                 unknown = true;
                 continue;
             };
@@ -319,7 +370,7 @@ impl Checker<'_> {
         let choice = view.fields().choice;
         if let Some(schema) = choice.get(text) {
             let needs = View::of(schema, self.root);
-            let example = if needs.kind() == Some("object") { "{}" } else { "…" };
+            let example = needs.example(self.root);
             let message = format!("`{text}` needs a value here");
             return self.error(node.bytes.clone(), message, Some(format!("write `{text}: {example}`")));
         }
@@ -339,6 +390,15 @@ impl Checker<'_> {
         }
         if let Some(most) = count("maxItems").filter(|most| length > *most) {
             self.error(at, format!("at most {most} of these can stand here, found {length}"), None);
+        }
+        if view.get("uniqueItems") == Some(&Value::Bool(true)) {
+            let repeated = |(index, item): &(usize, &Node)| {
+                item.text().is_some() && items[..*index].iter().any(|other| other.text() == item.text())
+            };
+            for (_, item) in items.iter().enumerate().filter(repeated) {
+                let message = format!("`{}` stands here twice", item.text().unwrap_or_default());
+                self.error(item.bytes.clone(), message, Some("remove one of them".to_owned()));
+            }
         }
         if let Some(schema) = view.get("items") {
             for item in items {
@@ -395,6 +455,23 @@ impl Checker<'_> {
 }
 
 impl View<'_> {
+    /// How its value is written, with the fields that it needs.
+    fn example(&self, root: &Value) -> String {
+        match self.kind() {
+            Some("object") => {
+                let fields = self.fields();
+                let needed = fields.required.iter().map(|name| {
+                    let inner = fields.known.get(name).map(|schema| View::of(schema, root));
+                    let list = inner.is_some_and(|view| view.kind() == Some("array"));
+                    format!("{name}: {}", if list { "[…]" } else { "…" })
+                });
+                format!("{{{}}}", needed.collect::<Vec<_>>().join(", "))
+            }
+            Some("array") => "[…]".to_owned(),
+            _ => "…".to_owned(),
+        }
+    }
+
     /// The largest number that the Rust type holds.
     fn largest(&self) -> Option<f64> {
         match self.text("format")? {
@@ -431,7 +508,7 @@ pub fn unknown<'a>(
 }
 
 /// The name that somebody may have meant: at most a third of it is different.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 60 {
         return None;
     }

@@ -1,8 +1,8 @@
 //! YAML to untyped trees with places, within bounds.
 //!
 //! Two readers read each text: one by the habits of YAML 1.1 (`yes` is true, `0644` is 420), one by YAML 1.2 (both are
-//! words). What they read differently is refused: the same file would mean something else to the next tool. Duplicate
-//! keys and merge keys (`<<`) are refused for the same reason. Budgets keep alias bombs and deep nesting cheap.
+//! words); `older` knows what else readers of YAML 1.1 see. What they read differently is refused: the same file would mean something
+//! else to the next tool. Duplicate keys and merge keys (`<<`) are refused for the same reason. Budgets keep alias bombs and deep nesting cheap.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use serde_json::{Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
 
 use super::diagnostic::{Diagnostic, Part, Path};
+use super::older;
 use super::source::Source;
 
 /// How much a document may hold.
@@ -219,7 +220,24 @@ impl<'de> Visitor<'de> for AnyShape {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
     pub root: Node,
+    pub doubts: Doubts,
+}
+
+/// What readers do not agree on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Doubts {
     pub found: Vec<Diagnostic>,
+    /// Scalars and keys; what to write instead depends on what is wanted in their place.
+    pub ambiguous: Vec<Ambiguous>,
+}
+
+/// A scalar or a key that not all readers read alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ambiguous {
+    pub bytes: Range<usize>,
+    pub message: String,
+    /// The number or the truth value that may be meant.
+    pub meant: Option<Shape>,
 }
 
 /// Every document of a text that is not empty.
@@ -242,17 +260,17 @@ pub fn read(source: &Source) -> Result<Vec<Tree>, Diagnostic> {
         with_snippet: false,
     };
     let mut trees: Vec<Tree> = match serde_saphyr::from_multiple_with_options::<Node>(&source.text, options) {
-        Ok(nodes) => nodes.into_iter().map(|root| Tree { root, found: Vec::new() }).collect(),
+        Ok(nodes) => nodes.into_iter().map(|root| Tree { root, doubts: Doubts::default() }).collect(),
         Err(error) => return Err(unreadable(source, &error, BOUNDS)),
     };
     let second = second_reading(&source.text);
     for (index, tree) in trees.iter_mut().enumerate() {
         let value = second.as_ref().ok().and_then(|values| values.get(index));
-        compare(source, &mut tree.root, value, &mut tree.found);
+        compare(source, &mut tree.root, value, &mut tree.doubts);
     }
     match second {
         // The second reader stops at a duplicate key, which `compare` names better.
-        Err(error) if trees.iter().all(|tree| tree.found.is_empty()) => {
+        Err(error) if trees.iter().all(|tree| tree.doubts == Doubts::default()) => {
             let at = error.location().map_or(0, |at| source.byte_at(at.line(), at.column()));
             let place = Some(source.place(at..at + 1));
             let said = error.to_string();
@@ -312,6 +330,8 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error, bounds: &str) -> Dia
         "close it"
     } else if message.contains("mapping values are not allowed") {
         "text with `: ` in it stands in quotes; or a line above is not indented as this one"
+    } else if message.contains("non-finite") {
+        "write a number"
     } else if message.contains("unknown anchor") {
         "text that begins with `*` or `&` stands in quotes"
     } else {
@@ -334,37 +354,27 @@ fn second_reading(text: &str) -> Result<Vec<serde_yaml::Value>, serde_yaml::Erro
 }
 
 /// Refuses what the second reader reads differently, duplicate keys, merge keys and keys that are no text.
-fn compare(
-    source: &Source,
-    node: &mut Node,
-    second: Option<&serde_yaml::Value>,
-    found: &mut Vec<Diagnostic>,
-) {
+fn compare(source: &Source, node: &mut Node, second: Option<&serde_yaml::Value>, doubts: &mut Doubts) {
     if let Some(serde_yaml::Value::Tagged(_)) = second {
         let place = Some(source.place(node.mark()));
-        found.push(
+        doubts.found.push(
             Diagnostic::error("a document has no YAML tags", place).help("remove the `!…` in front of it"),
         );
         node.shape = Shape::Refused;
+        return;
     }
     match &mut node.shape {
         Shape::List(items) => {
             let seconds = second.and_then(serde_yaml::Value::as_sequence);
             for (index, item) in items.iter_mut().enumerate() {
-                compare(source, item, seconds.and_then(|seconds| seconds.get(index)), found);
+                compare(source, item, seconds.and_then(|seconds| seconds.get(index)), doubts);
             }
         }
-        Shape::Map(entries) => compare_entries(source, entries, second, found),
+        Shape::Map(entries) => compare_entries(source, entries, second, doubts),
         Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) | Shape::Refused => {
-            if let Some(second) = second
-                && !agree(&node.shape, second)
-            {
-                found.push(ambiguous(source, node, second));
-                node.shape = Shape::Refused;
-            } else if let (Shape::Bool(_), None) = (&node.shape, second)
-                && !matches!(source.text.get(node.bytes.clone()), Some("true" | "false" | "True" | "False"))
-            {
-                found.push(ambiguous(source, node, &serde_yaml::Value::Null));
+            if let Some(message) = disagreement(source, node, second) {
+                let meant = meant(source, node);
+                doubts.ambiguous.push(Ambiguous { bytes: node.bytes.clone(), message, meant });
                 node.shape = Shape::Refused;
             }
         }
@@ -375,54 +385,99 @@ fn compare_entries(
     source: &Source,
     entries: &mut [(Node, Node)],
     second: Option<&serde_yaml::Value>,
-    found: &mut Vec<Diagnostic>,
+    doubts: &mut Doubts,
 ) {
     let seconds = second.and_then(serde_yaml::Value::as_mapping);
     let mut seen: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
     for (index, (key, value)) in entries.iter_mut().enumerate() {
-        let written = source.text.get(key.bytes.clone()).unwrap_or_default();
         let second_value = match (&key.shape, seconds) {
             (Shape::Text(text), Some(seconds)) => seconds.get(text.as_str()),
             // A mapping keeps its order in both readers.
             (_, Some(seconds)) => seconds.iter().nth(index).map(|(_, value)| value),
             (_, None) => None,
         };
-        compare(source, value, second_value, found);
+        compare(source, value, second_value, doubts);
+        let refused = |message: &str, help: &str| {
+            Diagnostic::error(message, Some(source.place(key.bytes.clone()))).help(help)
+        };
         match &key.shape {
             Shape::Text(text) if text == "<<" => {
-                found.push(
-                    Diagnostic::error(
-                        "merge keys are not read alike by all YAML readers",
-                        Some(source.place(key.bytes.clone())),
-                    )
-                    .help("write the fields out"),
-                );
-                key.shape = Shape::Refused;
+                let message = "merge keys are not read alike by all YAML readers";
+                doubts.found.push(refused(message, "write the fields out"));
             }
-            Shape::Text(text) => {
-                if let Some(first) = seen.get(text) {
-                    let line = source.place(*first..*first).line;
-                    let message = format!("`{text}` stands here twice; first on line {line}");
-                    found.push(
-                        Diagnostic::error(message, Some(source.place(key.bytes.clone())))
-                            .help("keep one of them"),
-                    );
-                    key.shape = Shape::Refused;
-                } else {
-                    seen.insert(text.clone(), key.bytes.start);
-                }
+            Shape::Text(text) if seen.contains_key(text) => {
+                let first = seen.get(text).copied().unwrap_or_default();
+                let line = source.place(first..first).line;
+                let message = format!("`{text}` stands here twice; first on line {line}");
+                doubts.found.push(refused(&message, "keep one of them"));
             }
-            Shape::Refused => {}
-            Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::List(_) | Shape::Map(_) => {
-                let help = match written {
-                    "" => "every entry is `key: value`".to_owned(),
-                    _ => format!("put it in quotes: `\"{written}\"`"),
-                };
+            Shape::Text(text) if !is_plain(source, key, text) || older::sees(text).is_none() => {
+                seen.insert(text.clone(), key.bytes.start);
+                continue;
+            }
+            Shape::List(_) | Shape::Map(_) => {
+                doubts
+                    .found
+                    .push(refused("a key is text, not a list or a mapping", "every entry is `key: value`"));
+            }
+            Shape::Text(_) | Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Refused => {
+                let written = source.text.get(key.bytes.clone()).unwrap_or_default();
                 let message = format!("the key `{written}` is not text to all YAML readers");
-                found.push(Diagnostic::error(message, Some(source.place(key.bytes.clone()))).help(help));
-                key.shape = Shape::Refused;
+                doubts.ambiguous.push(Ambiguous { bytes: key.bytes.clone(), message, meant: None });
             }
         }
+        key.shape = Shape::Refused;
+    }
+}
+
+/// Whether a text stands there as it is, without quotes.
+fn is_plain(source: &Source, node: &Node, text: &str) -> bool {
+    source.text.get(node.bytes.clone()) == Some(text)
+}
+
+/// What readers do not agree on in a scalar.
+fn disagreement(source: &Source, node: &Node, second: Option<&serde_yaml::Value>) -> Option<String> {
+    let written = source.text.get(node.bytes.clone()).unwrap_or_default();
+    let differ = second.is_some_and(|second| !agree(&node.shape, second));
+    // An alias is not the number that it stands for.
+    let is_number = written.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    match &node.shape {
+        Shape::Bool(is) if differ || (second.is_none() && !is_plain_word(written)) => {
+            Some(format!("`{written}` is `{is}` to some YAML readers and a word to others"))
+        }
+        Shape::Number(number) if differ || (is_number && !older::agrees(written)) => {
+            Some(format!("`{written}` is the number {number} to some YAML readers, and not to others"))
+        }
+        Shape::Text(text) if !differ && is_plain(source, node, text) => older::sees(text)
+            .map(|what| format!("`{text}` is {what} to some YAML readers, and text to others")),
+        Shape::Refused => Some(format!("`{written}` is no number that anything here can be")),
+        Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) | Shape::List(_) | Shape::Map(_) => {
+            differ.then(|| format!("`{written}` is not read alike by all YAML readers"))
+        }
+    }
+}
+
+fn is_plain_word(written: &str) -> bool {
+    matches!(written, "true" | "false" | "True" | "False")
+}
+
+/// The truth value, or the number in decimal, that somebody may have meant.
+fn meant(source: &Source, node: &Node) -> Option<Shape> {
+    let written = source.text.get(node.bytes.clone()).unwrap_or_default();
+    let digits = written.replace('_', "");
+    // Whoever writes leading zeros seldom means base 8.
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return digits.parse::<u64>().ok().map(|number| Shape::Number(number.into()));
+    }
+    match &node.shape {
+        Shape::Bool(is) => Some(Shape::Bool(*is)),
+        // `1e3` is the whole number 1000 to whom counts.
+        Shape::Number(number) => {
+            let whole =
+                number.as_f64().map(|value| format!("{value}")).and_then(|text| text.parse::<i64>().ok());
+            Some(Shape::Number(whole.map_or_else(|| number.clone(), Number::from)))
+        }
+        Shape::Null | Shape::Text(_) | Shape::List(_) | Shape::Map(_) | Shape::Refused => None,
     }
 }
 
@@ -436,26 +491,5 @@ fn agree(first: &Shape, second: &serde_yaml::Value) -> bool {
             a.as_i64() == b.as_i64() && a.as_u64() == b.as_u64() && a.as_f64() == b.as_f64()
         }
         _ => false,
-    }
-}
-
-fn ambiguous(source: &Source, node: &Node, second: &serde_yaml::Value) -> Diagnostic {
-    let written = source.text.get(node.bytes.clone()).unwrap_or_default();
-    let place = Some(source.place(node.bytes.clone()));
-    match (&node.shape, second) {
-        (Shape::Bool(is), _) => Diagnostic::error(
-            format!("`{written}` is `{is}` to some YAML readers and a word to others"),
-            place,
-        )
-        .help(format!("write `{is}`, or put the word in quotes: `\"{written}\"`")),
-        (Shape::Number(number), _) => {
-            let decimal = written.trim_start_matches('0').replace('_', "");
-            let message =
-                format!("`{written}` is the number {number} to some YAML readers, and not to others");
-            Diagnostic::error(message, place)
-                .help(format!("write `{decimal}`; or put text in quotes: `\"{written}\"`"))
-        }
-        _ => Diagnostic::error(format!("`{written}` is not read alike by all YAML readers"), place)
-            .help("put it in quotes"),
     }
 }

@@ -28,6 +28,7 @@ proof: {probe: east-direct, failsWithin: 20s, until: restored}
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Isolate {
     /// The namespaces to cut off; all within the drill's limits.
+    #[schemars(extend("uniqueItems" = true))]
     pub namespaces: Vec<Name>,
 }
 

@@ -1,15 +1,55 @@
 //! The longest way through a plan: what runs at once takes as long as its longest, what runs in turn takes the sum.
+//!
+//! Budgets are compared with each RTO, from the origin that counts; timeouts with the drill's limit. Here, and not among the checks of
+//! the documents, since only a plan knows the times that a scenario leaves out.
 
+use super::objectives;
+use crate::document::{Diagnostic, Path};
 use crate::model::plan::{Action, LongestPath, OnTimeout, Stage, Step, Wait};
+use crate::model::target::Origin;
 use crate::model::time::Duration;
+use crate::scenario::Scenario;
 
 /// Both ways of counting.
 pub(super) fn path(steps: &[Step]) -> LongestPath {
-    let recovering = |step: &&Step| matches!(step.stage, Stage::Detect | Stage::Declare | Stage::Failover);
-    LongestPath {
-        budgets: sum(steps.iter().filter(recovering).map(budget)),
-        timeouts: sum(steps.iter().map(timeout)),
+    LongestPath { budgets: budgets(steps, Origin::Fault), timeouts: sum(steps.iter().map(timeout)) }
+}
+
+/// How long recovering should take, from an origin.
+fn budgets(steps: &[Step], from: Origin) -> Duration {
+    let counts = |step: &&Step| match from {
+        Origin::Fault | Origin::Impact => {
+            matches!(step.stage, Stage::Detect | Stage::Declare | Stage::Failover)
+        }
+        Origin::Declaration => step.stage == Stage::Failover,
+    };
+    sum(steps.iter().filter(counts).map(budget))
+}
+
+/// What the steps break if each takes as long as it may: an RTO, or the drill's limit.
+pub(super) fn too_long(scenario: &Scenario, steps: &[Step]) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let mut found = Vec::new();
+    for (index, name, targets) in objectives::recovery_times(scenario) {
+        let long = budgets(steps, targets.from);
+        if long > targets.rto {
+            let message =
+                format!("the steps' budgets add up to {long}, over the RTO of {name}, {}", targets.rto);
+            let error = drill.text.error(&Path::spec().then("services").then(index), message);
+            found.push(error.help(
+                "shorten budgets between `detect` and `failover`, or run steps in `parallel`; steps without one share what is left of the catalogue's",
+            ));
+        }
     }
+    let (long, most) = (path(steps).timeouts, drill.spec.limits.max_duration);
+    if long > most && most > Duration::ZERO {
+        let message = format!("the steps' timeouts add up to {long}, over `maxDuration`");
+        let error = drill.text.error(&Path::spec().then("limits").then("maxDuration"), message);
+        found.push(error.help(format!(
+            "allow at least `{long}`, or shorten timeouts; a step without one has its stage's own"
+        )));
+    }
+    found
 }
 
 /// How long a step should take, with those inside.

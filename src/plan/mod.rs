@@ -29,7 +29,6 @@ use crate::model::name::{Name, Region, RunId, StepId};
 use crate::model::plan::{Action, Authority, Plan, Stage, Step, Touched, Whole};
 use crate::model::rollout;
 use crate::model::scene::{Refusal, Scene};
-use crate::model::time::Duration;
 use crate::recovery::RecoveryKind;
 use crate::scenario::Scenario;
 
@@ -89,6 +88,12 @@ pub fn outline(scenario: &Scenario) -> Result<Plan, Vec<Diagnostic>> {
     }
     let broken = broken_promises(scenario, &plan);
     if broken.is_empty() { Ok(plan) } else { Err(broken) }
+}
+
+/// Where a drill takes longer than it promises, or than its own limit. Steps that cannot be laid out are wrong for another reason, which
+/// the checks of the documents say.
+pub fn too_long(scenario: &Scenario) -> Vec<Diagnostic> {
+    steps::of(scenario).map(|steps| longest::too_long(scenario, &steps)).unwrap_or_default()
 }
 
 /// The whole plan, against the world as it is, which has these regions.
@@ -293,18 +298,7 @@ fn counted(step: &StepId, hits: Vec<Ref>) -> Vec<Touched> {
 
 fn broken_promises(scenario: &Scenario, plan: &Plan) -> Vec<Diagnostic> {
     let drill = &scenario.drill;
-    let mut broken = Vec::new();
-    let over = |what: &str, path: Duration, limit: &str, most: Duration| {
-        (path > most).then(|| {
-            let message = format!("the longest path of {what} takes {path}, over {limit} of {most}");
-            drill.text.error(&Path::spec().then("stages"), message)
-        })
-    };
-    for (service, rto) in objectives::recovery_times(scenario) {
-        broken.extend(over("budgets", plan.longest.budgets, &format!("the RTO of {service}"), rto));
-    }
-    let most = plan.limits.max_duration;
-    broken.extend(over("timeouts", plan.longest.timeouts, "`limits.maxDuration`", most));
+    let mut broken = longest::too_long(scenario, &plan.steps);
     for step in plan.all_steps().filter(|step| !drill.spec.allow_irreversible.contains(&step.id)) {
         if let Some(Acting::Recovery(recovery, _)) = kind(step)
             && recovery.behaviour().irreversible()

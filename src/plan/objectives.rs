@@ -39,9 +39,10 @@ pub(super) fn services(scenario: &Scenario) -> Vec<Service> {
     promised(scenario).map(service).collect()
 }
 
-/// The RTO of each service.
-pub(super) fn recovery_times(scenario: &Scenario) -> Vec<(&Name, Duration)> {
-    promised(scenario).filter_map(|service| Some((&service.name, targets(scenario, service)?.rto))).collect()
+/// What is promised of each service, by its place in the drill's list.
+pub(super) fn recovery_times(scenario: &Scenario) -> Vec<(usize, &Name, &Targets)> {
+    let of = |(index, name)| Some((index, name, targets(scenario, catalogue(scenario)?.service(name)?)?));
+    scenario.drill.spec.services.iter().enumerate().filter_map(of).collect()
 }
 
 /// The response times of the drill's severity.

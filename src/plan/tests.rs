@@ -201,9 +201,9 @@ fn a_fault_without_a_target_is_refused_at_its_step_and_a_recovery_without_one_is
 fn a_drill_that_cannot_keep_its_promises_is_refused() {
     let late =
         DRILL.replace("{record: checkout.shop.example}}}", "{record: checkout.shop.example}}, budget: 7m}");
-    assert!(outline(&scenario(&late)).unwrap_err()[0].message.contains("over the RTO of checkout of 15m"));
+    assert!(outline(&scenario(&late)).unwrap_err()[0].message.contains("over the RTO of checkout, 15m"));
     let long = DRILL.replace("maxDuration: 3h", "maxDuration: 59m");
-    assert!(outline(&scenario(&long)).unwrap_err()[0].message.contains("takes 1h"));
+    assert!(outline(&scenario(&long)).unwrap_err()[0].message.contains("timeouts add up to 1h"));
 }
 
 #[test]

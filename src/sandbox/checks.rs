@@ -78,7 +78,7 @@ fn no_nodes(path: Path, region: &Region) -> Wrong {
 
 /// Everything that is wrong with a spec.
 pub fn wrong(spec: &SandboxSpec) -> Vec<Wrong> {
-    [regions, links, hosts, alerts, happenings, times].iter().flat_map(|check| check(spec)).collect()
+    [regions, links, hosts, people, alerts, happenings, times].iter().flat_map(|check| check(spec)).collect()
 }
 
 fn within(list: &str, index: usize) -> Path {
@@ -188,6 +188,22 @@ fn hosts(spec: &SandboxSpec) -> Vec<Wrong> {
         }
     }
     found
+}
+
+/// A question goes to a role, and only one person can answer for it.
+fn people(spec: &SandboxSpec) -> Vec<Wrong> {
+    let people = spec.people.iter().enumerate();
+    let twice =
+        people.filter(|(index, one)| spec.people[..*index].iter().any(|other| other.role == one.role));
+    let said = twice.map(|(index, one)| {
+        let message = format!("two people answer as `{}`", one.role);
+        say(
+            within("people", index).then("role"),
+            message,
+            "keep one of them, or give the other a role of its own",
+        )
+    });
+    said.collect()
 }
 
 fn alerts(spec: &SandboxSpec) -> Vec<Wrong> {

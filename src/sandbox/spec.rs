@@ -71,6 +71,7 @@ pub struct RegionSpec {
     /// Files, and folders of them, of Kubernetes objects by their path from this document: what teams apply, what Helm renders, or what
     /// `kubectl get -o yaml` prints, as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub manifests: Vec<String>,
 }
 

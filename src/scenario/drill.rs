@@ -29,6 +29,7 @@ pub struct Drill {
     pub announced: bool,
     /// Key people who must not help.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub absent: Vec<Role>,
     /// The catalogue's severity whose response times count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,9 +48,11 @@ pub struct Drill {
     pub regions: Regions,
     /// The services whose targets are measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub services: Vec<Name>,
     /// What the team expects; each is answered in the review.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub expectations: Vec<String>,
     /// What is asked all the time, to see who is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,6 +67,7 @@ pub struct Drill {
     pub limits: Limits,
     /// Irreversible steps that the team accepts, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub allow_irreversible: Vec<StepId>,
     /// What happens, stage by stage.
     pub stages: Stages,
@@ -117,6 +121,7 @@ pub struct Probe {
     pub timeout: Duration,
     /// Where it sends from: `outside`, or a region.
     #[serde(default = "outside")]
+    #[schemars(extend("uniqueItems" = true))]
     pub from: Vec<Vantage>,
     /// Reuse the connection, and open a fresh one for each n-th; 1 opens one each time.
     #[serde(default = "one")]
@@ -196,6 +201,7 @@ pub struct Limits {
     pub max_duration: Duration,
     /// The namespaces that steps may touch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("uniqueItems" = true))]
     pub namespaces: Vec<Name>,
     /// Probes that must not fail for longer than a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -205,6 +211,7 @@ pub struct Limits {
 /// The stages of a drill, in this order; a missing one is reported as not exercised.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("propertyOrder" = Stage::ALL))]
 pub struct Stages {
     /// Break it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,9 +4,10 @@
 //! whose authority has moved needs its own.
 
 use super::sides::Sides;
-use super::{region_of, steps};
-use crate::document::Diagnostic;
+use super::{Placed, region_of, steps};
+use crate::document::{Diagnostic, nearest};
 use crate::model::effect::Ref;
+use crate::model::name::{Region, StepId};
 use crate::model::plan::Side;
 use crate::scenario::{Action, Scenario};
 
@@ -28,14 +29,35 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                         "removing `{of}` lets {} write to {} again, though `{by}` has moved its write authority: two sides would accept",
                         side.region, authority.workload
                     );
-                    found.push(placed.text.error(&placed.action(), message).help(format!(
-                        "put a step `recover: {{fence: {{region: {}, …}}}}` for it before this one",
-                        side.region
-                    )));
+                    let help = misspelt(&sides, &steps, by, &side.region).unwrap_or_else(|| {
+                        format!(
+                            "put a step `recover: {{fence: {{region: {}, …}}}}` for it before this one",
+                            side.region
+                        )
+                    });
+                    found.push(placed.text.error(&placed.action(), message).help(help));
                 }
             }
         }
         sides.take(placed);
     }
     found
+}
+
+/// Where a region's fence is of a workload with nearly the name of the one that was moved, one of the two is misspelt.
+fn misspelt(sides: &Sides, steps: &[Placed], moved_by: &StepId, region: &Region) -> Option<String> {
+    let workload = |placed: &Placed| {
+        let (_, parameters) = placed.step.action.parameters()?;
+        Some(parameters["workload"].as_str()?.to_owned())
+    };
+    let moved = steps.iter().find(|placed| placed.step.id == *moved_by).and_then(workload)?;
+    let fences =
+        steps.iter().filter(|placed| sides.kept_off(placed).is_some_and(|side| side.region == *region));
+    let of_fences: Vec<(&StepId, String)> =
+        fences.filter_map(|placed| Some((&placed.step.id, workload(placed)?))).collect();
+    let fenced = nearest(&moved, of_fences.iter().map(|(_, fenced)| fenced.as_str()))?;
+    let (fence, _) = of_fences.iter().find(|(_, workload)| workload == fenced)?;
+    Some(format!(
+        "`{moved_by}` moves `{moved}`, and `{fence}` fences `{fenced}`: did you mean `{fenced}` in both?"
+    ))
 }

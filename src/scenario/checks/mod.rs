@@ -9,7 +9,8 @@ pub mod early_removal;
 pub mod fault_left;
 pub mod irreversible;
 pub mod leaves_folder;
-pub mod longest_path;
+pub mod longer_than_the_run;
+pub mod may_not_declare;
 pub mod nesting;
 pub mod own_proof;
 pub mod regions;
@@ -19,6 +20,7 @@ pub mod shared_proof;
 mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
+pub mod too_short;
 pub mod unfenceable;
 pub mod unknown_alert;
 pub mod unknown_probe;
@@ -46,7 +48,8 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     fault_left::check,
     irreversible::check,
     leaves_folder::check,
-    longest_path::check,
+    longer_than_the_run::check,
+    may_not_declare::check,
     nesting::check,
     own_proof::check,
     regions::check,
@@ -55,6 +58,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     shared_proof::check,
     slow_probe::check,
     stage_fits::check,
+    too_short::check,
     unfenceable::check,
     unknown_alert::check,
     unknown_probe::check,

@@ -1,4 +1,4 @@
-//! Regions and vantages exist, each vantage of a probe once, and the region that is lost does not take over.
+//! Regions and vantages exist, and the region that is lost does not take over.
 
 use super::steps;
 use crate::document::{Diagnostic, Path, Text};
@@ -31,10 +31,6 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
             );
         }
         for (index, vantage) in probe.from.iter().enumerate() {
-            if probe.from[..index].contains(vantage) {
-                let message = format!("`{vantage}` stands here twice: its answers would count double");
-                found.push(drill.text.error(&path.then(index), message).help("remove one of them"));
-            }
             found.extend(unknown(scenario, &drill.text, &path.then(index), vantage.as_str(), true));
         }
     }

@@ -219,7 +219,7 @@ fn deployment(number: u32, replicas: u32) -> Vec<Value> {
     let (name, namespace) = (format!("web-{number}"), team(number));
     let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop"});
     let mut template = template(&labels, "web:1");
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         template["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
             "topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": labels}}]);
     }
@@ -229,7 +229,7 @@ fn deployment(number: u32, replicas: u32) -> Vec<Value> {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
             "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}}),
     ];
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         objects.push(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}}));

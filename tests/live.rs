@@ -19,6 +19,7 @@ use drill::{answers, documents, said};
 use drillmaster::cli::inputs::{self, Inputs};
 use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::journal::{JOURNAL, read};
+use drillmaster::sandbox::state::Availability;
 use drillmaster::serve::{self, ENVIRONMENT, Served};
 use laboratory::{assert_no_two_accepted, ledger_status, seconds, stores, write_everywhere};
 use serde_json::Value;
@@ -167,8 +168,14 @@ async fn dies(records: usize) -> bool {
     home
 }
 
-/// Starts the drill, and kills it. On a machine that is too busy to measure anything a guard refuses the start: then it is started again.
+/// Starts the drill, and kills it.
 async fn killed(lab: &Lab, records: usize, what: &str) {
+    started(lab, records, what).await.kill().await.unwrap();
+}
+
+/// Starts the drill, and waits for so many records. On a machine that is too busy to measure anything a guard refuses the start: then it is
+/// started again.
+async fn started(lab: &Lab, records: usize, what: &str) -> Child {
     const REFUSED: i32 = 15;
     let mut run = lab.run();
     while effects(&lab.evidence()) < records {
@@ -179,7 +186,41 @@ async fn killed(lab: &Lab, records: usize, what: &str) {
         }
         tokio::time::sleep(Std::from_millis(2)).await;
     }
-    run.kill().await.unwrap();
+    run
+}
+
+fn interrupt(run: &Child) {
+    let kill = format!("kill -INT {}", run.id().unwrap());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+fn a_second_interrupt_says_what_it_leaves_and_how_to_go_on() {
+    in_real_time(async {
+        let lab = Lab::start().await;
+        let before = stores(&lab.rehearsal);
+        let run = tokio::time::timeout(PATIENCE, started(&lab, 2, "interrupted")).await.unwrap();
+        // Nothing can be put back meanwhile.
+        let (_, east) = lab.rehearsal.sandbox.regions().find(|(name, _)| name.as_str() == "east").unwrap();
+        east.set_availability(Availability::BlackHole);
+        interrupt(&run);
+        let journal = lab.evidence().join(JOURNAL);
+        while !std::fs::read_to_string(&journal).unwrap().contains("abortRequested") {
+            tokio::time::sleep(Std::from_millis(2)).await;
+        }
+        interrupt(&run);
+        let ended = tokio::time::timeout(PATIENCE, run.wait_with_output()).await.unwrap().unwrap();
+        assert_eq!(ended.status.code(), Some(14), "{}", said(&ended));
+        for part in
+            ["left: step lose-east: create east: networkpolicies/", "drillmaster heal evidence --env lab/"]
+        {
+            assert!(said(&ended).contains(part), "{part}: {}", said(&ended));
+        }
+        east.set_availability(Availability::Up);
+        let healed = lab.heal().await;
+        assert_eq!(healed.status.code(), Some(0), "{}", said(&healed));
+        assert_eq!(lab.changed(&before), Vec::<String>::new(), "{}", said(&healed));
+    });
 }
 
 /// How many records of effects and of their undoing a journal holds.

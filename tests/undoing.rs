@@ -50,6 +50,14 @@ impl Course {
         self.pen.lock().unwrap().memory.events().to_vec()
     }
 
+    /// How many seconds the healing took.
+    fn healed_within(&self) -> u64 {
+        let events = self.events();
+        let at = |wanted: fn(&What) -> bool| events.iter().find(|event| wanted(&event.what)).unwrap().at;
+        let began = at(|what| matches!(what, What::HealStarted { .. }));
+        at(|what| matches!(what, What::HealEnded { .. })).since(began).as_secs()
+    }
+
     async fn roles(&self) -> [String; 2] {
         let mut roles = ["east", "west"].map(str::to_owned);
         for role in &mut roles {
@@ -162,7 +170,10 @@ fn what_a_run_did_to_the_primary_is_taken_back_as_one() {
         vec![east("fence"), east("restart")],
         vec![east("fence")],
     ] {
-        for end in [ABORT.to_owned(), ABORT.to_owned() + &step("promote", "west"), String::new()] {
+        // Without an abort the run ends by itself; pods that are fenced do not get ready, so a restart of them does not end.
+        let ends = [ABORT.to_owned(), ABORT.to_owned() + &step("promote", "west"), String::new()];
+        let only_roles = steps.iter().all(|step| step.contains("demote:") || step.contains("fence:"));
+        for end in ends.into_iter().take(if only_roles { 3 } else { 1 }) {
             let steps = [steps.clone(), vec![end.clone()]].concat();
             run(
                 &planned(&steps),
@@ -176,6 +187,7 @@ fn what_a_run_did_to_the_primary_is_taken_back_as_one() {
                     }
                     let what = steps.concat();
                     course.assert_home(&what).await;
+                    assert!(course.healed_within() < 300, "{what}: {} s", course.healed_within());
                     course.assert_healed_again_is_the_same(&what).await;
                 },
             );

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use super::signals::interruptions;
+use super::signals::{interruptions, may_leave};
 use super::{OutputFormat, exit, failed, inputs, live, look, print_json, progress, say, show};
 use crate::cluster::clock::LiveClock;
 use crate::cluster::control::Control;
@@ -98,6 +98,7 @@ pub fn run(arguments: &Heal) -> ExitCode {
             return exit::code(exit::USAGE);
         }
     };
+    may_leave(&arguments.folder, arguments.env.as_deref());
     match (interruptions(), live::runtime()) {
         (Ok(_), Ok(runtime)) => {
             runtime.block_on(healed(arguments, &evidence, &environment.spec, &folder, of_run))

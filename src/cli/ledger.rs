@@ -170,7 +170,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let config = Config::from_env(&BTreeMap::new()).unwrap();
-        let storage = Box::new(File::open(folder).unwrap());
+        // The connections of a node that was stopped end a moment after it, and with them its hold on the file.
+        let storage = loop {
+            match File::open(folder) {
+                Err(StorageError::Taken { .. }) => tokio::task::yield_now().await,
+                opened => break Box::new(opened.unwrap()),
+            }
+        };
         let service =
             Service::new(config, storage, Arc::new(Sockets), Arc::new(SystemClock::start())).unwrap();
         (port, tokio::spawn(serve(service, listener)))

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{say, steerless};
 use crate::engine::{Shown, Watcher};
-use crate::model::event::{Event, Outcome, What};
+use crate::model::event::{Decision, Event, Outcome, What};
 use crate::model::name::{ProbeId, StepId, Vantage};
 use crate::model::plan::Plan;
 use crate::model::sample::WriteSeen;
@@ -70,7 +70,11 @@ impl Display {
                 }
             }
             Shown::Waiting { what, at_most } => {
-                self.print(&format!("{:>12}  waiting until {what}, at most {at_most}", clock(at)));
+                self.print(&format!(
+                    "{:>12}  waiting until {what}, at most {}",
+                    clock(at),
+                    at_most.in_whole_millis()
+                ));
             }
             Shown::Written { seen, .. } => match seen {
                 WriteSeen::Ok { .. } => self.acknowledged += 1,
@@ -149,7 +153,7 @@ impl Display {
             }
             What::TimedOut { step } => format!("{:<8}  {step} took longer than its timeout", ""),
             What::Held { step, why } => format!("{:<8}  {step} is held: {why}", ""),
-            What::Decided { who, decision, .. } => format!("{:<8}  {who} decides: {decision:?}", ""),
+            What::Decided { who, decision, .. } => format!("{:<8}  {who} decides: {}", "", words(decision)),
             What::EffectIntended { effect, .. } => format!("{:<8}    {}", "", effect.act),
             What::EffectEnded { outcome, .. } if !outcome.is_ok() => {
                 format!("{:<8}      {}", "", ended(outcome))
@@ -173,6 +177,16 @@ impl Display {
     }
 }
 
+/// What somebody decided, as the commands that say it have it.
+fn words(decision: &Decision) -> String {
+    match decision {
+        Decision::Retry => "retry".to_owned(),
+        Decision::Skip { reason } => format!("skip, since {reason}"),
+        Decision::Done => "done by hand".to_owned(),
+        Decision::Return => "return".to_owned(),
+    }
+}
+
 /// An instant as `h:mm:ss.mmm`.
 fn clock(at: At) -> String {
     let ms = at.0.max(0) / 1_000_000;
@@ -181,4 +195,15 @@ fn clock(at: At) -> String {
 
 fn seconds(duration: Duration) -> String {
     Duration::from(StdDuration::from_secs(duration.as_secs())).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_is_said_in_words() {
+        let skip = Decision::Skip { reason: "told by phone".to_owned() };
+        assert_eq!([words(&skip), words(&Decision::Done)], ["skip, since told by phone", "done by hand"]);
+    }
 }

@@ -10,7 +10,7 @@ use super::inputs::{self, Inputs};
 use super::live::{self, Live};
 use super::rehearsal::{self, Rehearsal, runtime};
 use super::report::{ReportError, rendered};
-use super::signals::interruptions;
+use super::signals::{interruptions, may_leave};
 use super::{OutputFormat, exit, failed, look, print_json, progress, say, show};
 use crate::cluster::control::Control;
 use crate::engine::{self, Finished};
@@ -130,7 +130,10 @@ fn begun(
     let folder =
         arguments.evidence.clone().unwrap_or_else(|| Path::new("reports").join(format!("{drill}-{run}")));
     match written_inputs(&folder, inputs) {
-        Ok(writer) => Ok((folder, Arc::new(Mutex::new(writer)))),
+        Ok(writer) => {
+            may_leave(&folder, arguments.env.as_deref());
+            Ok((folder, Arc::new(Mutex::new(writer))))
+        }
         Err(error) => {
             say(&format!("error: {error}"));
             Err(exit::code(exit::JOURNAL))

@@ -98,8 +98,11 @@ impl LivePeople {
     /// Gives an answer to the question that it fits; says which that was.
     ///
     /// # Errors
-    /// Where it fits none, or several.
+    /// Where it fits none, or several, or is a skip without a reason.
     pub fn answer(&self, answer: &Answer) -> Result<String, String> {
+        if matches!(&answer.says, Says::Skip { reason } if reason.trim().is_empty()) {
+            return Err("a skip needs a reason, which stands in the report: give it with --reason".to_owned());
+        }
         let mut board = self.lock();
         let fits = |question: &Question| {
             answer.step.as_ref().is_none_or(|step| *step == question.step)
@@ -198,6 +201,19 @@ mod tests {
         let reply = task.await;
         assert_eq!((reply.who.as_str(), reply.simulated, reply.decision), ("Dana", false, None));
         assert!(people.answer(&answer(None, Says::Done)).unwrap_err().contains("nothing waits"));
+    }
+
+    #[tokio::test]
+    async fn a_skip_without_a_reason_is_refused_and_the_question_stays() {
+        let people = LivePeople::default();
+        let mut held = people.ask(question("held", About::Hold { before: 0 }));
+        assert!(futures::poll!(&mut held).is_pending());
+        for reason in ["", "  "] {
+            let skip = answer(None, Says::Skip { reason: reason.to_owned() });
+            assert!(people.answer(&skip).unwrap_err().contains("a skip needs a reason"));
+        }
+        people.answer(&answer(None, Says::Skip { reason: "told by phone".to_owned() })).unwrap();
+        assert_eq!(held.await.decision, Some(Decision::Skip { reason: "told by phone".to_owned() }));
     }
 
     #[tokio::test]

@@ -286,25 +286,29 @@ impl Engine {
 
     async fn reverse(&self, exec: &Exec, before: &BTreeMap<String, Value>, of: Of) -> Outcome {
         let is_before = |now: &Value| before.iter().all(|(field, value)| now.get(field) == Some(value));
-        // The undo before this one may have restarted its pod.
-        self.side_is_up(&exec.at).await;
-        let now = match self.status(exec).await {
-            Ok(now) if is_before(&now) => return Outcome::Ok,
-            Ok(now) => now,
-            Err(why) => return Outcome::unknown(why),
-        };
-        let way_back = match self.way_back(exec, of, before, &now).await {
-            Ok(way_back) => way_back,
-            Err(why) => return Outcome::failed(why),
-        };
-        let outcome = self.execute(exec, &way_back).await;
-        match self.status(exec).await {
-            Ok(now) if is_before(&now) => Outcome::Ok,
-            Ok(_) if outcome.is_ok() => {
-                Outcome::failed("it was reversed, and its state is another than before")
+        let mut outcome = Outcome::unknown("it was not tried");
+        // The undo before this one may restart the pod under the first try.
+        for _ in 0..2 {
+            let now = match self.status_once_up(exec).await {
+                Ok(now) if is_before(&now) => return Outcome::Ok,
+                Ok(now) => now,
+                Err(why) => return Outcome::unknown(why),
+            };
+            let way_back = match self.way_back(exec, of, before, &now).await {
+                Ok(way_back) => way_back,
+                Err(why) => return Outcome::failed(why),
+            };
+            outcome = self.execute(exec, &way_back).await;
+            match (self.status_once_up(exec).await, &outcome) {
+                (Ok(now), _) if is_before(&now) => return Outcome::Ok,
+                (Ok(_), Outcome::Ok) => {
+                    return Outcome::failed("it was reversed, and its state is another than before");
+                }
+                (_, Outcome::Unknown { .. }) => {}
+                (_, Outcome::Ok | Outcome::Failed { .. }) => return outcome,
             }
-            Ok(_) | Err(_) => outcome,
         }
+        outcome
     }
 
     async fn act_back(&self, step: &StepId, act: &Act) -> Result<Outcome, SinkError> {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::api::{self, Reply};
 use super::{Engine, Shown};
-use crate::model::effect::{Of, Ref, Resource};
+use crate::model::effect::{Exec, Of, Ref, Resource};
 use crate::model::event::{Outcome, SinkError, What};
 use crate::model::name::{Name, ProbeId, Region};
 use crate::model::plan::{Action, Probe, ProofBy};
@@ -59,23 +59,31 @@ impl Engine {
         Ok(unhealthy)
     }
 
-    /// Waits until the workload that has a pod is through with what it rolls out; a side that cannot be read, or wants no pods, is not waited
-    /// for.
-    pub(super) async fn side_is_up(&self, pod: &Ref) {
-        let side = self.plan.authority_of(pod).and_then(|authority| authority.side(&pod.region));
-        let (Some(side), Ok(client)) = (side, self.client(&pod.region)) else { return };
+    /// What a command's status shows, of a pod that may be on its way: the undo before this one may have restarted it. Not every pod gets ready,
+    /// a fenced one does not, and holds its own replacement up: so it counts as up once it answers.
+    pub(super) async fn status_once_up(&self, exec: &Exec) -> Result<Value, String> {
+        let side = self.plan.authority_of(&exec.at).and_then(|authority| authority.side(&exec.at.region));
+        let (Some(side), Ok(client)) = (side, self.client(&exec.at.region)) else {
+            return self.status(exec).await;
+        };
         let deadline = self.world.clock.now().plus(HEALTHY_WITHIN);
         let mut is_told = false;
-        while let Reply::Done(workload) = api::get(client, &side.workload).await
-            && let Some(why) = rollout::waits_for(&workload)
-            && self.world.clock.now() < deadline
-        {
-            if !is_told {
-                let what = format!("{pod} is up again ({why})");
-                self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
-                is_told = true;
+        loop {
+            // Where it cannot be read, nobody knows what to wait for.
+            let Reply::Done(workload) = api::get(client, &side.workload).await else {
+                return self.status(exec).await;
+            };
+            match (self.status(exec).await, rollout::waits_for(&workload)) {
+                (Err(_), Some(why)) if self.world.clock.now() < deadline => {
+                    if !is_told {
+                        let what = format!("{} is up again ({why})", exec.at);
+                        self.recorder.show(Shown::Waiting { what: &what, at_most: HEALTHY_WITHIN });
+                        is_told = true;
+                    }
+                    tokio::time::sleep(LOOK_EVERY.std()).await;
+                }
+                (status, _) => return status,
             }
-            tokio::time::sleep(LOOK_EVERY.std()).await;
         }
     }
 

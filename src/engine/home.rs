@@ -91,7 +91,8 @@ impl Engine {
                 Err(why) => return Ok(Some(format!("users may be led away: {why}"))),
             };
             let more = seen.plus(ttl).since(self.world.clock.now());
-            let what = format!("resolvers may lead users away for {more} more, as {at} was");
+            let what =
+                format!("resolvers may lead users away for {} more, as {at} was", more.in_whole_millis());
             if more > HEALTHY_WITHIN {
                 return Ok(Some(what));
             }

@@ -2,8 +2,8 @@
 //!
 //! It is removed where the writes go, and reaches every side that follows. One that was cut off keeps its own until it is resynchronised.
 
-use super::Engine;
 use super::authority::Moved;
+use super::{Engine, Shown};
 use crate::ledger;
 use crate::model::event::{Outcome, Outstanding, SinkError, What};
 use crate::model::name::Name;
@@ -17,6 +17,8 @@ impl Engine {
     pub(super) async fn remove_writes(&self, within: Duration) -> Result<Vec<Outstanding>, SinkError> {
         let mut left = Vec::new();
         for ledger in self.plan.ledgers.iter().filter(|ledger| self.may_hold_writes(&ledger.store)) {
+            let what = format!("what the run wrote to {} is removed", ledger.store);
+            self.recorder.show(Shown::Waiting { what: &what, at_most: within });
             let outcome = match self.world.vantages.get(&ledger.from) {
                 None => Outcome::failed(format!("there is no vantage {}", ledger.from)),
                 Some(net) => {

@@ -1,9 +1,10 @@
 //! Where a node's changes are kept: in memory, or in a file of one line per change.
 //!
 //! The file is only ever appended to, and each append is on disk before it is acknowledged. A last line without its end was never
-//! acknowledged, so it is cut off; any other line that cannot be read is an error. Left out: compaction.
+//! acknowledged, so it is cut off; any other line that cannot be read is an error. The file is locked for as long as it is open: two nodes on
+//! one file would be two primaries of one epoch. Left out: compaction.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,8 @@ pub enum StorageError {
         "{path} is damaged at line {line}: put a copy of the file in its place, or start with an empty folder"
     )]
     Damaged { path: PathBuf, line: u64 },
+    #[error("another ledger has {path} open: give this one its own --data")]
+    Taken { path: PathBuf },
     #[error("the storage failed before: restart the node")]
     Failed,
 }
@@ -69,7 +72,7 @@ impl File {
     /// Opens `ledger.jsonl` in a folder, or makes both.
     ///
     /// # Errors
-    /// Where it cannot be opened for writing.
+    /// Where it cannot be opened for writing, or another node has it open.
     pub fn open(folder: &Path) -> Result<File, StorageError> {
         let path = folder.join("ledger.jsonl");
         let opened = fs::create_dir_all(folder).and_then(|()| {
@@ -77,9 +80,10 @@ impl File {
             fs::File::open(folder)?.sync_all()?;
             Ok(file)
         });
-        match opened {
-            Ok(file) => Ok(File { path, file, failed: false }),
-            Err(source) => Err(StorageError::Io { path, source }),
+        match opened.map(|file| (file.try_lock(), file)) {
+            Ok((Ok(()), file)) => Ok(File { path, file, failed: false }),
+            Ok((Err(TryLockError::WouldBlock), _)) => Err(StorageError::Taken { path }),
+            Ok((Err(TryLockError::Error(source)), _)) | Err(source) => Err(StorageError::Io { path, source }),
         }
     }
 
@@ -151,6 +155,17 @@ mod tests {
             file.append(&[change(2)]).unwrap();
             assert_eq!(file.load().unwrap(), [change(1), change(2)], "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_file_that_a_node_has_open_is_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = File::open(folder.path()).unwrap();
+        let taken = File::open(folder.path()).unwrap_err();
+        assert!(matches!(&taken, StorageError::Taken { path } if path.ends_with("ledger.jsonl")), "{taken}");
+        first.append(&[change(1)]).unwrap();
+        drop(first);
+        assert_eq!(File::open(folder.path()).unwrap().load().unwrap(), [change(1)]);
     }
 
     #[test]

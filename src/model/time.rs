@@ -85,6 +85,13 @@ impl Duration {
         self.0
     }
 
+    /// For people: rounded up to whole milliseconds.
+    pub fn in_whole_millis(self) -> Duration {
+        let over = self.0.subsec_nanos() % 1_000_000;
+        let up_to = if over == 0 { 0 } else { 1_000_000 - over };
+        Duration(self.0.saturating_add(std::time::Duration::from_nanos(u64::from(up_to))))
+    }
+
     /// In nanoseconds, at most `i64::MAX` (292 years).
     pub fn nanos(self) -> i64 {
         i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX)
@@ -369,6 +376,13 @@ mod tests {
             ("1m0s", "1m"),
         ] {
             assert_eq!(text.parse::<Duration>().unwrap().to_string(), back);
+        }
+    }
+
+    #[test]
+    fn people_read_whole_milliseconds_and_never_less_than_there_is() {
+        for (text, read) in [("29s999ms999us359ns", "30s"), ("1ns", "1ms"), ("250ms", "250ms"), ("0", "0s")] {
+            assert_eq!(text.parse::<Duration>().unwrap().in_whole_millis().to_string(), read);
         }
     }
 

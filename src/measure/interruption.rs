@@ -211,7 +211,7 @@ impl Count {
             Restored::At(end, _) => Some(*end),
             Restored::Unharmed | Restored::Never(_) | Restored::Unsure(_) => None,
         };
-        let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, &since));
+        let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, since));
         let took = since(None);
         Interruption { what, way_back, begin: outage.begin, took, rta, source: source.to_owned() }
     }

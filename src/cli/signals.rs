@@ -2,8 +2,9 @@
 //!
 //! The handlers are up before a run makes anything, so that from its first file on nothing ends it unhealed. Ctrl-C, SIGTERM and SIGHUP
 //! mean the same: abort, heal, 130. Only another Ctrl-C ends the process at once, since a terminal that closes sends SIGHUP more than
-//! once: what it leaves is told from the journal, which has all of it, with how to go on, and 14. A SIGHUP that whoever started the run ignores (`nohup`) stays ignored. A file at its limit (SIGXFSZ) would kill the process;
-//! where the signal is handled, the write fails instead, and the engine aborts and heals (I6).
+//! once: what it leaves is told from the journal, which has all of it, with how to go on, and 14. A SIGHUP that whoever started the run
+//! ignores (`nohup`) stays ignored. A file at its limit (SIGXFSZ) would kill the process; where the signal is handled, the write fails
+//! instead, and the engine aborts and heals (I6).
 
 use std::io;
 use std::path::{Path, PathBuf};

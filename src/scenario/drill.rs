@@ -369,7 +369,7 @@ pub struct Notify {
     pub audience: Name,
     /// What they are told.
     pub text: String,
-    /// How long after the impact it may take.
+    /// How long after the impact it may take; where nothing failed, after the first alert or page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
 }

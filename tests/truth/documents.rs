@@ -186,7 +186,7 @@ spec:
       containers:
         - name: ledger
           image: ghcr.io/drillmaster/drillmaster:0.1.0
-          args: [ledger, serve, --listen, "0.0.0.0:8080"]
+          args: [ledger, serve, --listen, '0.0.0.0:8080']
           envFrom: [{{configMapRef: {{name: ledger}}}}]
           ports: [{{name: http, containerPort: 8080}}]
           readinessProbe: {{httpGet: {{path: /, port: 8080}}, periodSeconds: 2}}

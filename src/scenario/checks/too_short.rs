@@ -18,9 +18,9 @@ fn step(placed: &Placed) -> Option<Diagnostic> {
     let then = placed.step.on_timeout;
     let escalates = then.map_or(placed.stage == Stage::Declare, |then| then == OnTimeout::Escalate);
     let most = if escalates { timeout.plus(timeout) } else { timeout };
-    // Stated, an abort after a wait that cannot end is what the drill is about.
+    // Where it is stated what follows, that is meant: an abort, or somebody who lets the wait go on.
     let waits = match &placed.step.action {
-        _ if then == Some(OnTimeout::Abort) => None,
+        _ if then.is_some() => None,
         Action::Wait(Wait::Duration(time)) => Some(*time),
         Action::Wait(Wait::Succeeds(succeeds)) => Some(succeeds.lasting),
         Action::Wait(Wait::Alert(_))

@@ -12,7 +12,7 @@ mod laboratory;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration as Std;
 
 use drill::{answers, documents, said};
@@ -31,6 +31,9 @@ const PATIENCE: Std = Std::from_secs(300);
 
 /// How many orchestrators die at the same time: they mostly wait.
 const AT_ONCE: usize = 6;
+
+/// A drill that is to be met measures: it has the machine to itself, while the others run beside each other.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Served regions, and a place for documents and evidence.
 struct Lab {
@@ -105,6 +108,7 @@ fn in_real_time<T>(test: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_drill_on_served_regions_is_met_and_leaves_them_as_they_were() {
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     in_real_time(async {
         let lab = Lab::start().await;
         let rehearsed = lab.ran(&["run", "failover.yaml", "--seed", "1", "--evidence", "rehearsed"]).await;
@@ -196,6 +200,7 @@ fn interrupt(run: &Child) {
 
 #[test]
 fn a_second_interrupt_says_what_it_leaves_and_how_to_go_on() {
+    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     in_real_time(async {
         let lab = Lab::start().await;
         let before = stores(&lab.rehearsal);
@@ -232,6 +237,7 @@ fn effects(evidence: &Path) -> usize {
 
 #[test]
 fn whoever_dies_around_the_promotion_and_the_failback_leaves_no_two_sides_that_accept() {
+    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     // Before the fault is in place, around the promotion, the switch, the fence, the way back.
     let cases = Mutex::new(1..=20);
     let turns = || std::iter::from_fn(|| cases.lock().unwrap().next());

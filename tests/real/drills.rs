@@ -77,6 +77,7 @@ fn writes_that_were_not_shipped_are_lost_and_counted_as_the_files_of_both_ledger
         let lagging = |name: &str, text: String| match name {
             "ledger-east.yaml" => text.replace("LEDGER_SHIP_EVERY: 500ms", "LEDGER_SHIP_EVERY: 1h"),
             "catalogue.yaml" => text.replace("rpo: 10s", "rpo: 1s"),
+            "failover.yaml" => text.replace("writesPerSecond: 5}", "writesPerSecond: 20}"),
             _ => text,
         };
         let real = Real::start(lagging).await;

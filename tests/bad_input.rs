@@ -149,6 +149,11 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("runbook_leaves_the_folder", "runbook: runbooks/checkout-failover.md", "runbook: ../../etc/passwd"),
     ("duplicate_step", "id: resync-east", "id: fence-east"),
     ("duplicate_probe", "id: west-direct", "id: east-direct"),
+    (
+        "two_bounds_for_a_probe",
+        "abortWhen: [{probe: west-direct, failsFor: 10s}]",
+        "abortWhen: [{probe: west-direct, failsFor: 10s}, {probe: west-direct, failsFor: 20s}]",
+    ),
     ("fault_without_proof", "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n", ""),
     (
         "two_faults_with_one_proof",

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test sets up must work")]
 
+#[path = "measure/course.rs"]
+mod course;
 #[path = "measure/data.rs"]
 mod data;
 #[path = "measure/drill.rs"]

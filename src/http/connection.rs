@@ -47,7 +47,7 @@ impl Connection {
         ask: &Ask,
         timeout: Option<Duration>,
     ) -> Result<Connection, Broken> {
-        let mut course = Course::start(clock);
+        let mut course = Course::start(clock, Stage::Connect);
         let done = {
             let opened = pin!(Connection::opened(net, ask, &mut course));
             within(timeout, opened).await
@@ -65,8 +65,7 @@ impl Connection {
         ask: &Ask,
         timeout: Option<Duration>,
     ) -> Result<Exchange, Broken> {
-        let mut course = Course::start(clock);
-        course.at = Stage::FirstByte;
+        let mut course = Course::start(clock, Stage::FirstByte);
         course.address = Some(self.address);
         let done = {
             let asked = pin!(self.asked(ask, &mut course));
@@ -155,6 +154,7 @@ impl Connection {
             body,
             address: *address,
             stages: course.stages,
+            ended: course.since,
         })
     }
 }
@@ -210,7 +210,7 @@ pub(super) fn within<T>(
 }
 
 #[derive(Clone, Copy)]
-enum Stage {
+pub(super) enum Stage {
     Resolve,
     Connect,
     Tls,
@@ -229,15 +229,8 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn start(clock: &'a dyn Clock) -> Self {
-        Course {
-            clock,
-            at: Stage::Connect,
-            since: clock.now(),
-            stages: Stages::default(),
-            address: None,
-            sent: false,
-        }
+    pub(super) fn start(clock: &'a dyn Clock, at: Stage) -> Self {
+        Course { clock, at, since: clock.now(), stages: Stages::default(), address: None, sent: false }
     }
 
     fn enter(&mut self, stage: Stage) {
@@ -260,7 +253,7 @@ impl<'a> Course<'a> {
 
     pub(super) fn broken(mut self, failure: Failure) -> Broken {
         self.leave();
-        Broken { failure, stages: self.stages, address: self.address, sent: self.sent }
+        Broken { failure, stages: self.stages, address: self.address, sent: self.sent, ended: self.since }
     }
 }
 

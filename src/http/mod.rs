@@ -18,11 +18,12 @@ use ::http::HeaderMap;
 use bytes::Bytes;
 
 use crate::model::sample::{Failure, Stages};
-use crate::model::time::Duration;
+use crate::model::time::{At, Duration};
 use crate::world::{Clock, Net};
 
 pub use ask::{Ask, BadRequest};
 pub use connection::Connection;
+use connection::Stage;
 
 /// How much of a body is read; the rest is cut off.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -37,6 +38,8 @@ pub struct Exchange {
     /// Who was asked.
     pub address: IpAddr,
     pub stages: Stages,
+    /// When it was whole.
+    pub ended: At,
 }
 
 /// No answer.
@@ -50,6 +53,8 @@ pub struct Broken {
     pub address: Option<IpAddr>,
     /// Whether the request may have reached the server.
     pub sent: bool,
+    /// When it was known that there is none.
+    pub ended: At,
 }
 
 /// Sends one request over a fresh connection; after the timeout, if one is given, it is [`Failure::Timeout`].
@@ -62,7 +67,7 @@ pub async fn exchange(
     ask: &Ask,
     timeout: Option<Duration>,
 ) -> Result<Exchange, Broken> {
-    let mut course = connection::Course::start(clock);
+    let mut course = connection::Course::start(clock, Stage::Connect);
     let exchanged = {
         let whole = pin!(async {
             let mut connection = Connection::opened(net, ask, &mut course).await?;

@@ -72,29 +72,29 @@ pub async fn run(
 ) -> Result<(), BadRequest> {
     let ask = asking("POST", &spec.plan.url)?;
     let pace = Pace { start: spec.start, every: spec.plan.period(), clock: &*spec.clock };
-    let observed = |slot: Slot, seen, address| Observation::Write {
+    let observed = |slot: Slot, completed, seen, address| Observation::Write {
         store: spec.plan.store.clone(),
         write: Write {
             number: slot.number + 1,
             scheduled: slot.scheduled,
             sent: slot.sent,
-            completed: spec.clock.now(),
+            completed,
             seen,
             address,
         },
     };
     let send = async |slot: Slot| {
         let ask = ask.with_body(record(&spec.run, slot.number + 1));
-        let (seen, address) =
-            match http::exchange(&*spec.net, &*spec.clock, &ask, Some(spec.plan.timeout)).await {
-                Ok(answer) => (outcome(&answer), Some(answer.address)),
-                Err(Broken { failure, address, sent: true, .. }) => (WriteSeen::Unknown(failure), address),
-                Err(Broken { failure, address, sent: false, .. }) => (WriteSeen::Failed(failure), address),
-            };
-        observed(slot, seen, address)
+        match http::exchange(&*spec.net, &*spec.clock, &ask, Some(spec.plan.timeout)).await {
+            Ok(answer) => observed(slot, answer.ended, outcome(&answer), Some(answer.address)),
+            Err(Broken { failure, address, sent, ended, .. }) => {
+                let seen = if sent { WriteSeen::Unknown(failure) } else { WriteSeen::Failed(failure) };
+                observed(slot, ended, seen, address)
+            }
+        }
     };
     // Not sent, so surely not stored.
-    let gap = |slot: Slot| observed(slot, WriteSeen::Failed(Failure::Timeout), None);
+    let gap = |slot: Slot| observed(slot, slot.sent, WriteSeen::Failed(Failure::Timeout), None);
     open_loop(pace, out, stop, send, gap).await;
     Ok(())
 }

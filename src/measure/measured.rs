@@ -11,6 +11,7 @@ use crate::model::event::{Ended, Outcome};
 use crate::model::name::{Name, ProbeId, Region, Role, StepId, Vantage};
 use crate::model::outage::Outage;
 use crate::model::plan::Stage;
+use crate::model::sample::Failure;
 use crate::model::target::Origin;
 use crate::model::time::{At, Duration, Interval, Span};
 
@@ -204,6 +205,8 @@ pub struct Phase {
     pub to: Moment,
     /// `None`: the drill lacks the stage; not 0.
     pub took: Option<PhaseTook>,
+    /// It began, and its end never came while the service was down: it took at least so long.
+    pub open: Option<Span>,
     pub prewarned: bool,
 }
 
@@ -375,10 +378,13 @@ pub struct Series {
     pub vantage: Vantage,
     pub service: Option<Name>,
     pub outages: Vec<Outage>,
+    /// Those that say anything: the gaps are not among them.
     pub samples: u64,
     pub failures: u64,
+    /// The same by their class.
+    pub by_class: BTreeMap<Failure, u64>,
     pub gaps: u64,
-    /// Single failures between successes: no outage.
+    /// Single failures between successes, outside of every outage.
     pub strays: u64,
 }
 

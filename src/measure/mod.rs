@@ -213,10 +213,10 @@ fn losses(
         loss.answered_by = answered_by.clone();
         loss.is_read_whole = trouble.is_none();
         if trouble.is_some() {
-            // What was not seen in half a reading may be there.
+            // What was not seen in half a reading may be there, or lost.
             loss.found.lost.clear();
             loss.found.unknown_missing.clear();
-            loss.records = ledger::records(&loss.found);
+            loss.records.exactly = 0;
         }
         loss.removed = removed.get(store).map(|outcome| (*outcome).clone());
         let blind = excluded.iter().find(|out| out.vantage == ledger.from);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::measured::{Mark, Moment, Phase, PhaseTook};
-use crate::model::time::{At, Duration, Interval};
+use crate::model::time::{At, Duration, Interval, Span};
 
 /// The boundaries in order, and the name of the phase that ends with each.
 const BOUNDARIES: [(Moment, &str); 7] = [
@@ -17,8 +17,9 @@ const BOUNDARIES: [(Moment, &str); 7] = [
 ];
 
 /// The phases between the moments that happened. A phase whose end did not happen is not exercised, and its time belongs to the
-/// next one; the parts always sum to the whole.
-pub fn phases(timeline: &BTreeMap<Moment, Mark>) -> Vec<Phase> {
+/// next one; the parts always sum to the whole. The one that ends with `open` had begun when the service was last seen down, and its end
+/// never came.
+pub fn phases(timeline: &BTreeMap<Moment, Mark>, open: Option<(Moment, At)>) -> Vec<Phase> {
     let mut found = Vec::new();
     let mut last: Option<(Moment, Interval)> = None;
     for (moment, name) in BOUNDARIES {
@@ -37,6 +38,9 @@ pub fn phases(timeline: &BTreeMap<Moment, Mark>) -> Vec<Phase> {
             from,
             to: moment,
             took,
+            open: open
+                .filter(|(to, _)| *to == moment && took.is_none())
+                .map(|(_, until)| Span::at_least(until.since(begin.latest))),
             prewarned: mark.is_some_and(|mark| mark.prewarned),
         });
         if let Some(took) = took {
@@ -78,7 +82,7 @@ mod tests {
         fn the_middles_sum_exactly_and_the_whole_lies_within_the_sum(
             marks in prop::collection::vec(prop::option::weighted(0.8, (0_i64..1000, 0_i64..200)), 7),
         ) {
-            let phases = phases(&timeline(&marks));
+            let phases = phases(&timeline(&marks), None);
             let took: Vec<PhaseTook> = phases.iter().filter_map(|phase| phase.took).collect();
             let (Some(first), Some(last)) = (took.first(), took.last()) else { return Ok(()) };
             let sum: Duration = took.iter().map(|took| took.middle).fold(Duration::ZERO, Duration::plus);
@@ -97,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_stage_that_the_drill_lacks_is_not_exercised_and_not_zero() {
-        let phases = phases(&timeline(&[Some((0, 2)), Some((5, 2)), None, Some((50, 0)), Some((60, 0))]));
+        let timeline = timeline(&[Some((0, 2)), Some((5, 2)), None, Some((50, 0)), Some((60, 0))]);
+        let phases = phases(&timeline, Some((Moment::Restored, At(100))));
         let names: Vec<(&str, bool)> =
             phases.iter().map(|phase| (phase.name.as_str(), phase.took.is_some())).collect();
         let expected = [
@@ -109,5 +114,8 @@ mod tests {
             ("verification", false),
         ];
         assert_eq!(names, expected);
+        let open: Vec<Option<Span>> = phases.iter().map(|phase| phase.open).collect();
+        let at_least = Some(Span::at_least(Duration::from_nanos(40)));
+        assert_eq!(open, [None, None, None, None, at_least, None], "the recovery had begun, and never ended");
     }
 }

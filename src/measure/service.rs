@@ -378,7 +378,7 @@ pub(super) fn service(
     let impacted = impact.impacted.as_ref().map(|(at, _)| *at);
     let measured = ServiceMeasured {
         rta: origins.rta(impacted, impact.restored_at(), |origin| impact.since(origin)),
-        phases: phases(&timeline),
+        phases: phases(&timeline, open_phase(story, impact, &timeline)),
         failback: failback(story, views, service.restored.lasting, windows),
         interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
@@ -389,6 +389,21 @@ pub(super) fn service(
         timeline,
     };
     (measured, origins)
+}
+
+/// The phase in which the service stayed down, by the moment that would have ended it, and until when.
+fn open_phase(story: &Story<'_>, impact: &Impact, timeline: &BTreeMap<Moment, Mark>) -> Option<(Moment, At)> {
+    let Restored::Never(until) = impact.restored else { return None };
+    let reached = |moment| timeline.contains_key(&moment);
+    let begun = |stage| story.stage_started(stage).is_some();
+    let phases = [
+        (Moment::Restored, reached(Moment::FailoverStarted)),
+        (Moment::FailoverStarted, reached(Moment::Declared)),
+        (Moment::Declared, begun(Stage::Declare)),
+        (Moment::Detected, begun(Stage::Detect)),
+    ];
+    let open = phases.into_iter().find(|(end, begun)| *begun && !reached(*end));
+    open.map(|(end, _)| (end, until))
 }
 
 fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)>) -> BTreeMap<Moment, Mark> {

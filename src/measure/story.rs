@@ -219,13 +219,15 @@ impl<'a> Story<'a> {
     }
 
     fn stage(&self, stage: Stage) -> StageMeasured {
-        let own = || self.plan.steps.iter().filter(|step| step.stage == stage);
-        let ended = self.steps_in(stage).filter_map(|step| self.of_step(&step.id).ended).map(|(at, _)| at);
-        let took = self.stage_started(stage).map(|started| match ended.max() {
+        let own = self.plan.steps.iter().filter(|step| step.stage == stage);
+        let told = || self.steps_in(stage).map(|step| self.of_step(&step.id));
+        let is_open = told().any(|step| step.started.is_some() && step.ended.is_none());
+        let ended = told().filter_map(|step| step.ended).map(|(at, _)| at).max().filter(|_| !is_open);
+        let took = self.stage_started(stage).map(|started| match ended {
             Some(at) => Interval::exactly(started).until(&Interval::exactly(at)),
-            None => Span::at_least(self.end.since(started)),
+            None => Span::at_least(self.stopped.unwrap_or(self.end).since(started)),
         });
-        let budget = own().filter_map(|step| step.budget).reduce(Duration::plus);
+        let budget = own.filter_map(Step::stated_budget).reduce(Duration::plus);
         StageMeasured { stage, took, budget }
     }
 

@@ -92,17 +92,25 @@ impl View<'_> {
 
     /// As it stands in the results.
     pub fn series(&self) -> Series {
-        let count = |wanted: &dyn Fn(&Seen) -> bool| {
-            self.samples.iter().filter(|sample| wanted(&sample.seen)).count() as u64
-        };
+        let (mut ok, mut gaps) = (0, 0);
+        let mut by_class = BTreeMap::new();
+        for sample in &self.samples {
+            match sample.seen {
+                Seen::Ok => ok += 1,
+                Seen::Gap => gaps += 1,
+                Seen::Failed(failure) => *by_class.entry(failure).or_default() += 1,
+            }
+        }
+        let failures = by_class.values().sum();
         Series {
             probe: self.probe.id.clone(),
             vantage: self.vantage.clone(),
             service: self.probe.service.clone(),
             outages: self.outages.clone(),
-            samples: count(&|seen| *seen != Seen::Gap),
-            failures: count(&|seen| matches!(seen, Seen::Failed(_))),
-            gaps: count(&|seen| *seen == Seen::Gap),
+            samples: ok + failures,
+            failures,
+            by_class,
+            gaps,
             strays: self.strays.len() as u64,
         }
     }
@@ -173,6 +181,12 @@ fn view<'a>(
             }
         }
     }
+    let inside = |stray: &Interval| {
+        view.outages.iter().any(|outage| {
+            stray.latest >= outage.begin.latest && outage.end.is_none_or(|end| stray.earliest < end.earliest)
+        })
+    };
+    view.strays.retain(|stray| !inside(stray));
     view.samples = samples;
     view
 }

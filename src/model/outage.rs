@@ -5,7 +5,8 @@
 //! the sustained run was sent, and no later than the run's first ok completed. Between two failures in a row the service is
 //! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds. Single
 //! failures that come more often than the clause allows are one: a service that fails every second user is not up. Nor is one whose
-//! answers are slower than the clause's p99 allows.
+//! answers are slower than the clause's p99 allows. And single failures that run into an outage, with fewer answers from one to the next
+//! than make a run, are its beginning: one endpoint of several fails before the others do.
 //! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
 use serde::{Deserialize, Serialize};
@@ -83,10 +84,9 @@ pub fn outages_by(samples: &[Sample], rules: &Rules<'_>) -> Vec<Outage> {
     let series = Series::new(samples, rules);
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some((first, after)) = series.next_failures(from) {
-        let (restored, unconfirmed) = series.restored(after);
-        let until = restored.or(unconfirmed).unwrap_or(series.seen.len());
-        found.push(series.outage(first, after, (restored, unconfirmed), until));
+    while let Some(failures) = series.next_failures(from) {
+        let (restored, unconfirmed) = series.restored(failures.after);
+        found.push(series.outage(failures.first, (restored, unconfirmed)));
         from = match restored {
             Some(run) => series.after_run(run),
             None => series.seen.len(),
@@ -105,9 +105,11 @@ pub fn sustained(samples: &[Sample], rules: &Rules<'_>) -> bool {
     Series::new(samples, rules).restored(0).0.is_some()
 }
 
-/// For how long a probe of this period must meet the clause until a run of it surely restores.
+/// For how long a probe of this period must meet the clause until a run of it surely restores. Two periods longer than that run: its first
+/// probe may be due a period after the beginning, and its last one a period before the end.
 pub fn restores_after(clause: &RestoredClause, every: Duration) -> Duration {
-    (0..FEWEST).fold(Duration::ZERO, |sum, _| sum.plus(every)).max(clause.lasting.plus(every))
+    let fewest = (1..FEWEST).fold(Duration::ZERO, |sum, _| sum.plus(every));
+    fewest.max(clause.lasting).plus(every).plus(every)
 }
 
 /// Whether a service kept the clause in all of these samples: no outage, none of them missing, and its share and its p99 over all of them.
@@ -133,6 +135,14 @@ pub fn strays(samples: &[Sample]) -> Vec<Interval> {
 
 fn is_ok(sample: &Sample) -> bool {
     sample.seen == Seen::Ok
+}
+
+/// The failures with which an outage begins.
+struct Failures {
+    /// The first of them, be it a single one that runs into the others.
+    first: usize,
+    /// The first sample after those in a row.
+    after: usize,
 }
 
 /// Samples by sent, with counts up to each of them, so that any run is judged in constant time.
@@ -206,10 +216,14 @@ impl<'a> Series<'a> {
         Self::between(&self.counted, index, index.saturating_add(1)) > 0 && !self.is_slow(index)
     }
 
-    /// The next failures that are an outage, two or more in a row or single ones too often, or the next answers that are too slow: the
-    /// first of them, and the first sample after those in a row.
-    fn next_failures(&self, from: usize) -> Option<(usize, usize)> {
+    /// The next failures that are an outage, two or more in a row or single ones too often, or the next answers that are too slow.
+    fn next_failures(&self, from: usize) -> Option<Failures> {
         let mut at = from;
+        // Single failures near each other: the first and the last of them.
+        let mut singles: Option<(usize, usize)> = None;
+        let joined = |singles: Option<(usize, usize)>, next: usize| {
+            singles.filter(|(_, last)| next - last <= self.rules.fewest).map_or(next, |(first, _)| first)
+        };
         loop {
             let first = (at..self.seen.len()).find(|index| !self.is_ok(*index) || self.is_slow(*index))?;
             let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
@@ -220,7 +234,10 @@ impl<'a> Series<'a> {
                 after - first >= 2 || !self.tolerates(first)
             };
             if begins {
-                return Some((first, after));
+                return Some(Failures { first: joined(singles, first), after });
+            }
+            if !self.is_ok(first) {
+                singles = Some((joined(singles, first), first));
             }
             at = after;
         }
@@ -298,13 +315,10 @@ impl<'a> Series<'a> {
         next
     }
 
-    fn outage(
-        &self,
-        first: usize,
-        after: usize,
-        (restored, unconfirmed): (Option<usize>, Option<usize>),
-        until: usize,
-    ) -> Outage {
+    fn outage(&self, first: usize, (restored, unconfirmed): (Option<usize>, Option<usize>)) -> Outage {
+        let until = restored.or(unconfirmed).unwrap_or(self.seen.len());
+        let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
+        let after = after.max(first + 1);
         let (begin, gap_at_begin) = self.begin(first, after, until);
         let (end, gap_at_end) = restored.map_or((None, false), |run| {
             let end = self.end(run);

@@ -225,6 +225,25 @@ pub struct Step {
     pub action: Action,
 }
 
+impl Step {
+    /// The budget that it states, or that those inside it do: the longest of those at once, the sum of those in turn.
+    pub fn stated_budget(&self) -> Option<Duration> {
+        let inside = |steps: &[Step]| steps.iter().filter_map(Step::stated_budget).collect::<Vec<_>>();
+        self.budget.or_else(|| match &self.action {
+            Action::Parallel { steps } => inside(steps).into_iter().max(),
+            Action::Procedure { steps, .. } => inside(steps).into_iter().reduce(Duration::plus),
+            Action::Fault { .. }
+            | Action::Recover { .. }
+            | Action::RemoveFault { .. }
+            | Action::Declare { .. }
+            | Action::Wait(_)
+            | Action::Task { .. }
+            | Action::Notify { .. }
+            | Action::Check(_) => None,
+        })
+    }
+}
+
 /// What follows a step that takes too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

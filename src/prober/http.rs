@@ -7,7 +7,7 @@ use super::ProbeRun;
 use crate::http::{self, Ask, BadRequest, Broken, Connection, Exchange};
 use crate::model::effect::Request;
 use crate::model::sample::{Seen, Stages};
-use crate::model::time::Duration;
+use crate::model::time::{At, Duration};
 use crate::probe::{self, Probe};
 use crate::world::{Clock, Net};
 
@@ -18,6 +18,8 @@ pub(super) struct Answer {
     /// What the header says that the probe names.
     pub(super) named: Option<String>,
     pub(super) stages: Stages,
+    /// When it was known.
+    pub(super) completed: At,
 }
 
 pub(super) struct Client<'a> {
@@ -51,7 +53,7 @@ impl<'a> Client<'a> {
             Box::pin(self.reusing(number)).await
         };
         match exchanged {
-            Ok(Exchange { status, headers, body, address, stages, .. }) => Answer {
+            Ok(Exchange { status, headers, body, address, stages, ended }) => Answer {
                 seen: self.probe.judge(probe::Answer::Http { status, body: &body }),
                 address: Some(address),
                 named: self
@@ -59,9 +61,10 @@ impl<'a> Client<'a> {
                     .answered_by()
                     .and_then(|header| Some(headers.get(header)?.to_str().ok()?.to_owned())),
                 stages,
+                completed: ended,
             },
-            Err(Broken { failure, stages, address, .. }) => {
-                Answer { seen: Seen::Failed(failure), address, named: None, stages }
+            Err(Broken { failure, stages, address, ended, .. }) => {
+                Answer { seen: Seen::Failed(failure), address, named: None, stages, completed: ended }
             }
         }
     }

@@ -98,7 +98,7 @@ pub async fn run(
         observed(Sample {
             scheduled: slot.scheduled,
             sent: slot.sent,
-            completed: spec.clock.now(),
+            completed: answer.completed,
             seen: answer.seen,
             address: answer.address,
             answered_by,

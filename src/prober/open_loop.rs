@@ -7,8 +7,9 @@ use std::future::Future;
 use std::pin::pin;
 
 use futures::StreamExt;
+use futures::future::OptionFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::time::{At, Duration};
@@ -40,8 +41,9 @@ impl Pace<'_> {
         At(self.start.0.saturating_add(self.every.nanos().saturating_mul(number)))
     }
 
-    fn instant(&self, number: u64) -> Instant {
-        Instant::now() + self.scheduled(number).since(self.clock.now()).std()
+    /// Both clocks are read anew for each, since only one of them counts a suspend.
+    fn instant(&self, number: u64, now: At) -> Instant {
+        Instant::now() + self.scheduled(number).since(now).std()
     }
 
     fn is_late(&self, slot: Slot) -> bool {
@@ -58,35 +60,48 @@ pub async fn open_loop<T, F: Future<Output = T>>(
     send: impl Fn(Slot) -> F,
     gap: impl Fn(Slot) -> T,
 ) {
-    let mut in_flight = FuturesUnordered::new();
+    // Most are over before the next is due: only those that are not need wakers of their own.
+    let mut newest = None;
+    let mut older = FuturesUnordered::new();
     let mut number = 0;
     let mut stopping = false;
     // Also where whoever could say so has gone.
     let mut told = pin!(stop.wait_for(|stop| *stop));
-    let mut timer = pin!(sleep_until(pace.instant(number)));
+    let mut timer = pin!(sleep_until(pace.instant(number, pace.clock.now())));
     loop {
         let seen = tokio::select! {
             biased;
+            Some(done) = OptionFuture::from(newest.as_mut()), if newest.is_some() => {
+                newest = None;
+                done
+            }
+            Some(done) = older.next(), if !older.is_empty() => done,
             _ = &mut told, if !stopping => {
                 stopping = true;
                 continue;
             }
-            Some(done) = in_flight.next(), if !in_flight.is_empty() => done,
             () = &mut timer, if !stopping => {
                 let slot = Slot { number, scheduled: pace.scheduled(number), sent: pace.clock.now() };
                 number += 1;
-                timer.as_mut().reset(pace.instant(number));
+                timer.as_mut().reset(pace.instant(number, slot.sent));
                 if !pace.is_late(slot) {
                     // In a box, since it is large, and moved.
-                    in_flight.push(Box::pin(send(slot)));
+                    older.extend(newest.replace(Box::pin(send(slot))));
                     continue;
                 }
                 gap(slot)
             }
             else => return,
         };
-        if out.send(seen).await.is_err() {
-            return;
+        // Nearly always there is room, and nothing to wait for.
+        match out.try_send(seen) {
+            Ok(()) => {}
+            Err(TrySendError::Full(seen)) => {
+                if out.send(seen).await.is_err() {
+                    return;
+                }
+            }
+            Err(TrySendError::Closed(_)) => return,
         }
     }
 }

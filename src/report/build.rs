@@ -361,12 +361,13 @@ fn interruption(one: &Interruption) -> String {
 }
 
 fn phase(phase: &crate::measure::Phase, window: Window) -> Phase {
-    let time = phase.took.map_or("not exercised".to_owned(), |took| words::span(&took.span));
+    let span = phase.took.map(|took| took.span).or(phase.open);
+    let time = span.map_or("not exercised".to_owned(), |span| words::span(&span));
     Phase {
         name: phase.name.to_string(),
         from: words::apart(phase.from.name()),
         to: words::apart(phase.to.name()),
-        actual: phase.took.map(|took| (&took.span).into()),
+        actual: span.map(|span| (&span).into()),
         text: if phase.prewarned { format!("{time} (pre-warned)") } else { time },
         bar: phase.took.map(|took| {
             window.bar(&crate::model::time::Interval::between(took.begin.earliest, took.end.latest))

@@ -260,6 +260,7 @@ fn service() -> ServiceMeasured {
             span: span(end - begin - 0.5, end - begin + 0.5),
             middle: length(end - begin),
         }),
+        open: None,
         prewarned: name == "decision",
     };
     ServiceMeasured {
@@ -288,6 +289,7 @@ fn service() -> ServiceMeasured {
                 from: Moment::Restored,
                 to: Moment::DataVerified,
                 took: None,
+                open: None,
                 prewarned: false,
             },
         ],
@@ -323,6 +325,7 @@ pub fn measured() -> Measured {
         outages: Vec::new(),
         samples: 1320,
         failures,
+        by_class: BTreeMap::from([(Failure::Timeout, failures)]),
         gaps: 6,
         strays: 0,
     };

@@ -1,6 +1,6 @@
 //! What probes and ledgers saw, in counts and strips.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::chart::{Mark, Window, strip};
 use super::view::{Count, Ledger, Probe};
@@ -25,12 +25,12 @@ fn probe(evidence: &Evidence, measured: &Measured, series: &Series, window: Wind
         service: series.service.as_ref().map(ToString::to_string),
         every: planned.every.into(),
         timeout: planned.timeout.into(),
-        sent: series.samples.saturating_sub(series.gaps),
-        ok: series.samples.saturating_sub(series.failures + series.gaps),
+        sent: series.samples,
+        ok: series.samples.saturating_sub(series.failures),
         failed: series.failures,
         gaps: series.gaps,
         strays: series.strays,
-        failures: failures(samples),
+        failures: by_class(series),
         excluded: excluded.map(|excluded| format!("control probe {}: {}", excluded.control, excluded.why)),
         strip: strip(window, samples.iter().map(|sample| (sample.sent, mark(sample)))),
     })
@@ -44,15 +44,12 @@ fn mark(sample: &Sample) -> Mark {
     }
 }
 
-/// Failures by their class.
-fn failures(samples: &[Sample]) -> Vec<Count> {
-    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
-    for sample in samples {
-        if let Seen::Failed(failure) = sample.seen {
-            *counts.entry(failure).or_default() += 1;
-        }
-    }
-    counts.into_iter().map(|(failure, count)| Count { name: failure.to_string(), count }).collect()
+fn by_class(series: &Series) -> Vec<Count> {
+    series
+        .by_class
+        .iter()
+        .map(|(failure, count)| Count { name: failure.to_string(), count: *count })
+        .collect()
 }
 
 /// Every reading of every store.
@@ -106,5 +103,26 @@ fn kept(write: &Write, lost: &BTreeSet<u64>) -> Mark {
         WriteSeen::Ok { .. } if lost.contains(&write.number) => Mark::Failed,
         WriteSeen::Ok { .. } => Mark::Ok,
         WriteSeen::Failed(_) | WriteSeen::Unknown(_) => Mark::Gap,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use crate::model::time::At;
+
+    #[test]
+    fn what_was_sent_was_answered_or_failed_and_gaps_come_beside_it() {
+        let window = Window { from: At(0), to: example::at(600.0) };
+        let measured = example::measured();
+        let probes = probes(&example::evidence(), &measured, window);
+        assert!(!probes.is_empty());
+        for (probe, series) in probes.iter().zip(&measured.series) {
+            assert_eq!((probe.sent, probe.gaps), (series.samples, series.gaps), "{}", probe.id);
+            assert_eq!(probe.ok + probe.failed, probe.sent, "{}", probe.id);
+            let by_class: u64 = probe.failures.iter().map(|count| count.count).sum();
+            assert_eq!(by_class, probe.failed, "{}", probe.id);
+        }
     }
 }

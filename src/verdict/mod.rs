@@ -311,7 +311,7 @@ impl Court<'_> {
         // One that could not be timed stands for none that was.
         let worst = judged.max_by_key(|opinion| (opinion.verdict != Verdict::NotExercised, opinion.verdict));
         worst.unwrap_or_else(|| {
-            Opinion::new(Verdict::NotExercised, "nobody was asked anything with a promised time")
+            Opinion::new(Verdict::NotExercised, "nobody was asked anything whose promised time came due")
         })
     }
 

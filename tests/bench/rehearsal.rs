@@ -23,6 +23,10 @@ use super::cost;
 /// Clock ticks in a second, as `/proc/PID/stat` counts (USER_HZ, which Linux fixes at 100).
 const TICKS: f64 = 100.0;
 
+/// How often it is asked, and written, in virtual time.
+const PROBES_PER_SECOND: u32 = 10;
+const WRITES_PER_SECOND: u32 = 50;
+
 /// What is measured in one pair of simulated regions.
 pub enum Work {
     Probes(u32),
@@ -62,14 +66,14 @@ fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
-/// So many probes, ten a second.
+/// So many probes, [`PROBES_PER_SECOND`].
 pub async fn probes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: u32) {
     let run = ProbeRun {
         probe: plan::Probe {
             id: "checkout".into(),
             service: None,
             control: false,
-            every: Duration::from_millis(100),
+            every: Duration::from_millis(1000 / u64::from(PROBES_PER_SECOND)),
             timeout: Duration::from_secs(1),
             from: vec!["outside".into()],
             fresh_every: 1,
@@ -91,13 +95,13 @@ pub async fn probes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: 
     probing.abort();
 }
 
-/// So many writes, fifty a second.
+/// So many writes, [`WRITES_PER_SECOND`].
 pub async fn writes(net: Arc<dyn Net>, clock: Arc<dyn Clock>, url: &str, count: u32) {
     let plan = plan::Ledger {
         service: "checkout".into(),
         store: "orders".into(),
         url: url.into(),
-        writes_per_second: 50,
+        writes_per_second: WRITES_PER_SECOND,
         timeout: Duration::from_secs(1),
         from: "outside".into(),
     };
@@ -194,20 +198,25 @@ pub fn is_installed(program: &str) -> bool {
     found.is_ok()
 }
 
-/// The least cost of each sort of work.
+/// The least cost of each sort of work: a probe and a write without what the regions do by themselves meanwhile, which is the idle
+/// hour's.
 pub fn least_of(rounds: u32, linked: bool) -> io::Result<BTreeMap<&'static str, f64>> {
     const COUNT: u32 = 5_000;
-    let works: [(&str, Work, f64); 3] = [
-        ("probe", Work::Probes(COUNT), f64::from(COUNT)),
-        ("write", Work::Writes(COUNT), f64::from(COUNT)),
-        ("idle", Work::IdleHour, 1.0),
+    let works = [
+        ("probe", Work::Probes(COUNT), COUNT, 1.0 / f64::from(PROBES_PER_SECOND)),
+        ("write", Work::Writes(COUNT), COUNT, 1.0 / f64::from(WRITES_PER_SECOND)),
+        ("idle", Work::IdleHour, 1, 0.0),
     ];
     let mut least = BTreeMap::new();
     for _ in 0..rounds {
-        for (name, work, count) in &works {
-            let cost = in_regions(work, linked)? / count;
+        for (name, work, count, _) in &works {
+            let cost = in_regions(work, linked)? / f64::from(*count);
             least.entry(*name).and_modify(|known: &mut f64| *known = known.min(cost)).or_insert(cost);
         }
+    }
+    let idle_second = least["idle"] / 3600.0;
+    for (name, _, _, seconds) in &works {
+        least.entry(*name).and_modify(|cost| *cost -= idle_second * seconds);
     }
     Ok(least)
 }

@@ -164,3 +164,23 @@ fn a_run_that_was_stopped_before_anybody_was_impacted_meets_nothing() {
         assert_eq!(met, !stopped, "{judged:?}");
     }
 }
+
+#[test]
+fn a_way_there_and_back_that_nothing_failed_on_is_met_at_any_period() {
+    // Answered at once: what it says comes before the answer that was asked for at the same instant.
+    let control = "    - {id: control, control: true, every: 500ms, timeout: 500ms, http: {url: \"http://control.example/\"}}\n";
+    for every in ["500ms", "600ms", "700ms", "1100ms", "1200ms"] {
+        let text = include_str!("../laboratory/switchover.yaml")
+            .replace("every: 1s, timeout: 500ms", &format!("every: {every}, timeout: 500ms"));
+        let ledger = text.lines().find(|line| line.contains("ledger: {service")).unwrap();
+        let text = text.replace("  workload:\n", control).replace(&format!("{ledger}\n"), "");
+        assert!(text.contains(every) && !text.contains("writesPerSecond"));
+        let course = run(&text, unchanged);
+        let evidence = course.memory.evidence();
+        let measured = measure(&evidence);
+        let service = measured.services.values().next().unwrap();
+        for actual in [&service.rta.impact, &service.failback.outage] {
+            assert!(actual.span().is_some(), "{every}: {actual:?}");
+        }
+    }
+}

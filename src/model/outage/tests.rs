@@ -89,6 +89,18 @@ fn single_failures_that_come_too_often_are_an_outage() {
 }
 
 #[test]
+fn single_failures_that_run_into_an_outage_are_its_beginning() {
+    let found = super::outages(&strip("....x.x.xxxx..................."), &clause("100%", 1000));
+    assert_eq!((found.len(), found[0].begin, found[0].failures), (1, ms(300, 410), 6));
+    assert_eq!((found[0].first_success, found[0].flaps), (Some(ms(400, 510)), 2));
+    assert_eq!(found[0].end, Some(ms(1100, 1210)));
+    let nine = super::outages(&strip("....x.........xx............"), &clause("100%", 500));
+    assert_eq!((nine.len(), nine[0].begin), (1, ms(300, 410)), "nine answers make no run");
+    let ten = super::outages(&strip("....x..........xx............"), &clause("100%", 500));
+    assert_eq!((ten.len(), ten[0].begin), (1, ms(1400, 1510)), "ten do");
+}
+
+#[test]
 fn a_failure_that_the_clause_tolerates_belongs_to_the_run() {
     let samples = strip("..xxx..x.......");
     let strict = outages(&samples, &clause("100%", 500));
@@ -124,10 +136,10 @@ fn so_few_answers_restore_nothing_however_short_the_clauses_time_is() {
     assert_eq!((flapping.len(), flapping[0].end), (1, Some(ms(900, 1010))));
     let too_few = by_rules("..xxx.........");
     assert_eq!((too_few[0].end, too_few[0].unconfirmed), (None, Some(ms(400, 510))));
-    assert_eq!(restores_after(&short, Duration::from_millis(100)), Duration::from_secs(1));
+    assert_eq!(restores_after(&short, Duration::from_millis(100)), Duration::from_millis(1100));
     assert_eq!(
         restores_after(&clause("100%", 2000), Duration::from_millis(100)),
-        Duration::from_millis(2100)
+        Duration::from_millis(2200)
     );
 }
 

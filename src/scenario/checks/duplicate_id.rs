@@ -1,4 +1,4 @@
-//! Ids name steps and probes in evidence, so no two are the same: nor are two steps of procedures.
+//! Ids name steps and probes in evidence, so no two are the same: nor are two steps of procedures. And no probe has two bounds.
 
 use std::collections::BTreeMap;
 
@@ -28,22 +28,26 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
             seen.insert(id, place);
         }
     }
-    let drill = &scenario.drill;
-    let mut lines = BTreeMap::new();
-    for (index, probe) in drill.spec.probes.iter().enumerate() {
-        let path = Path::spec().then("probes").then(index).then("id");
-        let line = drill.text.place(&path).line;
-        if let Some(first) = lines.insert(&probe.id, line) {
-            found.push(
-                drill
-                    .text
-                    .error(
-                        &path,
-                        format!("two probes are called `{}`; the first is on line {first}", probe.id),
-                    )
-                    .help("give each probe an id of its own"),
-            );
-        }
-    }
+    found.extend(probes(scenario));
     found
+}
+
+fn probes(scenario: &Scenario) -> Vec<Diagnostic> {
+    let drill = &scenario.drill;
+    let ids = drill.spec.probes.iter().enumerate().map(|(index, probe)| {
+        let path = Path::spec().then("probes").then(index).then("id");
+        (path, &probe.id, "two probes are called", "give each probe an id of its own")
+    });
+    let bounds = drill.spec.limits.abort_when.iter().enumerate().map(|(index, bound)| {
+        let path = Path::spec().then("limits").then("abortWhen").then(index).then("probe");
+        (path, &bound.probe, "two bounds are set for", "keep the one that is meant")
+    });
+    let mut lines = BTreeMap::new();
+    let twice = ids.chain(bounds).filter_map(|(path, id, what, help)| {
+        let line = drill.text.place(&path).line;
+        let first = lines.insert((what, id), line)?;
+        let message = format!("{what} `{id}`; the first is on line {first}");
+        Some(drill.text.error(&path, message).help(help))
+    });
+    twice.collect()
 }

@@ -154,6 +154,17 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "abortWhen: [{probe: west-direct, failsFor: 10s}]",
         "abortWhen: [{probe: west-direct, failsFor: 10s}, {probe: west-direct, failsFor: 20s}]",
     ),
+    ("takes_over_misspelt", "takesOver: west", "takesOver: ewst"),
+    (
+        "record_that_nobody_asks",
+        "dnsSwitch: {record: checkout.shop.example}",
+        "dnsSwitch: {record: chekout.shop.example}",
+    ),
+    (
+        "record_that_is_no_name",
+        "dnsSwitch: {record: checkout.shop.example}",
+        "dnsSwitch: {record: \"check out\"}",
+    ),
     ("fault_without_proof", "        proof: {probe: east-direct, failsWithin: 20s, until: restored}\n", ""),
     (
         "two_faults_with_one_proof",
@@ -319,6 +330,7 @@ const SANDBOXES: &[(&str, &str, &str)] = &[
         "  alerts:",
         "  links: [{between: [east, west], latency: 500us}]\n  alerts:",
     ),
+    ("sandbox_alert_checked_too_often", "every: 5s", "every: 1ms"),
     ("sandbox_alert_from_nowhere", "from: outside", "from: otside"),
     (
         "sandbox_two_people_of_one_role",
@@ -418,6 +430,31 @@ fn all_errors_of_a_file_are_said_at_once() {
     let said = of_drill(text.as_bytes());
     assert_eq!(said.matches("error:").count(), edits.len(), "{said}");
     snapshot("all_at_once", said);
+}
+
+#[test]
+fn a_field_of_no_shape_hides_nothing_that_is_wrong_elsewhere() {
+    let edits = [
+        ("announced: true", "announced: maybe"),
+        ("timeout: 5m", "timeout: 5"),
+        ("fence: {region: east", "fence: {region: esat"),
+        ("probe: west-direct, failsFor", "probe: vest, failsFor"),
+    ];
+    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
+    snapshot("shape_and_meaning_at_once", of_drill(text.as_bytes()));
+    // What is missing beside a misspelt field may be what was meant.
+    let misspelt = of_drill(edited(DRILL, "        proof: {probe", "        prooof: {probe").as_bytes());
+    assert_eq!(misspelt.matches("error:").count(), 1, "{misspelt}");
+    // The catalogue's own errors hide nothing of the drill's.
+    let catalogue = edited(CATALOGUE, "p99: 800ms", "p99: 800");
+    let drill = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");
+    let files = [
+        ("drill.yaml", drill.as_bytes()),
+        ("catalogue.yaml", catalogue.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+    ];
+    let both = said(&files, "drill.yaml");
+    assert_eq!(both.matches("error:").count(), 2, "{both}");
 }
 
 #[test]

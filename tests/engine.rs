@@ -4,6 +4,7 @@
 
 mod laboratory;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use drillmaster::cli::inputs::Inputs;
 use drillmaster::cli::rehearsal::Rehearsal;
 use drillmaster::engine::{self, Finished, Shown, Watcher};
 use drillmaster::journal::Memory;
+use drillmaster::model::effect::EffectId;
 use drillmaster::model::event::{Ended, Event, Outcome, Sink, SinkError, What};
 use drillmaster::model::sample::RowFile;
 use drillmaster::model::time::{At, Duration};
@@ -31,6 +33,8 @@ const FAILOVER: &str = include_str!("laboratory/failover.yaml");
 struct Full {
     memory: Memory,
     from: usize,
+    /// What has its space reserved is taken nevertheless.
+    reserves: bool,
     asked: usize,
     /// Something happens when the n-th event is written.
     when: Option<(usize, Box<dyn FnOnce() + Send>)>,
@@ -38,7 +42,7 @@ struct Full {
 
 impl Full {
     fn from(from: usize) -> Arc<Mutex<Full>> {
-        Arc::new(Mutex::new(Full { memory: Memory::default(), from, asked: 0, when: None }))
+        Arc::new(Mutex::new(Full { memory: Memory::default(), from, reserves: false, asked: 0, when: None }))
     }
 
     fn never() -> Arc<Mutex<Full>> {
@@ -46,9 +50,19 @@ impl Full {
     }
 
     fn when(at: usize, then: impl FnOnce() + Send + 'static) -> Arc<Mutex<Full>> {
-        let pen =
-            Full { memory: Memory::default(), from: usize::MAX, asked: 0, when: Some((at, Box::new(then))) };
-        Arc::new(Mutex::new(pen))
+        let pen = Full::never();
+        pen.lock().unwrap().when = Some((at, Box::new(then)));
+        pen
+    }
+}
+
+impl Full {
+    /// As an evidence folder: what undoing writes, and what healing does itself.
+    fn has_reserved_for(&self, what: &What) -> bool {
+        let began =
+            |event: &Event| matches!(event.what, What::AbortRequested { .. } | What::HealStarted { .. });
+        let heals = || self.memory.events().iter().any(began);
+        what.has_reserved_space() || matches!(what, What::EffectIntended { .. }) && heals()
     }
 }
 
@@ -58,7 +72,7 @@ impl Sink for Full {
             then();
         }
         self.asked += 1;
-        if self.asked > self.from {
+        if self.asked > self.from && !(self.reserves && self.has_reserved_for(&what)) {
             return Err(SinkError { why: "no space left on device".to_owned() });
         }
         self.memory.append(at, what)
@@ -124,6 +138,42 @@ fn a_pen_that_breaks_at_any_event_ends_the_run_and_all_is_put_back() {
             assert_put_back(&rehearsal, &before, &finished, &what).await;
         });
     }
+}
+
+#[test]
+fn a_full_disk_takes_what_the_effects_have_reserved_for_their_undoing() {
+    let inputs = drill(FAILOVER);
+    let mut healed = 0;
+    for from in (0..whole(&inputs)).step_by(3) {
+        in_virtual_time(async {
+            let (rehearsal, pen) = (prepared(&inputs).await, Full::from(from));
+            pen.lock().unwrap().reserves = true;
+            let before = stores(&rehearsal);
+            let finished = run(&rehearsal, rehearsal.sandbox.world(), &pen, never_interrupted()).await;
+            let what = format!("no space from event {from} on: {finished:?}");
+            let events = events(&pen);
+            assert_put_back(&rehearsal, &before, &finished, &what).await;
+            let on_record: BTreeSet<EffectId> =
+                outstanding(&events).iter().map(|open| open.effect.id).collect();
+            let left: BTreeSet<EffectId> = finished.outstanding.iter().filter_map(|one| one.effect).collect();
+            assert_eq!(on_record, left, "{what}: {events:#?}");
+            let intended: Vec<EffectId> = events
+                .iter()
+                .filter_map(|event| match &event.what {
+                    What::EffectIntended { effect, .. } => Some(effect.id),
+                    _ => None,
+                })
+                .collect();
+            let known =
+                events.iter().all(|event| event.what.effect().is_none_or(|id| intended.contains(&id)));
+            assert!(known, "{what}: more is told of an effect than its intent");
+            if !intended.is_empty() {
+                assert!(matches!(events.last().unwrap().what, What::RunEnded { .. }), "{what}");
+                healed += 1;
+            }
+        });
+    }
+    assert!(healed > 3, "{healed}");
 }
 
 #[test]

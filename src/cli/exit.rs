@@ -18,7 +18,7 @@ pub const MISSED: u8 = 10;
 pub const NOT_SHOWN: u8 = 11;
 /// The run was invalid.
 pub const INVALID: u8 = 12;
-/// The evidence or its reports could not be written, or do not verify.
+/// The evidence, its reports or what was asked for could not be written, or the evidence does not verify.
 pub const JOURNAL: u8 = 13;
 /// Clusters are not healed.
 pub const NOT_HEALED: u8 = 14;

@@ -5,27 +5,22 @@
 //! kept for the evidence.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use super::files::{bytes_of, read_below, same_file, yaml_files};
 use super::manifests;
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::cluster::{self, EnvironmentSpec};
-use crate::document::{self, Diagnostic, Document, Kind, Look, Path, Source, Untyped, ordered, refused};
+use crate::document::{
+    self, Diagnostic, Document, Kind, Look, Path, Place, Severity, Source, Untyped, ordered, refused,
+};
 use crate::journal::chain::sha256;
 use crate::model::name::{Name, Sha256};
 use crate::plan;
 use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::checks::{self, leaves_folder::stays_inside};
 use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
-
-/// The longest runbook or manifest in bytes.
-const LONGEST_FILE: u64 = 10 << 20;
-
-/// The most files that are looked through for a name.
-const MOST_FILES: usize = 500;
 
 /// Every kind of document that a file may hold.
 pub const KINDS: [&str; 5] =
@@ -152,6 +147,10 @@ struct Loader {
     /// Neighbours that cannot be read: another drill's affair, unless a name is not found.
     unread: Findings,
     missing: bool,
+    /// Around single fields that are wrong: what else is wrong there may follow from that.
+    around: Vec<Place>,
+    /// How many diagnostics say so.
+    set_aside: usize,
 }
 
 #[derive(Clone)]
@@ -169,6 +168,8 @@ impl Loader {
             files: BTreeMap::new(),
             unread: Findings::default(),
             missing: false,
+            around: Vec::new(),
+            set_aside: 0,
         }
     }
 
@@ -189,7 +190,7 @@ impl Loader {
         let (drills, others): (Vec<Untyped>, Vec<Untyped>) =
             documents.into_iter().partition(|document| document.kind == Drill::KIND);
         let drill = match drills.as_slice() {
-            [drill] => self.note(drill.typed::<Drill>()),
+            [drill] => self.typed::<Drill>(drill),
             [] => {
                 let message = format!("`{}` holds no Drill", file.display());
                 self.say(
@@ -228,9 +229,11 @@ impl Loader {
         let runbook = self.runbook(&drill);
         let manifests =
             sandbox.as_ref().map(|(sandbox, file)| self.manifests(sandbox, file)).unwrap_or_default();
-        if self.found.refused() {
+        let refused = self.found.diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+        if refused > self.set_aside {
             return None;
         }
+        let before = self.found.diagnostics.len();
         if let Some(catalogue) = &catalogue {
             self.found.diagnostics.extend(catalogue::checks::all(catalogue));
         }
@@ -245,6 +248,11 @@ impl Loader {
         let scenario = Scenario { drill, catalogue, procedures, surroundings };
         self.found.diagnostics.extend(checks::all(&scenario));
         self.found.diagnostics.extend(plan::too_long(&scenario));
+        let meant = self.found.diagnostics.split_off(before);
+        self.found.diagnostics.extend(document::unless_it_follows(meant, &self.around));
+        if self.set_aside > 0 {
+            return None;
+        }
         Some(Inputs {
             scenario,
             sandbox: sandbox.map(|(sandbox, _)| sandbox),
@@ -258,6 +266,22 @@ impl Loader {
 
     fn say(&mut self, diagnostic: Diagnostic) {
         self.found.diagnostics.push(diagnostic);
+    }
+
+    /// The document; where single fields of it are wrong, that is noted, and it goes on without them until all is checked.
+    fn typed<T: Kind>(&mut self, document: &Untyped) -> Option<Document<T>> {
+        let errors = match document.typed() {
+            Ok(document) => return Some(document),
+            Err(errors) => errors,
+        };
+        let rest = document.rest();
+        if rest.is_some() {
+            self.set_aside += errors.len();
+        }
+        self.found.diagnostics.extend(errors);
+        let (document, around) = rest?;
+        self.around.extend(around);
+        Some(document)
     }
 
     /// The value, or its diagnostics noted.
@@ -349,7 +373,7 @@ impl Loader {
                 if let Ok(bytes) = bytes_of(&one.file) {
                     self.keep(&one.file, bytes);
                 }
-                let document = self.note(one.document.typed::<T>())?;
+                let document = self.typed::<T>(&one.document)?;
                 Some((document, one.file.clone()))
             }
             several => {
@@ -381,7 +405,7 @@ impl Loader {
     /// The one Environment of a file.
     fn environment(&mut self, file: &FilePath) -> Option<(Document<EnvironmentSpec>, PathBuf)> {
         let one = self.only::<EnvironmentSpec>(file)?;
-        let environment = self.note(one.typed::<EnvironmentSpec>())?;
+        let environment = self.typed::<EnvironmentSpec>(&one)?;
         self.found.diagnostics.extend(cluster::checks::all(&environment));
         Some((environment, folder_of(file)))
     }
@@ -412,14 +436,14 @@ impl Loader {
         let drill = documents.iter().find(|document| document.kind == Drill::KIND);
         let (sandbox, file) = match drill {
             Some(drill) => {
-                let drill = self.note(drill.typed::<Drill>())?;
+                let drill = self.typed::<Drill>(drill)?;
                 self.fill_shelf(file, &[]);
                 documents.iter().cloned().for_each(|document| self.shelve(document, file));
                 self.sandbox(&drill)?
             }
             None => {
                 let one = self.only::<SandboxSpec>(file)?;
-                (self.note(one.typed::<SandboxSpec>())?, file.to_owned())
+                (self.typed::<SandboxSpec>(&one)?, file.to_owned())
             }
         };
         self.found.diagnostics.extend(sandbox::checks::all(&sandbox));
@@ -480,7 +504,7 @@ impl Loader {
             return Err("leads out of the folder".to_owned());
         }
         for path in manifests::files(folder, named)? {
-            let (file, text) = self.read_below(folder, &path)?;
+            let (file, text) = read_below(folder, &path)?;
             let shown = file.display().to_string();
             let source = Source::new(shown.trim_start_matches("./"), &text);
             let secrets = sandbox::manifests::secrets(&source);
@@ -497,29 +521,9 @@ impl Loader {
 
     /// The text of a file below a folder; kept for the evidence.
     fn text_below(&mut self, folder: &FilePath, named: &str) -> Result<String, String> {
-        let (file, text) = self.read_below(folder, named)?;
+        let (file, text) = read_below(folder, named)?;
         self.keep(&file, text.clone().into_bytes());
         Ok(text)
-    }
-
-    /// A file below a folder, and its text.
-    fn read_below(&self, folder: &FilePath, named: &str) -> Result<(PathBuf, String), String> {
-        if !stays_inside(named) {
-            return Err("leads out of the folder".to_owned());
-        }
-        let file = folder.join(named);
-        let real = |path: &FilePath| {
-            path.canonicalize().map_err(|error| format!("cannot be read: {}", plainly(&error)))
-        };
-        if !real(&file)?.starts_with(real(folder)?) {
-            return Err("is a link that leads out of the folder".to_owned());
-        }
-        if !file.is_file() {
-            return Err("is not a file".to_owned());
-        }
-        let bytes = bytes_of(&file).map_err(|error| error.message)?;
-        let text = String::from_utf8(bytes).map_err(|_| "is no text: save it as UTF-8".to_owned())?;
-        Ok((file, text))
     }
 }
 
@@ -534,49 +538,4 @@ fn surroundings(sandbox: &SandboxSpec) -> Surroundings {
 fn around(environment: &EnvironmentSpec) -> Surroundings {
     let regions = environment.regions.iter().map(|region| region.name.clone()).collect();
     Surroundings { regions, alerts: None }
-}
-
-/// The bytes of a file, if they are not too many.
-pub(super) fn bytes_of(file: &FilePath) -> Result<Vec<u8>, Diagnostic> {
-    let wrong = |why: &str| Diagnostic::error(format!("cannot read `{}`: {why}", file.display()), None);
-    let open = || {
-        if !fs::metadata(file)?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(file)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = open().map_err(|error| wrong(&plainly(&error)).help("check the path"))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST_FILE {
-        return Err(wrong("it has more than 10 MiB").help("is this the right file?"));
-    }
-    Ok(bytes)
-}
-
-/// An error of the system without its number.
-fn plainly(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn same_file(one: &FilePath, other: &FilePath) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        (_, _) => one == other,
-    }
-}
-
-/// The YAML files of a folder, in order.
-fn yaml_files(folder: &FilePath) -> Vec<PathBuf> {
-    let is_yaml =
-        |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml") && path.is_file();
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(is_yaml).take(MOST_FILES).collect();
-    files.sort();
-    files
 }

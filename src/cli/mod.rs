@@ -8,6 +8,7 @@ pub mod answer;
 pub mod env;
 pub mod exit;
 pub mod explain;
+mod files;
 pub mod heal;
 pub mod inputs;
 pub mod ledger;
@@ -27,8 +28,9 @@ pub mod signals;
 pub mod validate;
 pub mod verify;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use answer::Answer;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -96,7 +98,13 @@ pub enum OutputFormat {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let ended = run_command(Cli::parse().command);
+    let unprinted = UNPRINTED.load(Ordering::Relaxed);
+    if unprinted && ended == exit::code(exit::MET) { exit::code(exit::JOURNAL) } else { ended }
+}
+
+fn run_command(command: Command) -> ExitCode {
+    match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments, look()),
@@ -178,9 +186,24 @@ fn show(rendered: &str) {
     let _ = writeln!(std::io::stderr(), "{rendered}");
 }
 
-/// Text on stdout; whoever closed the pipe has read enough.
+/// What was asked for could not be printed.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Text on stdout.
 fn print(text: &str) {
-    let _ = std::io::stdout().write_all(steerless(text).as_bytes());
+    put(&steerless(text));
+}
+
+/// Whoever closed the pipe has read enough; a full disk has not.
+fn put(text: &str) {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNPRINTED.store(true, Ordering::Relaxed);
+            say(&format!("error: standard output cannot be written: {error}"));
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// JSON on stdout. What could steer a terminal stands inside its texts, where it is escaped: that changes no value.
@@ -193,7 +216,7 @@ fn print_json(json: &str) {
         }
     }
     text.push('\n');
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    put(&text);
 }
 
 /// Lines without what could steer a terminal.

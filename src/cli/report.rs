@@ -46,6 +46,8 @@ pub enum ReportError {
         "{path} cannot be written: {why}: once there is room, `drillmaster report` makes it again from the evidence, or elsewhere with --format and --output"
     )]
     Write { path: PathBuf, why: io::Error },
+    #[error("{0} is evidence: name another file for the report")]
+    Evidence(PathBuf),
 }
 
 impl ReportError {
@@ -54,6 +56,7 @@ impl ReportError {
         match self {
             ReportError::Read(_) | ReportError::Write { .. } => exit::JOURNAL,
             ReportError::Render(_) => exit::BUG,
+            ReportError::Evidence(_) => exit::USAGE,
         }
     }
 }
@@ -71,6 +74,9 @@ pub struct Rendered {
 /// # Errors
 /// Where the evidence cannot be read, or the report cannot be written.
 pub fn run(arguments: &Report) -> Result<(), ReportError> {
+    if let Some(path) = arguments.output.as_ref().filter(|path| is_evidence(path, arguments)) {
+        return Err(ReportError::Evidence(path.to_owned()));
+    }
     let evidence = journal::read(&arguments.folder)?;
     let Some(format) = arguments.format else {
         let text = recorded_runbook(&arguments.folder, &evidence);
@@ -87,6 +93,15 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
             .write_all(text.as_bytes())
             .map_err(|why| ReportError::Write { path: "standard output".into(), why }),
     }
+}
+
+/// Whether a file stands in the folder already, and is not what this format renders.
+fn is_evidence(path: &Path, arguments: &Report) -> bool {
+    let (Ok(folder), Ok(path)) = (fs::canonicalize(&arguments.folder), fs::canonicalize(path)) else {
+        return false;
+    };
+    let own = arguments.format.map(|format| folder.join(format.file()));
+    path.starts_with(&folder) && own.is_none_or(|own| own != path)
 }
 
 /// Renders every format, and the patch to the runbook, given by its path and its text, where it has one.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::{OutputFormat, exit, print, print_json, show};
 use crate::catalogue::{self, ServiceCatalogue};
+use crate::cli::files::bytes_of;
 use crate::cli::inputs::{self, Findings, KINDS};
 use crate::cluster::{self, EnvironmentSpec};
-use crate::document::{self, Diagnostic, Kind, Look, Source, Untyped, ordered};
+use crate::document::{self, Diagnostic, Document, Kind, Look, Source, Untyped, ordered};
 use crate::sandbox::{self, SandboxSpec};
 use crate::scenario::{Drill, Procedure};
 
@@ -29,18 +30,20 @@ pub struct Args {
 
 /// Runs the command: 0 where all of them are valid, 2 where one is refused.
 pub fn run(arguments: &Args, look: Look) -> ExitCode {
-    let found: Vec<(&Path, Findings)> =
-        arguments.files.iter().map(|file| (file.as_path(), check(file, &arguments.more))).collect();
-    let valid = found.iter().all(|(_, found)| !found.refused());
+    let checked = arguments.files.iter().map(|file| (file.as_path(), check(file, &arguments.more)));
+    let found: Vec<Checked<'_>> = once_each(checked);
+    let valid = found.iter().all(|one| !one.refused);
     match arguments.output {
         OutputFormat::Json => print_json(&json(&found, valid)),
         OutputFormat::Text => {
-            for (file, found) in &found {
+            for Checked { file, refused, found } in &found {
                 if !found.diagnostics.is_empty() {
                     show(found.render(look).trim_end());
                 }
-                if !found.refused() {
-                    print(&format!("{}: valid\n", file.display()));
+                match (refused, found.diagnostics.is_empty()) {
+                    (false, _) => print(&format!("{}: valid\n", file.display())),
+                    (true, true) => show(&format!("{}: refused, for what is said above", file.display())),
+                    (true, false) => {}
                 }
             }
         }
@@ -48,16 +51,34 @@ pub fn run(arguments: &Args, look: Look) -> ExitCode {
     exit::code(if valid { exit::MET } else { exit::USAGE })
 }
 
+/// What was found in a file that nothing before it had shown: one file may be another's neighbour.
+struct Checked<'a> {
+    file: &'a Path,
+    refused: bool,
+    found: Findings,
+}
+
+fn once_each<'a>(checked: impl Iterator<Item = (&'a Path, Findings)>) -> Vec<Checked<'a>> {
+    let mut said: Vec<Diagnostic> = Vec::new();
+    let each = checked.map(|(file, mut found)| {
+        let refused = found.refused();
+        found.diagnostics.retain(|one| !said.contains(one));
+        said.extend(found.diagnostics.iter().cloned());
+        Checked { file, refused, found }
+    });
+    each.collect()
+}
+
 /// `{"valid": false, "diagnostics": [{"severity": "error", "message": …, "file": …, "line": …, "column": …, "bytes": …, "help": …}]}`
-fn json(found: &[(&Path, Findings)], valid: bool) -> String {
-    let diagnostics: Vec<&Diagnostic> = found.iter().flat_map(|(_, found)| &found.diagnostics).collect();
+fn json(found: &[Checked<'_>], valid: bool) -> String {
+    let diagnostics: Vec<&Diagnostic> = found.iter().flat_map(|one| &one.found.diagnostics).collect();
     format!("{:#}", serde_json::json!({"valid": valid, "diagnostics": diagnostics}))
 }
 
 /// Everything that is wrong with the documents of a file.
 pub fn check(file: &Path, more: &[PathBuf]) -> Findings {
     let only = |error: Diagnostic| Findings { diagnostics: vec![error], sources: Vec::new() };
-    let bytes = match inputs::bytes_of(file) {
+    let bytes = match bytes_of(file) {
         Ok(bytes) => bytes,
         Err(error) => return only(error),
     };
@@ -94,19 +115,10 @@ pub fn check(file: &Path, more: &[PathBuf]) -> Findings {
 /// What is wrong with a document by itself.
 fn alone(document: &Untyped) -> Vec<Diagnostic> {
     match document.kind.as_str() {
-        ServiceCatalogue::KIND => match document.typed::<ServiceCatalogue>() {
-            Ok(catalogue) => catalogue::checks::all(&catalogue),
-            Err(errors) => errors,
-        },
-        SandboxSpec::KIND => match document.typed::<SandboxSpec>() {
-            Ok(sandbox) => sandbox::checks::all(&sandbox),
-            Err(errors) => errors,
-        },
-        EnvironmentSpec::KIND => match document.typed::<EnvironmentSpec>() {
-            Ok(environment) => cluster::checks::all(&environment),
-            Err(errors) => errors,
-        },
-        Procedure::KIND => document.typed::<Procedure>().err().unwrap_or_default(),
+        ServiceCatalogue::KIND => document.wrong(catalogue::checks::all),
+        SandboxSpec::KIND => document.wrong(sandbox::checks::all),
+        EnvironmentSpec::KIND => document.wrong(cluster::checks::all),
+        Procedure::KIND => document.wrong(|_: &Document<Procedure>| Vec::new()),
         _ => document.unknown_kind(&KINDS),
     }
 }

@@ -27,16 +27,27 @@ const MOST_NAMES: usize = 32;
 
 /// Checks an evidence folder: its chain, its rows, its inputs, its end, and the reports made from them.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: drillmaster verify reports/checkout-region-failover-7c1f0a9e --head 5f2c…")]
+#[command(
+    after_help = "Example: drillmaster verify reports/checkout-region-failover-7c1f0a9e --head 4337f0d764047600d3658ee30cb9527606702db5be3925a132ae2aaa37febac5"
+)]
 pub struct Verify {
     /// The evidence folder, the one with journal.jsonl in it.
     pub bundle: PathBuf,
     /// The head that the run printed: proves that it is that run's evidence, and that nothing was cut off at its end.
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = head)]
     pub head: Option<String>,
     /// What goes to standard output.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
+}
+
+/// A head as the run printed it.
+fn head(text: &str) -> Result<String, String> {
+    let head = text.trim().to_ascii_lowercase();
+    match head.len() == 64 && head.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(head),
+        false => Err("a head has 64 hexadecimal digits, as the run printed it".to_owned()),
+    }
 }
 
 /// What a look at a whole folder showed; what is wrong stands among the evidence's faults.
@@ -58,7 +69,7 @@ pub struct Seen {
 impl Verify {
     /// What was found, as text and as JSON, and the exit code: 0 or 13.
     pub fn run(&self) -> (Seen, u8) {
-        let head = self.head.as_ref().map(|head| Sha256::from(head.trim().to_ascii_lowercase()));
+        let head = self.head.clone().map(Sha256::from);
         let seen = look(&self.bundle, head.as_ref());
         let code = if seen.evidence.holds() { exit::MET } else { exit::JOURNAL };
         (seen, code)

@@ -29,6 +29,13 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// Whether another place lies in this one.
+    pub fn holds(&self, other: &Place) -> bool {
+        self.file == other.file && self.bytes.start <= other.bytes.start && other.bytes.end <= self.bytes.end
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {

@@ -6,6 +6,7 @@
 //!      ─► envelope  apiVersion, kind, metadata, spec
 //!      ─► schema    the tree against the JSON schema of its type: every unknown field, wrong type, missing field
 //!      ─► Document  the typed value; a path leads from it back to its place in the text
+//!         rest      the same without single fields that are wrong: what else is wrong is said at once
 //!         render    diagnostics in rustc's manner
 //! ```
 //! Why by the schema: serde stops at the first error and loses places inside flattened types; the schema is there anyway, for
@@ -14,6 +15,7 @@
 pub mod diagnostic;
 pub mod older;
 pub mod render;
+mod rest;
 pub mod schema;
 pub mod source;
 pub mod yaml;
@@ -158,20 +160,48 @@ impl Untyped {
     /// Everything that is wrong with its shape, at once, in the order of the text.
     pub fn typed<T: Kind>(&self) -> Result<Document<T>, Vec<Diagnostic>> {
         let mut found = self.doubts.found.clone();
-        found.extend(schema::check(&self.source, &self.root, &self.doubts.ambiguous, &schema_of::<T>()));
+        found.extend(self.checked::<T>().found);
         if found.is_empty() {
-            match serde_json::from_value::<Envelope<T>>(self.root.value()) {
-                Ok(envelope) => {
-                    return Ok(Document {
-                        text: Text { source: self.source.clone(), root: self.root.clone() },
-                        metadata: envelope.metadata,
-                        spec: envelope.spec,
-                    });
-                }
+            match self.of_tree(&self.root) {
+                Ok(document) => return Ok(document),
                 Err(error) => found.push(self.unfit(&error)),
             }
         }
         Err(ordered(found))
+    }
+
+    /// A document that is not of its type, without the single fields that are wrong, and the places around those: what its meaning lacks
+    /// there may follow from that. `None` where more is wrong than single fields.
+    pub fn rest<T: Kind>(&self) -> Option<(Document<T>, Vec<Place>)> {
+        let aside = self.checked::<T>().aside.filter(|_| self.doubts.found.is_empty())?;
+        let rest = rest::without(&self.root, &aside);
+        let around = rest.around.into_iter().map(|bytes| self.source.place(bytes));
+        Some((self.of_tree(&rest.tree).ok()?, around.collect()))
+    }
+
+    /// Everything that is wrong with its shape and, as far as that allows to say, with its meaning.
+    pub fn wrong<T: Kind>(&self, meaning: impl Fn(&Document<T>) -> Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut errors = match self.typed() {
+            Ok(document) => return meaning(&document),
+            Err(errors) => errors,
+        };
+        if let Some((document, around)) = self.rest() {
+            errors.extend(unless_it_follows(meaning(&document), &around));
+        }
+        ordered(errors)
+    }
+
+    fn checked<T: Kind>(&self) -> schema::Checked {
+        schema::check(&self.source, &self.root, &self.doubts.ambiguous, &schema_of::<T>())
+    }
+
+    fn of_tree<T: Kind>(&self, tree: &Node) -> Result<Document<T>, serde_json::Error> {
+        let envelope = serde_json::from_value::<Envelope<T>>(tree.value())?;
+        Ok(Document {
+            text: Text { source: self.source.clone(), root: self.root.clone() },
+            metadata: envelope.metadata,
+            spec: envelope.spec,
+        })
     }
 
     /// What to say where nothing reads this kind.
@@ -247,6 +277,13 @@ impl Text {
             None => diagnostic,
         }
     }
+}
+
+/// What is wrong with a meaning, without what may follow from a field nearby that was left out.
+pub fn unless_it_follows(found: Vec<Diagnostic>, around: &[Place]) -> impl Iterator<Item = Diagnostic> {
+    let follows =
+        |one: &Diagnostic| one.place.as_ref().is_some_and(|at| around.iter().any(|around| around.holds(at)));
+    found.into_iter().filter(move |one| !follows(one))
 }
 
 /// In the order of the text, errors without a place first; not more than anybody reads.

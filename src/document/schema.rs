@@ -17,16 +17,34 @@ use super::yaml::{Ambiguous, Node, Shape};
 use crate::model::target::Share;
 use crate::model::time::Duration;
 
+/// What a check of a shape found.
+pub struct Checked {
+    /// Everything that is wrong with it.
+    pub found: Vec<Diagnostic>,
+    /// What its document can do without, or means, if each error is of such a field.
+    pub aside: Option<Vec<Aside>>,
+}
+
+/// A single field that is wrong.
+pub struct Aside {
+    /// Where its key or its value begins.
+    pub begins: usize,
+    /// The key that was meant by a misspelt one.
+    pub meant: Option<String>,
+}
+
 /// Everything that is wrong with a tree's shape, and what to write for what is ambiguous in it.
-pub fn check(source: &Source, tree: &Node, ambiguous: &[Ambiguous], schema: &Value) -> Vec<Diagnostic> {
+pub fn check(source: &Source, tree: &Node, ambiguous: &[Ambiguous], schema: &Value) -> Checked {
     let untold = ambiguous.iter().map(|one| (one.bytes.start, one)).collect();
-    let mut checker = Checker { source, root: schema, untold, found: Vec::new() };
+    let mut checker = Checker { source, root: schema, untold, found: Vec::new(), aside: Vec::new() };
     checker.value(tree, tree.mark(), &View::of(schema, schema));
     // Beside fields that are unknown themselves.
     for one in std::mem::take(&mut checker.untold).into_values() {
         checker.error(one.bytes.clone(), &one.message, Some("put text in quotes".to_owned()));
     }
-    checker.found
+    let Checker { found, aside, .. } = checker;
+    let aside = (found.len() == aside.len()).then_some(aside);
+    Checked { found, aside }
 }
 
 struct Checker<'a> {
@@ -35,6 +53,8 @@ struct Checker<'a> {
     /// What is ambiguous, by where it begins, as far as it was not met yet.
     untold: BTreeMap<usize, &'a Ambiguous>,
     found: Vec<Diagnostic>,
+    /// One for each error of a field that a document can do without, or that is only misspelt.
+    aside: Vec<Aside>,
 }
 
 /// A schema with its references followed.
@@ -97,6 +117,12 @@ impl<'a> View<'a> {
                     .and_then(Value::as_array)
                     .is_some_and(|types| types.contains(&"null".into()))
         })
+    }
+
+    /// Times, shares, numbers: what a document says without.
+    fn is_measure(&self) -> bool {
+        matches!(self.name, Some("Duration" | "Share"))
+            || matches!(self.kind(), Some("integer" | "number" | "boolean"))
     }
 
     /// The JSON type, without null.
@@ -170,6 +196,13 @@ impl<'a> View<'a> {
 }
 
 impl Checker<'_> {
+    /// An error of a value, if it is a measure, is no more than that value's.
+    fn set_aside(&mut self, node: &Node, view: &View<'_>) {
+        if view.is_measure() && !node.bytes.is_empty() {
+            self.aside.push(Aside { begins: node.bytes.start, meant: None });
+        }
+    }
+
     fn error(&mut self, at: Range<usize>, message: impl AsRef<str>, help: Option<String>) {
         let mut diagnostic = Diagnostic::error(message, Some(self.source.place(at)));
         diagnostic = match help {
@@ -224,6 +257,7 @@ impl Checker<'_> {
     /// A scalar that not all readers read alike: what to write depends on what is wanted.
     fn ambiguous(&mut self, node: &Node, view: &View<'_>) {
         let Some(one) = self.untold.remove(&node.bytes.start) else { return };
+        self.set_aside(node, view);
         let written = self.source.text.get(node.bytes.clone()).unwrap_or_default();
         let meant = one.meant.as_ref().filter(|meant| self.refusal(meant, view).is_none());
         let refusal = self.refusal(&Shape::Text(written.to_owned()), view);
@@ -241,7 +275,8 @@ impl Checker<'_> {
     fn refusal(&self, shape: &Shape, view: &View<'_>) -> Option<Diagnostic> {
         let node = Node { bytes: 0..0, shape: shape.clone() };
         let nothing = BTreeMap::new();
-        let mut other = Checker { source: self.source, root: self.root, untold: nothing, found: Vec::new() };
+        let (source, root) = (self.source, self.root);
+        let mut other = Checker { source, root, untold: nothing, found: Vec::new(), aside: Vec::new() };
         other.value(&node, 0..0, view);
         other.found.into_iter().next()
     }
@@ -292,6 +327,9 @@ impl Checker<'_> {
             (Some(_), Shape::Null) => Some("write a value, or remove the line".to_owned()),
             _ => view.text("description").map(first_sentence),
         };
+        if scalar {
+            self.set_aside(node, view);
+        }
         let place =
             if node.bytes.is_empty() || matches!(node.shape, Shape::Null) { at } else { node.bytes.clone() };
         self.error(place, format!("expected {}, found {is}", view.wants()), help);
@@ -358,7 +396,9 @@ impl Checker<'_> {
     fn unknown_field(&mut self, key: &Node, name: &str, fields: &Fields<'_>, entries: &[(Node, Node)]) {
         let all = fields.known.keys().chain(fields.choice.keys()).copied();
         let free = all.clone().filter(|known| !entries.iter().any(|(key, _)| key.key() == Some(known)));
-        let (message, help) = unknown("field", name, all, free);
+        let (message, help) = unknown("field", name, all, free.clone());
+        let meant = nearest(name, free).map(str::to_owned);
+        self.aside.push(Aside { begins: key.bytes.start, meant });
         self.error(key.bytes.clone(), message, help);
     }
 
@@ -420,11 +460,13 @@ impl Checker<'_> {
             _ => None,
         };
         if let Some(message) = said {
+            self.set_aside(node, view);
             let help = (!message.contains("write ")).then(described).flatten();
             return self.error(node.bytes.clone(), message, help);
         }
         let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
         if view.text("pattern").is_some_and(|pattern| !matches(pattern)) {
+            self.set_aside(node, view);
             self.error(node.bytes.clone(), format!("`{shown}` is not {}", view.wants()), described());
         }
     }
@@ -450,6 +492,7 @@ impl Checker<'_> {
     fn wrong_number(&mut self, node: &Node, wanted: &str, view: &View<'_>) {
         let written = self.source.text.get(node.bytes.clone()).unwrap_or_default().to_owned();
         let help = view.text("description").map(first_sentence);
+        self.set_aside(node, view);
         self.error(node.bytes.clone(), format!("expected {wanted}, found {written}"), help);
     }
 }

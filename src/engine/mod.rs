@@ -477,14 +477,12 @@ impl Engine {
         self.recorder.heal_whatever_happens();
         if let Err(stop) = how {
             let why = match stop {
-                Stop::Abort(why) | Stop::Crash(why) => Some(why.clone()),
-                Stop::Interrupt => Some("interrupted".to_owned()),
-                Stop::Return => Some("returned".to_owned()),
-                Stop::Sink(_) => None,
+                Stop::Abort(why) | Stop::Crash(why) => why.clone(),
+                Stop::Interrupt => "interrupted".to_owned(),
+                Stop::Return => "returned".to_owned(),
+                Stop::Sink(error) => error.to_string(),
             };
-            if let Some(why) = why {
-                self.recorder.append(What::AbortRequested { why, by: "engine".into() })?;
-            }
+            self.recorder.append(What::AbortRequested { why, by: "engine".into() })?;
         }
         self.owed.borrow_mut().clear();
         let left = self.healed("engine", false).await;

@@ -1,8 +1,10 @@
 //! Writes events, and keeps them for the folds that the engine needs while it runs.
 //!
-//! Evidence first (I6): an event is in the sink before anything else learns of it. A sink that fails stays failed; from then on
-//! only healing goes on, on the events in memory.
+//! Evidence first (I6): an event is in the sink before anything else learns of it. A sink that fails once ends the run; from then on
+//! only healing goes on, on the events in memory, and the sink is asked only to take what has its space reserved, so that whoever
+//! heals later knows what was undone.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::effect::EffectId;
@@ -46,6 +48,8 @@ struct Inner {
     broken: Option<String>,
     /// Healing goes on without evidence, rather than not at all.
     healing: bool,
+    /// Effects of healing whose intent the sink did not take: it takes no more of them.
+    unwritten: BTreeSet<EffectId>,
     line: String,
 }
 
@@ -60,8 +64,16 @@ impl Recorder {
             })
             .max()
             .unwrap_or(1);
-        let inner =
-            Inner { sink, watcher, events, next_effect, broken: None, healing: false, line: String::new() };
+        let inner = Inner {
+            sink,
+            watcher,
+            events,
+            next_effect,
+            broken: None,
+            healing: false,
+            unwritten: BTreeSet::new(),
+            line: String::new(),
+        };
         Self { clock, inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -74,8 +86,8 @@ impl Recorder {
         let at = self.clock.now();
         let mut inner = self.inner();
         let written = match &inner.broken {
-            Some(why) => Err(SinkError { why: why.clone() }),
-            None => lock(&inner.sink).append(at, what.clone()),
+            Some(why) if !inner.is_still_taken(&what) => Err(SinkError { why: why.clone() }),
+            Some(_) | None => lock(&inner.sink).append(at, what.clone()),
         };
         match written {
             Ok(event) => {
@@ -84,10 +96,11 @@ impl Recorder {
                 Ok(())
             }
             Err(error) => {
-                inner.broken = Some(error.why.clone());
+                inner.broken.get_or_insert_with(|| error.why.clone());
                 if !inner.healing {
                     return Err(error);
                 }
+                inner.unwritten.extend(what.effect());
                 let seq = inner.events.len() as u64;
                 inner.events.push(Event { seq, at, what });
                 Ok(())
@@ -136,7 +149,7 @@ impl Recorder {
         written: Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         written.or_else(|error| {
-            inner.broken = Some(error.why.clone());
+            inner.broken.get_or_insert_with(|| error.why.clone());
             if inner.healing { Ok(()) } else { Err(error) }
         })
     }
@@ -162,6 +175,15 @@ impl Recorder {
     /// Looks at the events so far.
     pub(super) fn with_events<T>(&self, look: impl FnOnce(&[Event]) -> T) -> T {
         look(&self.inner().events)
+    }
+}
+
+impl Inner {
+    /// Whether a sink that failed is asked to take this nevertheless.
+    fn is_still_taken(&self, what: &What) -> bool {
+        let is_known = what.effect().is_none_or(|effect| !self.unwritten.contains(&effect));
+        let intends = matches!(what, What::EffectIntended { .. });
+        self.healing && (what.has_reserved_space() && is_known || intends)
     }
 }
 

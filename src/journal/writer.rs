@@ -30,8 +30,9 @@ pub const BOUND_EVERY: Duration = Duration::from_secs(10);
 /// Rows are written out when the last time is as long ago.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
-/// What the records of one undo take at most, beside a repetition of the effect's own: its start, its end, its conflicts.
-const UNDO_RECORDS: u64 = 4096;
+/// What the records of one undo take at most, beside a repetition of the effect's own: its start, its end, its conflicts, and the fence
+/// that may have to come before it.
+const UNDO_RECORDS: u64 = 8192;
 
 /// Why a folder could not be opened for writing.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,8 @@ pub struct Writer {
     /// When all of them were last bound.
     bound: At,
     resumed: bool,
+    /// The run is over, and is healed.
+    healing: bool,
 }
 
 /// A file of rows that is being written.
@@ -104,6 +107,7 @@ impl Writer {
             written: At(0),
             bound: At(0),
             resumed: false,
+            healing: false,
         })
     }
 
@@ -139,6 +143,7 @@ impl Writer {
             written: At(0),
             bound: At(0),
             resumed: true,
+            healing: true,
         })
     }
 
@@ -168,8 +173,8 @@ impl Writer {
     /// up refuses the next effect, and not the healing of the last one. File systems without reservations go without.
     fn reserve(&mut self, what: &What, length: u64) -> io::Result<()> {
         let owed = match what {
+            what if self.is_reserved_for(what) => return Ok(()),
             What::EffectIntended { .. } => self.owed + length + UNDO_RECORDS,
-            what if has_its_space(what) => return Ok(()),
             _ => self.owed,
         };
         if owed > 0 {
@@ -180,6 +185,11 @@ impl Writer {
         }
         self.owed = owed;
         Ok(())
+    }
+
+    /// Whether an event goes into space that was reserved: so do effects that healing needs itself, as a fence.
+    fn is_reserved_for(&self, what: &What) -> bool {
+        what.has_reserved_space() || self.healing && matches!(what, What::EffectIntended { .. })
     }
 
     /// Writes a line, and waits for the disk where somebody depends on the event: what rows say is in their files already, and the next
@@ -220,10 +230,11 @@ impl Sink for Writer {
     fn append(&mut self, at: At, what: What) -> Result<Event, SinkError> {
         // Their own rows are on disk before they are bound.
         let waits = !matches!(what, What::Rows { .. });
+        self.healing |= matches!(what, What::AbortRequested { .. } | What::HealStarted { .. });
         if waits {
             match self.put_rows_on_disk() {
                 // A full disk that takes no row still takes what healing has reserved.
-                Err(_) if has_its_space(&what) => {}
+                Err(_) if self.is_reserved_for(&what) => {}
                 written => written.map_err(refused)?,
             }
         }
@@ -270,20 +281,6 @@ impl Sink for Writer {
         let files: Vec<RowFile> = self.files.keys().cloned().collect();
         files.iter().try_for_each(|file| self.close(at, file))
     }
-}
-
-/// Whether an event is written into space that was reserved for it.
-fn has_its_space(what: &What) -> bool {
-    matches!(
-        what,
-        What::EffectEnded { .. }
-            | What::UndoStarted { .. }
-            | What::UndoEnded { .. }
-            | What::AbortRequested { .. }
-            | What::HealStarted { .. }
-            | What::HealEnded { .. }
-            | What::RunEnded { .. }
-    )
 }
 
 fn refused(why: impl ToString) -> SinkError {

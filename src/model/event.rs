@@ -251,6 +251,31 @@ pub enum What {
 }
 
 impl What {
+    /// Whether it goes into space that an effect's intent has reserved (I6): what healing has to write on a disk that is full.
+    pub fn has_reserved_space(&self) -> bool {
+        matches!(
+            self,
+            What::EffectEnded { .. }
+                | What::UndoStarted { .. }
+                | What::UndoEnded { .. }
+                | What::AbortRequested { .. }
+                | What::HealStarted { .. }
+                | What::HealEnded { .. }
+                | What::RunEnded { .. }
+        )
+    }
+
+    /// The effect that it tells of.
+    pub fn effect(&self) -> Option<EffectId> {
+        match self {
+            What::EffectIntended { effect, .. } => Some(effect.id),
+            What::EffectEnded { effect, .. }
+            | What::UndoStarted { effect, .. }
+            | What::UndoEnded { effect, .. } => Some(*effect),
+            _ => None,
+        }
+    }
+
     /// Whether it tells that something was done to the world, by drillmaster or by a person: data may be lost by it.
     pub fn acts(&self) -> bool {
         match self {

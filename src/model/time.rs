@@ -272,7 +272,10 @@ impl JsonSchema for Duration {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string",
+            // A bare 0 needs no unit.
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "maximum": 0,
             "description": "A length of time with its unit: `100ms`, `90s`, `1m30s`, `2h`, `100d`.",
             "pattern": "^(0|([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|ns))+)$",
         })

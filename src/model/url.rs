@@ -20,6 +20,11 @@ pub struct Url {
     pub target: Uri,
 }
 
+/// A host's name as it is compared (RFC 4343).
+pub fn bare(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
 /// Why a text is no such URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {

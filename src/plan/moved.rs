@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::{Acting, kind};
 use crate::model::name::Name;
 use crate::model::plan::{Plan, Probe, Service};
-use crate::model::url::Url;
+use crate::model::url::{Url, bare};
 use crate::probe::{Ask, ProbeKind};
 use crate::recovery::Leads;
 
@@ -50,9 +50,4 @@ fn url(probe: &Probe) -> Option<String> {
     let kind: ProbeKind = serde_json::from_value(probe.ask.clone()).ok()?;
     let Ask::Http(request) = kind.behaviour().ask();
     Some(request.url)
-}
-
-/// A host's name as it is compared (RFC 4343).
-fn bare(host: &str) -> String {
-    host.trim_end_matches('.').to_ascii_lowercase()
 }

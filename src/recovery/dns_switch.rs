@@ -30,6 +30,7 @@ budget: 1m
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DnsSwitch {
     /// The host name of the record.
+    #[schemars(length(max = 253), extend("pattern" = "^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?[.]?$"))]
     pub record: String,
     /// The region that takes the traffic; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,9 @@ use super::spec::{Happens, OUTSIDE, RegionSpec, SandboxSpec};
 /// The longest prefix of a region's range: beyond it there are too few addresses for pods, services and nodes.
 const SMALLEST: u8 = 20;
 
+/// How often alerting checks at most: a check has no longer than its period for an answer, and answers come from other regions.
+const OFTENEST: Duration = Duration::from_secs(1);
+
 /// One thing that is wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -213,6 +216,11 @@ fn alerts(spec: &SandboxSpec) -> Vec<Wrong> {
         found.extend(unless_known(path.then("from"), "vantage", alert.from.as_str(), places(spec)));
         if let Err(bad) = alert.url.parse::<Url>() {
             found.push(say(path.then("url"), bad.to_string(), "it is asked with a GET"));
+        }
+        if alert.every < OFTENEST {
+            let message =
+                format!("checked every {}, it would have too little time for an answer", alert.every);
+            found.push(say(path.then("every"), message, format!("check it at most every `{OFTENEST}`")));
         }
         if spec.alerts[..index].iter().any(|other| other.name == alert.name) {
             let message = format!("two alerts are called `{}`", alert.name);

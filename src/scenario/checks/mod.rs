@@ -11,6 +11,7 @@ pub mod irreversible;
 pub mod leaves_folder;
 pub mod longer_than_the_run;
 pub mod may_not_declare;
+pub mod misspelt_record;
 pub mod nesting;
 pub mod own_proof;
 pub mod regions;
@@ -50,6 +51,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     leaves_folder::check,
     longer_than_the_run::check,
     may_not_declare::check,
+    misspelt_record::check,
     nesting::check,
     own_proof::check,
     regions::check,

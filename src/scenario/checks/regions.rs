@@ -18,9 +18,16 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                 .help("name the region that is left"),
         );
     }
-    for (key, region) in [("lost", &spec.regions.lost), ("takesOver", &spec.regions.takes_over)] {
+    let (lost, takes_over) = (spec.regions.lost.as_ref(), spec.regions.takes_over.as_ref());
+    for (key, region, other) in [("lost", lost, takes_over), ("takesOver", takes_over, lost)] {
         if let Some(region) = region {
-            found.extend(unknown(scenario, &drill.text, &path.then(key), region.as_str(), false));
+            let mut known = known(scenario);
+            let is_known = known.contains(&region.as_str());
+            // No help names the region that has the other part.
+            known.retain(|known| other.is_none_or(|other| other.as_str() != *known));
+            let unknown =
+                || drill.text.unknown(&path.then(key), "region", region.as_str(), known.into_iter());
+            found.extend((!is_known).then(unknown));
         }
     }
     for (index, probe) in spec.probes.iter().enumerate() {
@@ -74,17 +81,22 @@ fn homeless(scenario: &Scenario, action: &Action) -> Option<(&'static str, &'sta
     }
 }
 
-/// A region that neither the surroundings nor, where there are none, the drill or its catalogue knows.
-fn unknown(scenario: &Scenario, text: &Text, path: &Path, name: &str, vantage: bool) -> Option<Diagnostic> {
+/// The regions of the surroundings or, where there are none, of the drill and its catalogue.
+fn known(scenario: &Scenario) -> Vec<&str> {
     let own = &scenario.drill.spec.regions;
-    let mut known: Vec<&str> = match &scenario.surroundings {
+    match &scenario.surroundings {
         Some(surroundings) => surroundings.regions.iter().map(Region::as_str).collect(),
         None => {
             let promised = scenario.catalogue.iter().flat_map(|catalogue| &catalogue.spec.services);
             let promised = promised.flat_map(|service| service.targets.keys());
             own.lost.iter().chain(&own.takes_over).chain(promised).map(Region::as_str).collect()
         }
-    };
+    }
+}
+
+/// A region that neither the surroundings nor, where there are none, the drill or its catalogue knows.
+fn unknown(scenario: &Scenario, text: &Text, path: &Path, name: &str, vantage: bool) -> Option<Diagnostic> {
+    let mut known = known(scenario);
     if vantage {
         known.push("outside");
     }

@@ -20,7 +20,7 @@ pub fn members<'a>(
     kind: &Resource,
     counts: impl Fn(&Value) -> bool,
 ) -> Result<Vec<&'a Value>, Vec<Write>> {
-    let selector = owner.pointer("/spec/selector").unwrap_or(&Value::Null);
+    let selector = read::at(owner, "/spec/selector").unwrap_or(&Value::Null);
     let (mut kept, mut writes) = (vec![], vec![]);
     let namespace = Some(read::namespace(owner));
     let mut known: Vec<_> = [Mark::Owner(read::uid(owner).to_owned()), Mark::Free]
@@ -50,8 +50,9 @@ pub fn claimants(store: &Store, change: &Change, owner_kind: &Resource, kind: &R
         && read::controller(&change.object).is_none();
     if free {
         let labels = read::labels(&change.object);
-        let choosing = asking(store, owner_kind, change.key.namespace.as_deref(), labels)
-            .filter(|owner| chooses(owner.pointer("/spec/selector").unwrap_or(&Value::Null), &change.object));
+        let choosing = asking(store, owner_kind, change.key.namespace.as_deref(), labels).filter(|owner| {
+            chooses(read::at(owner, "/spec/selector").unwrap_or(&Value::Null), &change.object)
+        });
         keys.extend(choosing.map(|owner| Key::of(owner_kind, owner)));
     }
     keys

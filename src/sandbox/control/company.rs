@@ -185,7 +185,7 @@ impl Company {
 
 /// The terms of a pod's affinity of a kind that must hold.
 pub fn required<'b>(pod: &'b Value, kind: &str) -> &'b [Value] {
-    let terms = pod.pointer("/spec/affinity").and_then(|affinity| affinity.get(kind));
+    let terms = read::at(pod, "/spec/affinity").and_then(|affinity| affinity.get(kind));
     terms
         .map(|terms| read::list(terms, "/requiredDuringSchedulingIgnoredDuringExecution"))
         .unwrap_or_default()

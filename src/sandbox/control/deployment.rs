@@ -86,8 +86,8 @@ struct Sets<'a> {
 impl<'a> Sets<'a> {
     fn of(mut owned: Vec<&'a Value>, deployment: &Value) -> Self {
         owned.sort_by_key(|set| (number(set), read::name(set)));
-        let wanted = deployment.pointer("/spec/template").map(plain);
-        let new = owned.iter().position(|set| set.pointer("/spec/template").map(plain) == wanted);
+        let wanted = read::at(deployment, "/spec/template").map(plain);
+        let new = owned.iter().position(|set| read::at(set, "/spec/template").map(plain) == wanted);
         let new = new.map(|index| owned.remove(index));
         Self { new, old: owned }
     }
@@ -234,15 +234,15 @@ fn created(store: &Store, deployment: &Value, sets: &Sets<'_>) -> Write {
     let old: Vec<Size> = sets.old.iter().map(|set| size(set)).collect();
     let waits = recreates(deployment) && sets.old.iter().any(|set| has_pods(store, set));
     let replicas = if waits { 0 } else { step(limits, Size { wanted: 0, available: 0 }, &old).0 };
-    let mut template = deployment.pointer("/spec/template").cloned().unwrap_or_default();
+    let mut template = read::at(deployment, "/spec/template").cloned().unwrap_or_default();
     template["metadata"]["labels"][HASH] = json!(hash);
-    let mut selector = deployment.pointer("/spec/selector").cloned().unwrap_or_default();
+    let mut selector = read::at(deployment, "/spec/selector").cloned().unwrap_or_default();
     selector["matchLabels"][HASH] = json!(hash);
     let mut object = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {
             "name": format!("{}-{hash}", read::name(deployment)), "namespace": read::namespace(deployment),
-            "labels": template.pointer("/metadata/labels"),
+            "labels": read::at(&template, "/metadata/labels"),
             "annotations": {REVISION: sets.revision()},
             "ownerReferences": template::owned_by(&Resource::deployments(), deployment),
         },

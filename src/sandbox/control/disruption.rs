@@ -51,13 +51,13 @@ impl Controller for Budgets {
 
     fn reconcile(&self, store: &Store, key: &Key, now: At, _: &dyn Processes) -> Reconciled {
         let Some(budget) = at(store, key) else { return Reconciled::nothing() };
-        let wanted = budget.pointer("/spec/selector/matchLabels").unwrap_or(&Value::Null);
+        let wanted = read::at(budget, "/spec/selector/matchLabels").unwrap_or(&Value::Null);
         let pods: Vec<&Value> = labelled(store, key.namespace.as_deref(), wanted)
             .filter(|pod| covers(budget, pod) && !read::ended(pod))
             .collect();
         let whole = pods.len().try_into().unwrap_or(i64::MAX);
         let (expected, wanted) =
-            match (budget.pointer("/spec/minAvailable"), budget.pointer("/spec/maxUnavailable")) {
+            match (read::at(budget, "/spec/minAvailable"), read::at(budget, "/spec/maxUnavailable")) {
                 (Some(Value::Number(least)), _) => (whole, least.as_i64().unwrap_or_default()),
                 (Some(least), _) => {
                     let expected = scale(store, &pods);
@@ -96,7 +96,7 @@ impl Controller for Budgets {
 
 /// Whether a budget covers a pod; one without a selector covers none.
 fn covers(budget: &Value, pod: &Value) -> bool {
-    budget.pointer("/spec/selector").is_some_and(|selector| read::selects(selector, read::labels(pod)))
+    read::at(budget, "/spec/selector").is_some_and(|selector| read::selects(selector, read::labels(pod)))
 }
 
 /// How many pods the owners of these pods want together; a pod that nobody owns is not expected.

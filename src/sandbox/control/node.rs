@@ -191,7 +191,7 @@ fn about(node: &Value) -> Value {
 pub fn as_read(clock: &Clock, object: &mut Value, now: At) {
     let lease = read::text(object, "/kind") == "Lease" && read::namespace(object) == LEASES;
     if lease
-        && object.pointer("/spec/renewTime").is_none()
+        && read::at(object, "/spec/renewTime").is_none()
         && object.get("spec").is_some_and(Value::is_object)
     {
         let last = last_renewal(read::name(object), now);

@@ -281,7 +281,7 @@ impl<'a> Like<'a> {
             "/spec/topologySpreadConstraints",
             "/metadata/labels",
         ]
-        .map(|field| pod.pointer(field));
+        .map(|field| read::at(pod, field));
         let to_nodes = affinity.and_then(|affinity| affinity.get("nodeAffinity"));
         Self {
             group: group(pod),
@@ -313,7 +313,7 @@ fn never(pod: &Value, node: &Value, zones: &[&str]) -> Option<&'static str> {
 
 /// How much a pod would rather be on a node for what the node is: the weights of its preferred terms that choose it.
 fn wish(pod: &Value, node: &Value) -> i64 {
-    let affinity = pod.pointer("/spec/affinity/nodeAffinity");
+    let affinity = read::at(pod, "/spec/affinity/nodeAffinity");
     let preferred = affinity.and_then(|affinity| affinity.get(PREFERRED)).and_then(Value::as_array);
     let chosen = preferred.into_iter().flatten().filter(|term| term_fits(&term["preference"], node));
     chosen.map(|term| read::number(term, "/weight").unwrap_or(0)).sum()
@@ -345,7 +345,7 @@ fn cordon() -> Value {
 /// Whether the pod's node selector and required node affinity allow a node.
 pub fn fits(pod: &Value, node: &Value) -> bool {
     let selected =
-        pod.pointer("/spec/nodeSelector").is_none_or(|wanted| read::contains(read::labels(node), wanted));
+        read::at(pod, "/spec/nodeSelector").is_none_or(|wanted| read::contains(read::labels(node), wanted));
     let terms = read::list(
         pod,
         "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",

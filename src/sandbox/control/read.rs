@@ -5,24 +5,34 @@
 
 use serde_json::{Value, json};
 
+/// The value at a JSON pointer (RFC 6901) whose keys hold neither `/` nor `~`. Not `Value::pointer`, which copies each key to unescape it: of a
+/// large region's start that was a fifth.
+pub fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+    pointer.split('/').skip(1).try_fold(object, |value, key| match value {
+        Value::Object(map) => map.get(key),
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
 /// The text at a JSON pointer; empty where there is none.
 pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    at(object, pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The whole number at a JSON pointer.
 pub fn number(object: &Value, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Value::as_i64)
+    at(object, pointer).and_then(Value::as_i64)
 }
 
 /// The list at a JSON pointer; empty where there is none.
 pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    at(object, pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Whether `true` stands at a JSON pointer.
 pub fn flag(object: &Value, pointer: &str) -> bool {
-    object.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
+    at(object, pointer).and_then(Value::as_bool).unwrap_or_default()
 }
 
 /// The object's name.
@@ -47,12 +57,12 @@ pub fn uid(object: &Value) -> &str {
 
 /// An annotation; empty where there is none.
 pub fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.pointer("/metadata/annotations").map(|all| member(all, key)).unwrap_or_default()
+    at(object, "/metadata/annotations").map(|all| member(all, key)).unwrap_or_default()
 }
 
 /// A label; empty where there is none.
 pub fn label<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.pointer("/metadata/labels").map(|all| member(all, key)).unwrap_or_default()
+    at(object, "/metadata/labels").map(|all| member(all, key)).unwrap_or_default()
 }
 
 /// The text under a key that may hold slashes and dots.
@@ -62,7 +72,7 @@ pub fn member<'a>(map: &'a Value, key: &str) -> &'a str {
 
 /// Whether somebody asked for its deletion.
 pub fn terminating(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some()
+    at(object, "/metadata/deletionTimestamp").is_some()
 }
 
 /// The reference to the controller that owns the object.
@@ -151,7 +161,7 @@ pub fn expression(operator: &str, found: Option<&str>, values: &[Value]) -> bool
 
 /// The labels of an object.
 pub fn labels(object: &Value) -> &Value {
-    object.pointer("/metadata/labels").unwrap_or(&Value::Null)
+    at(object, "/metadata/labels").unwrap_or(&Value::Null)
 }
 
 /// Whether a pod is still wanted and alive: neither ended nor being deleted.

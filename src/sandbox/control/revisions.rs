@@ -23,7 +23,7 @@ pub fn name(set: &Value) -> String {
 pub fn at(store: &Store, set: &Value, name: &str) -> Value {
     let mut set = set.clone();
     let found = one(store, &kind(), Some(read::namespace(&set)), name);
-    if let Some(template) = found.and_then(|revision| revision.pointer("/data/spec/template")) {
+    if let Some(template) = found.and_then(|revision| read::at(revision, "/data/spec/template")) {
         set["spec"]["template"] = template.clone();
     }
     set
@@ -63,8 +63,8 @@ pub fn kept(store: &Store, set: &Value, owner_kind: &Resource, carried: &[&str])
 }
 
 fn made(set: &Value, owner_kind: &Resource, name: &str, number: i64) -> Value {
-    let mut template = set.pointer("/spec/template").cloned().unwrap_or_else(|| json!({}));
-    let mut labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let mut template = read::at(set, "/spec/template").cloned().unwrap_or_else(|| json!({}));
+    let mut labels = read::at(&template, "/metadata/labels").cloned().unwrap_or_else(|| json!({}));
     labels["controller.kubernetes.io/hash"] = json!(template::revision(set));
     template["$patch"] = json!("replace");
     json!({

@@ -46,7 +46,7 @@ pub fn needs(pod: &Value) -> Needs {
 
 /// What a node can give; none where it says nothing.
 pub fn room(node: &Value) -> Option<Amounts> {
-    let stated = node.pointer("/status/allocatable").and_then(Value::as_object)?;
+    let stated = read::at(node, "/status/allocatable").and_then(Value::as_object)?;
     Some(stated.iter().filter_map(|(resource, amount)| Some((resource.clone(), quantity(amount)?))).collect())
 }
 
@@ -110,7 +110,7 @@ fn asked(pod: &Value) -> Amounts {
 /// A container's requests; where it only has a limit, that is its request too.
 fn requests(container: &Value) -> Amounts {
     let parts = ["/resources/limits", "/resources/requests"];
-    let all = parts.iter().filter_map(|part| container.pointer(part)?.as_object()).flatten();
+    let all = parts.iter().filter_map(|part| read::at(container, part)?.as_object()).flatten();
     all.filter_map(|(resource, amount)| Some((resource.clone(), quantity(amount)?))).collect()
 }
 

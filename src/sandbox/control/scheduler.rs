@@ -108,7 +108,7 @@ fn place(pod: &Value) -> &str {
 
 /// What of a node decides about who may run there.
 fn offer(node: &Value) -> (Option<&Value>, &Value, Option<&Value>) {
-    (node.get("spec"), read::labels(node), node.pointer("/status/allocatable"))
+    (node.get("spec"), read::labels(node), read::at(node, "/status/allocatable"))
 }
 
 /// Whether a pod waits for its scheduling gates to open.

@@ -192,14 +192,14 @@ impl<'a> Look<'a> {
     /// A claim from its template.
     fn claimed(&self, template: &Value, name: &str) -> Value {
         let mut metadata = json!({"name": name, "namespace": read::namespace(self.set), "labels": {}});
-        let of_template = template.pointer("/metadata/labels");
+        let of_template = read::at(template, "/metadata/labels");
         let of_selector = self.set.pointer("/spec/selector/matchLabels");
         for (key, value) in
             [of_template, of_selector].into_iter().flatten().filter_map(Value::as_object).flatten()
         {
             metadata["labels"][key] = value.clone();
         }
-        if let Some(annotations) = template.pointer("/metadata/annotations") {
+        if let Some(annotations) = read::at(template, "/metadata/annotations") {
             metadata["annotations"] = annotations.clone();
         }
         if self.deletes("whenDeleted") {

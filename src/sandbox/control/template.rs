@@ -15,13 +15,13 @@ pub fn owned_by(resource: &Resource, owner: &Value) -> Value {
 
 /// A pod as its owner's template says, with more labels; its name, or the beginning of one, is the caller's to set.
 pub fn pod(resource: &Resource, owner: &Value, labels: &[(&str, &str)]) -> Value {
-    let template = owner.pointer("/spec/template").unwrap_or(&Value::Null);
+    let template = read::at(owner, "/spec/template").unwrap_or(&Value::Null);
     let mut metadata = json!({
         "namespace": read::namespace(owner),
         "ownerReferences": owned_by(resource, owner),
-        "labels": template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({})),
+        "labels": read::at(template, "/metadata/labels").cloned().unwrap_or_else(|| json!({})),
     });
-    if let Some(annotations) = template.pointer("/metadata/annotations") {
+    if let Some(annotations) = read::at(template, "/metadata/annotations") {
         metadata["annotations"] = annotations.clone();
     }
     for (key, value) in labels {
@@ -33,6 +33,6 @@ pub fn pod(resource: &Resource, owner: &Value, labels: &[(&str, &str)]) -> Value
 
 /// The digest of an owner's template, by which pods of different revisions are told apart.
 pub fn revision(owner: &Value) -> String {
-    let template = owner.pointer("/spec/template").map(Value::to_string).unwrap_or_default();
+    let template = read::at(owner, "/spec/template").map(Value::to_string).unwrap_or_default();
     read::digest(&template, 10)
 }

@@ -38,7 +38,7 @@ pub fn bound(store: &Store, pod: &Value, zone: &str) -> Vec<Write> {
 fn made(claim: &Value, zone: &str) -> [Write; 3] {
     let name = format!("pvc-{}", read::uid(claim));
     let key = Key::of(&Resource::claims(), claim);
-    let size = claim.pointer("/spec/resources/requests").cloned().unwrap_or_else(|| json!({}));
+    let size = read::at(claim, "/spec/resources/requests").cloned().unwrap_or_else(|| json!({}));
     let mut volume = json!({
         "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
         "spec": {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::policy::{self, Direction, Labels, Peer, Policy};
+use crate::sandbox::control::read;
 
 /// The namespace and the name of an object.
 pub type Key = (String, String);
@@ -289,24 +290,24 @@ fn service_of(key: &Key, slice: &EndpointSlice) -> Key {
 
 /// The namespace and the name of an object.
 pub fn key_of(object: &Value) -> Key {
-    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |path: &str| read::at(object, path).and_then(Value::as_str).unwrap_or_default().to_owned();
     (text("/metadata/namespace"), text("/metadata/name"))
 }
 
 fn labels(object: &Value) -> Labels {
-    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let labels = read::at(object, "/metadata/labels").and_then(Value::as_object);
     let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
     labels.into_iter().flatten().filter_map(text).collect()
 }
 
 /// A pod that has an address and is not over.
 fn pod(object: &Value, key: &Key) -> Option<Pod> {
-    let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+    let text = |path: &str| read::at(object, path).and_then(Value::as_str);
     if matches!(text("/status/phase"), Some("Succeeded" | "Failed")) {
         return None;
     }
     let mut ports = BTreeMap::new();
-    let containers = object.pointer("/spec/containers").and_then(Value::as_array);
+    let containers = read::at(object, "/spec/containers").and_then(Value::as_array);
     for port in
         containers.into_iter().flatten().filter_map(|container| container["ports"].as_array()).flatten()
     {
@@ -325,11 +326,11 @@ fn pod(object: &Value, key: &Key) -> Option<Pod> {
 }
 
 fn service(object: &Value) -> Service {
-    let ports = object.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
+    let ports = read::at(object, "/spec/ports").and_then(Value::as_array).into_iter().flatten();
     let ingress =
-        object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
+        read::at(object, "/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
     Service {
-        cluster: object.pointer("/spec/clusterIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok()),
+        cluster: read::at(object, "/spec/clusterIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok()),
         public: ingress.filter_map(|entry| entry["ip"].as_str()?.parse().ok()).collect(),
         ports: ports
             .filter_map(|port| {

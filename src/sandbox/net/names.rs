@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::index::{Key, key_of};
 use crate::model::time::{At, Duration};
+use crate::sandbox::control::read;
 
 /// What a provider sets where nobody states a TTL.
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
@@ -81,7 +82,7 @@ impl Sources {
 
 fn endpoint(object: &Value) -> Records {
     let mut all = Records::new();
-    let stated = object.pointer("/spec/endpoints").and_then(Value::as_array);
+    let stated = read::at(object, "/spec/endpoints").and_then(Value::as_array);
     for endpoint in stated.into_iter().flatten() {
         let Some(name) = endpoint["dnsName"].as_str() else { continue };
         let mut targets = endpoint["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -103,7 +104,7 @@ fn endpoint(object: &Value) -> Records {
 fn service(object: &Value) -> Records {
     let names = object.pointer(HOSTNAME).and_then(Value::as_str).unwrap_or_default();
     let ttl = object.pointer(TTL).and_then(Value::as_str).and_then(|text| text.parse().ok());
-    let ingress = object.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
+    let ingress = read::at(object, "/status/loadBalancer/ingress").and_then(Value::as_array);
     let addresses: Vec<Ipv4Addr> =
         ingress.into_iter().flatten().filter_map(|entry| entry["ip"].as_str()?.parse().ok()).collect();
     if addresses.is_empty() {

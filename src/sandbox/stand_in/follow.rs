@@ -9,6 +9,7 @@ use super::Pods;
 use super::processes::Start;
 use crate::model::effect::Resource;
 use crate::sandbox::control::kubelet::environment::environment;
+use crate::sandbox::control::read;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Change, ChangeKind, Key, Store};
 
@@ -72,7 +73,7 @@ fn news(store: &Store, seen: u64) -> Vec<News> {
 }
 
 fn running(store: &Store, pod: &Value) -> Vec<(Value, u64, BTreeMap<String, String>)> {
-    let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
+    let namespace = read::at(pod, "/metadata/namespace").and_then(Value::as_str);
     let find = |kind: &'static str, name: &str| {
         let resource = if kind == "Secret" {
             Resource::new("", "v1", "secrets", "Secret")
@@ -81,11 +82,11 @@ fn running(store: &Store, pod: &Value) -> Vec<(Value, u64, BTreeMap<String, Stri
         };
         store.get(&Key::new(&resource, namespace, name)).map(Arc::as_ref)
     };
-    let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let containers = read::at(pod, "/spec/containers").and_then(Value::as_array).into_iter().flatten();
     containers
         .filter_map(|container| {
             let status = status(pod, container["name"].as_str()?)?;
-            status.pointer("/state/running")?;
+            read::at(status, "/state/running")?;
             let env = environment(pod, container, &find).unwrap_or_default();
             Some((container.clone(), status["restartCount"].as_u64().unwrap_or_default(), env))
         })
@@ -93,7 +94,7 @@ fn running(store: &Store, pod: &Value) -> Vec<(Value, u64, BTreeMap<String, Stri
 }
 
 fn status<'a>(pod: &'a Value, container: &str) -> Option<&'a Value> {
-    let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
+    let statuses = read::at(pod, "/status/containerStatuses")?.as_array()?;
     statuses.iter().find(|status| status["name"] == container)
 }
 
@@ -111,8 +112,8 @@ fn take(pods: &Pods, News { change, kind, running }: News) {
     if kind != "Pod" {
         return;
     }
-    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-    let containers = object.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let uid = read::at(&object, "/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+    let containers = read::at(&object, "/spec/containers").and_then(Value::as_array).into_iter().flatten();
     for name in containers.filter_map(|container| container["name"].as_str()) {
         match running.iter().find(|(container, _, _)| container["name"] == name) {
             Some((container, incarnation, env)) if !pods.knows(uid, name, *incarnation) => {
@@ -123,7 +124,7 @@ fn take(pods: &Pods, News { change, kind, running }: News) {
             None => pods.stop(uid, name),
         }
     }
-    if object.pointer("/metadata/deletionTimestamp").is_some() {
+    if read::at(&object, "/metadata/deletionTimestamp").is_some() {
         pods.terminate(&object);
     }
 }

@@ -178,6 +178,6 @@ fn asks(key: &Key, object: &Value) -> Vec<Mark> {
     let namespace = read::namespace(object);
     let mark =
         |(key, value): (&str, &str)| Mark::Asks(namespace.to_owned(), key.to_owned(), value.to_owned());
-    let all: Vec<Mark> = object.pointer(wanted).into_iter().flat_map(pairs).map(mark).collect();
+    let all: Vec<Mark> = read::at(object, wanted).into_iter().flat_map(pairs).map(mark).collect();
     if all.is_empty() { vec![mark(("", ""))] } else { all }
 }

@@ -34,7 +34,8 @@ pub fn init<'a>(pod: &'a Value, look: impl Fn(&'a Value, &'a Value) -> Look<'a>)
         } else {
             (look.waiting("PodInitializing", ""), None)
         };
-        if !(status.pointer("/state/terminated").is_some() || sidecar(spec) && read::flag(&status, "/ready"))
+        if !(read::at(&status, "/state/terminated").is_some()
+            || sidecar(spec) && read::flag(&status, "/ready"))
         {
             init.incomplete.push(name.to_owned());
         }

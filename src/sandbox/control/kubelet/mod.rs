@@ -209,7 +209,7 @@ fn seconds(object: &Value, pointer: &str) -> Option<Duration> {
 /// A pod that is being deleted goes when its processes have ended, at the latest when its grace is over.
 fn stop(store: &Store, key: &Key, pod: &Value, now: At, processes: &dyn Processes) -> Reconciled {
     let statuses = read::list(pod, "/status/containerStatuses");
-    let runs = |each: &&Value| each.pointer("/state/running").is_some();
+    let runs = |each: &&Value| read::at(each, "/state/running").is_some();
     let left = statuses.iter().filter(runs);
     let ended = left.map(read::name_field).all(|name| processes.exited(read::uid(pod), name).is_some());
     let deadline = instant(store, pod, "/metadata/deletionTimestamp").unwrap_or(now);

@@ -12,7 +12,7 @@ pub fn summarise(status: &mut Value, pod: &Value, incomplete: &[String], contain
     let states = |state: &str| containers.iter().filter(|each| each["state"].get(state).is_some()).count();
     let clean = containers.iter().all(|each| read::number(each, "/state/terminated/exitCode") == Some(0));
     let ran = |each: &Value| {
-        each["state"].get("running").is_some() || each.pointer("/lastState/terminated").is_some()
+        each["state"].get("running").is_some() || read::at(each, "/lastState/terminated").is_some()
     };
     let phase = match states("terminated") {
         ended if ended == containers.len() && ended > 0 => {
@@ -99,7 +99,7 @@ pub fn over(pod: &Value, mut status: Value, processes: &dyn Processes, now: &str
         let name = read::name_field(container);
         let code = processes.exited(read::uid(pod), name).unwrap_or(KILLED);
         let started = read::text(container, "/state/running/startedAt").to_owned();
-        if container.pointer("/state/terminated").is_none() {
+        if read::at(container, "/state/terminated").is_none() {
             container["state"] = json!({"terminated": {
                 "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" }, "finishedAt": now,
             }});

@@ -16,7 +16,7 @@ use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, with_silences, without_sight,
 };
 use crate::model::evidence::Evidence;
-use crate::model::outage::{Outage, outages};
+use crate::model::outage::{Outage, Rules, outages_by};
 use crate::model::plan::{Ledger, Plan, Service};
 use crate::model::sample::Sample;
 use crate::model::time::{At, Duration, Interval, Span};
@@ -132,8 +132,9 @@ fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> 
 }
 
 /// When no write was acknowledged.
-fn outages_of(samples: &[Sample], service: &Service) -> Vec<Outage> {
-    outages(samples, &service.restored.of_writes())
+fn outages_of(samples: &[Sample], service: &Service, windows: Windows) -> Vec<Outage> {
+    let clause = service.restored.of_writes();
+    outages_by(samples, &Rules { apart: &windows.apart(), ..Rules::of(&clause) })
 }
 
 /// The outages of a ledger's writes, with what names them.
@@ -142,8 +143,9 @@ pub(super) fn of_ledger(
     evidence: &Evidence,
     service: &Service,
     ledger: &Ledger,
+    windows: Windows,
 ) -> (String, Vec<Outage>) {
-    (source(ledger), outages_of(&as_samples(plan, evidence, ledger), service))
+    (source(ledger), outages_of(&as_samples(plan, evidence, ledger), service, windows))
 }
 
 fn writes<'a>(
@@ -153,7 +155,7 @@ fn writes<'a>(
     windows: Windows,
 ) -> Written<'a> {
     let samples = as_samples(plan, evidence, ledger);
-    let mut outages = outages_of(&samples, service);
+    let mut outages = outages_of(&samples, service, windows);
     outages.retain(|outage| outage.begin.latest >= windows.from);
     Written { ledger, samples, outages }
 }

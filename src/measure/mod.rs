@@ -95,7 +95,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let all_restored = impacts.values().all(|impact| !impact.is_never());
     let responses = story.responses(impact, restored.filter(|_| all_restored));
     Measured {
-        steady: steady(since, &views, &written(plan, evidence, &excluded), windows),
+        steady: steady(since, &views, &written(plan, evidence, &excluded, windows), windows),
         findings: findings(evidence, &views, windows, plan),
         series: views.iter().map(View::series).collect(),
         stages: story.stages(),
@@ -127,11 +127,16 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
 }
 
 /// The outages of every ledger's writes, of a vantage that could see.
-fn written(plan: &Plan, evidence: &Evidence, excluded: &[Excluded]) -> Vec<(String, Vec<Outage>)> {
+fn written(
+    plan: &Plan,
+    evidence: &Evidence,
+    excluded: &[Excluded],
+    windows: Windows,
+) -> Vec<(String, Vec<Outage>)> {
     let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
     seen.filter_map(|ledger| {
         let service = plan.service(&ledger.service)?;
-        Some(interruption::of_ledger(plan, evidence, service, ledger))
+        Some(interruption::of_ledger(plan, evidence, service, ledger, windows))
     })
     .collect()
 }
@@ -397,6 +402,15 @@ fn findings(evidence: &Evidence, views: &[View<'_>], windows: Windows, plan: &Pl
             about,
             format!("{} was not answered to the end by a side that is back", view.name()),
         ));
+    }
+    for service in &plan.services {
+        let is_written = |store: &&Name| plan.ledgers.iter().any(|ledger| ledger.store == **store);
+        let (written, unwritten): (Vec<&Name>, Vec<&Name>) = service.stores.iter().partition(is_written);
+        // Where none is written to, its RPO says so.
+        for store in unwritten.iter().filter(|_| !written.is_empty()) {
+            let what = format!("no ledger writes to {store}: nothing shows what it lost");
+            found.push(finding(service.name.as_str(), what));
+        }
     }
     for service in plan.services.iter().filter(|service| service.restored.load.is_some()) {
         found.push(finding(service.name.as_str(), "the load under which it must hold was not measured"));

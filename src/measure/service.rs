@@ -10,6 +10,7 @@ use crate::model::name::Name;
 use crate::model::outage::Outage;
 use crate::model::plan::{Service, Stage};
 use crate::model::sample::Seen;
+use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration, Interval, Span};
 
 /// What the vantages of a service say together about one window of the run.
@@ -91,6 +92,8 @@ pub(super) struct Origins {
     pub fault: Option<Interval>,
     pub impact: Option<Interval>,
     pub declaration: Option<Interval>,
+    /// A step asked for a declaration.
+    pub asked: bool,
     /// The fault was asked for.
     pub from: At,
     /// The journal ends before the run does.
@@ -120,6 +123,9 @@ impl Origins {
             },
             impact: since(self.impact.into_iter().chain(began).reduce(earlier)),
             declaration: match (self.declaration, end) {
+                (None, _) if self.asked => {
+                    Actual::unseen("a step asked for a declaration, and nobody declared")
+                }
                 (None, _) => Actual::NotApplicable { why: "nobody declared a disaster".to_owned() },
                 (Some(declared), Some(end)) if declared.earliest > end.latest => {
                     Actual::NotApplicable { why: "it was restored before anybody declared".to_owned() }
@@ -160,6 +166,11 @@ impl Windows {
         let operate = story.stage_started(Stage::Operate).unwrap_or(failback).min(failback);
         let end = story.end;
         Self { from, operate, failback, stop: story.stopped.unwrap_or(end), end }
+    }
+
+    /// What failed before one of these is no beginning of what failed after it.
+    pub fn apart(&self) -> [At; 2] {
+        [self.from, self.failback]
     }
 }
 
@@ -372,6 +383,7 @@ pub(super) fn service(
         fault: at(Moment::FaultEffective),
         impact: impact.began(),
         declaration: at(Moment::Declared),
+        asked: story.asked_to_declare(),
         from: windows.from,
         is_cut: story.ended.is_none(),
     };
@@ -382,7 +394,7 @@ pub(super) fn service(
         failback: failback(story, views, service.restored.lasting, windows),
         interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
-        exposure: exposure(story, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
+        exposure: exposure(story, &service.name, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
         latency: latencies(&service.name, views, impact, windows),
         blind: impact.blind.clone(),
         flaps: impact.flaps,
@@ -503,14 +515,25 @@ pub(super) fn harm(service: &ServiceMeasured, harmed: Interval, end: At) -> Actu
     }
 }
 
-fn exposure(story: &Story<'_>, started: Option<Interval>, redundant: Option<Interval>) -> Actual {
+fn exposure(
+    story: &Story<'_>,
+    service: &Name,
+    started: Option<Interval>,
+    redundant: Option<Interval>,
+) -> Actual {
     match (started, redundant) {
         (None, _) => Actual::NotApplicable { why: "no failover was started".to_owned() },
         (Some(started), Some(redundant)) => Actual::Took(started.until(&redundant)),
-        (Some(_), None) if story.steps_in(Stage::Failback).next().is_none() => {
-            Actual::not_exercised("the drill has no failback: redundancy was not restored")
+        (Some(started), None) => {
+            let so_far = Span::at_least(story.end.since(started.latest));
+            let has_failback = story.steps_in(Stage::Failback).next().is_some();
+            // A promise that is broken by now is broken without a failback, too.
+            match story.plan.target(service, ObjectiveKind::Exposure) {
+                Some(target) if so_far.least > target => Actual::Took(so_far),
+                _ if has_failback => Actual::Took(so_far),
+                _ => Actual::not_exercised("the drill has no failback: redundancy was not restored"),
+            }
         }
-        (Some(started), None) => Actual::Took(Span::at_least(story.end.since(started.latest))),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Story<'a> {
     pub end: At,
     /// When an abort was asked for, or a reverter began.
     pub stopped: Option<At>,
+    /// When somebody decided to fail back at once.
+    returned: Option<At>,
     pub ended: Option<&'a Ended>,
 }
 
@@ -52,6 +54,7 @@ impl<'a> Story<'a> {
             effects: BTreeMap::new(),
             end: evidence.end(),
             stopped: None,
+            returned: None,
             ended: None,
         };
         for event in &evidence.events {
@@ -73,6 +76,9 @@ impl<'a> Story<'a> {
                 let told = self.told(step);
                 told.by_hand |= matches!(decision, Decision::Skip { .. } | Decision::Done);
                 told.skipped = matches!(decision, Decision::Skip { .. });
+                if *decision == Decision::Return {
+                    self.returned.get_or_insert(at);
+                }
             }
             What::EffectIntended { step, effect, .. } => {
                 self.effects.insert(effect.id, step);
@@ -150,6 +156,12 @@ impl<'a> Story<'a> {
         self.plan.all_steps().filter(move |step| step.stage == stage)
     }
 
+    /// Whether a step began that asks somebody to declare.
+    pub fn asked_to_declare(&self) -> bool {
+        let asks = |step: &&Step| matches!(step.action, Action::Declare { .. });
+        self.plan.all_steps().filter(asks).any(|step| self.started(&step.id).is_some())
+    }
+
     /// When the first step of a stage began.
     pub fn stage_started(&self, stage: Stage) -> Option<At> {
         self.steps_in(stage).filter_map(|step| self.started(&step.id)).min()
@@ -223,9 +235,11 @@ impl<'a> Story<'a> {
         let told = || self.steps_in(stage).map(|step| self.of_step(&step.id));
         let is_open = told().any(|step| step.started.is_some() && step.ended.is_none());
         let ended = told().filter_map(|step| step.ended).map(|(at, _)| at).max().filter(|_| !is_open);
+        let returned = self.returned.filter(|_| stage < Stage::Failback);
+        let left = returned.into_iter().chain(self.stopped).min().unwrap_or(self.end);
         let took = self.stage_started(stage).map(|started| match ended {
             Some(at) => Interval::exactly(started).until(&Interval::exactly(at)),
-            None => Span::at_least(self.stopped.unwrap_or(self.end).since(started)),
+            None => Span::at_least(left.since(started)),
         });
         let budget = own.filter_map(Step::stated_budget).reduce(Duration::plus);
         StageMeasured { stage, took, budget }

@@ -156,6 +156,7 @@ fn view<'a>(
     (steady, windows): (At, Windows),
 ) -> View<'a> {
     let counted = since(&samples, steady);
+    let apart = windows.apart();
     let mut view = View {
         probe,
         vantage,
@@ -170,10 +171,11 @@ fn view<'a>(
     };
     match service {
         None => {
-            view.outages = outages_by(counted, &Rules { fewest: 5, ..Rules::of(&five_in_a_row(probe)) });
+            view.outages =
+                outages_by(counted, &Rules { fewest: 5, apart: &apart, ..Rules::of(&five_in_a_row(probe)) });
         }
         Some(service) => {
-            let rules = Rules::of(&service.restored);
+            let rules = Rules { apart: &apart, ..Rules::of(&service.restored) };
             view.outages = outages_by(counted, &rules);
             (view.recovery, view.at_best) = (view.outages.clone(), view.outages.clone());
             if let Some(takes_over) = plan.restored_by(service) {

@@ -5,8 +5,8 @@
 //! the sustained run was sent, and no later than the run's first ok completed. Between two failures in a row the service is
 //! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds. Single
 //! failures that come more often than the clause allows are one: a service that fails every second user is not up. Nor is one whose
-//! answers are slower than the clause's p99 allows. And single failures that run into an outage, with fewer answers from one to the next
-//! than make a run, are its beginning: one endpoint of several fails before the others do.
+//! answers are slower than the clause's p99 allows. And single failures that run into an outage, more than the clause allows from there on
+//! and with fewer answers from one to the next than make a run, are its beginning: one endpoint of several fails before the others do.
 //! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct Rules<'a> {
     pub strays: u64,
     /// So many samples at least hold a run that restores, however short the clause's time is for a slow probe.
     pub fewest: usize,
+    /// What failed before one of these instants is no beginning of what failed after it: a fault, the way back.
+    pub apart: &'a [At],
     /// The successes that can restore. Another one ends no outage, and is no part of a run that does.
     pub counts: &'a dyn Fn(&Sample) -> bool,
 }
@@ -70,7 +72,7 @@ pub struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// Those of a clause, where every success counts.
     pub fn of(clause: &'a RestoredClause) -> Self {
-        Self { clause, strays: MOST_STRAYS, fewest: FEWEST, counts: &|_| true }
+        Self { clause, strays: MOST_STRAYS, fewest: FEWEST, apart: &[], counts: &|_| true }
     }
 }
 
@@ -219,11 +221,7 @@ impl<'a> Series<'a> {
     /// The next failures that are an outage, two or more in a row or single ones too often, or the next answers that are too slow.
     fn next_failures(&self, from: usize) -> Option<Failures> {
         let mut at = from;
-        // Single failures near each other: the first and the last of them.
-        let mut singles: Option<(usize, usize)> = None;
-        let joined = |singles: Option<(usize, usize)>, next: usize| {
-            singles.filter(|(_, last)| next - last <= self.rules.fewest).map_or(next, |(first, _)| first)
-        };
+        let mut singles: Vec<usize> = Vec::new();
         loop {
             let first = (at..self.seen.len()).find(|index| !self.is_ok(*index) || self.is_slow(*index))?;
             let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
@@ -234,13 +232,31 @@ impl<'a> Series<'a> {
                 after - first >= 2 || !self.tolerates(first)
             };
             if begins {
-                return Some(Failures { first: joined(singles, first), after });
+                return Some(Failures { first: self.joined(&singles, first), after });
             }
             if !self.is_ok(first) {
-                singles = Some((joined(singles, first), first));
+                singles.push(first);
             }
             at = after;
         }
+    }
+
+    /// The first of the single failures that run into an outage; of `singles` in order, and the outage itself.
+    fn joined(&self, singles: &[usize], outage: usize) -> usize {
+        let mut begins = outage;
+        for single in singles.iter().rev().copied() {
+            let (Some(one), Some(next)) = (self.at(single), self.at(begins)) else { break };
+            let between = Interval { earliest: one.sent, latest: next.sent };
+            let answers = Self::between(&self.ok, single, outage);
+            let is_apart = self.rules.apart.iter().any(|at| one.sent < *at && *at <= next.sent)
+                || begins - single > self.rules.fewest
+                || self.gaps_in(between) > 0;
+            if is_apart || self.clause.success.reached(answers, (outage - single) as u64) {
+                break;
+            }
+            begins = single;
+        }
+        begins
     }
 
     /// Whether the slow answers from here on, in the clause's time, are more than its p99 leaves room for.

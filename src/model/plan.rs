@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::effect::{Exec, Ref, Status};
 use super::name::{Name, ProbeId, Region, Role, StepId, Vantage};
-use super::target::{Objective, RestoredClause};
+use super::target::{Objective, ObjectiveKind, RestoredClause};
 use super::time::Duration;
 
 /// A whole drill, ready to run.
@@ -63,6 +63,12 @@ impl Plan {
     /// The side that alone restores a service, where there is one: the side that takes over, of a service that is moved.
     pub fn restored_by(&self, service: &Service) -> Option<&Region> {
         self.takes_over.as_ref().filter(|_| service.moved)
+    }
+
+    /// What is promised of a service, of a kind that it has one promise of.
+    pub fn target(&self, service: &Name, kind: ObjectiveKind) -> Option<Duration> {
+        let of_it = |objective: &&Objective| objective.service == *service && objective.kind == kind;
+        self.objectives.iter().find(of_it)?.target
     }
 
     /// Every step, with those inside `parallel` and `procedure`.

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use drillmaster::measure::Actual;
 use drillmaster::model::event::Ended;
 use drillmaster::model::plan::Stage;
+use drillmaster::model::target::Verdict;
 use drillmaster::model::time::Duration;
 
-use super::drill::{Drill, of, step};
+use super::drill::{Drill, objective, of, rta, step};
 
 /// A failover whose second step is held until the run is given up at 200; nothing comes back.
 fn given_up(down: Vec<(&'static str, f64, f64)>) -> Drill {
@@ -71,7 +73,8 @@ fn a_reading_that_was_not_whole_says_nothing_of_what_it_did_not_show() {
 fn steps_at_once_count_to_their_stages_budget_as_their_longest() {
     fn at_once(plan: &mut Value) {
         let inside = |id: &str, budget: &str| {
-            let mut one = step(id, "failover", json!({"notify": {"audience": "all", "text": "t", "within": null}}));
+            let mut one =
+                step(id, "failover", json!({"notify": {"audience": "all", "text": "t", "within": null}}));
             one["budget"] = json!(budget);
             one
         };
@@ -96,4 +99,45 @@ fn what_a_blind_vantage_saw_is_neither_sent_nor_answered() {
     assert!((1500..1530).contains(&west.gaps), "{}", west.gaps);
     assert_eq!(west.by_class.values().sum::<u64>(), west.failures);
     assert_eq!(west.failures, 0, "it failed only while it was blind");
+}
+
+#[test]
+fn a_stage_that_somebody_left_for_the_way_back_took_until_then() {
+    let given_up = given_up(vec![("outside", 60.0, 90.0), ("west", 60.0, 90.0)]);
+    let returned =
+        json!({"step": "traffic", "role": "r", "who": "ada", "simulated": true, "decision": "return"});
+    let more =
+        vec![(90.0, json!({"stepStarted": {"step": "traffic"}})), (120.0, json!({"decided": returned}))];
+    let (measured, _) = Drill { more, fails_back: true, ends: Some(Ended::Completed), ..given_up }.judged();
+    let failover = measured.stages.iter().find(|one| one.stage == Stage::Failover).unwrap();
+    assert_eq!(failover.took.unwrap().least.as_secs_f64(), 40.0);
+}
+
+#[test]
+fn a_declaration_that_was_asked_for_and_never_came_shows_nothing() {
+    let drill = |more| Drill {
+        declared: None,
+        more,
+        objectives: vec![rta("60s", "declaration")],
+        ..Drill::default()
+    };
+    let asked = drill(vec![(61.0, json!({"stepStarted": {"step": "declare"}}))]);
+    assert!(matches!(of(&asked.judged().0).rta.declaration, Actual::Unseen { .. }));
+    assert_eq!(asked.verdict().1, Verdict::Inconclusive);
+    assert_eq!(drill(vec![]).verdict().1, Verdict::NotExercised, "nobody was asked");
+}
+
+#[test]
+fn an_exposure_that_is_too_long_by_now_is_missed_without_a_failback_as_well() {
+    fn one_way(plan: &mut Value) {
+        plan["steps"].as_array_mut().unwrap().retain(|step| step["stage"] != "failback");
+    }
+    let drill = |target: &str| Drill {
+        planned: one_way,
+        fails_back: false,
+        objectives: vec![objective("exposure", Some(target), None)],
+        ..Drill::default()
+    };
+    assert_eq!(drill("5m").verdict().1, Verdict::Missed, "420 s of the run");
+    assert_eq!(drill("20m").verdict().1, Verdict::NotExercised);
 }

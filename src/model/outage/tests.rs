@@ -90,12 +90,20 @@ fn single_failures_that_come_too_often_are_an_outage() {
 
 #[test]
 fn single_failures_that_run_into_an_outage_are_its_beginning() {
-    let found = super::outages(&strip("....x.x.xxxx..................."), &clause("100%", 1000));
+    let strict = clause("100%", 1000);
+    let found = super::outages(&strip("....x.x.xxxx..................."), &strict);
     assert_eq!((found.len(), found[0].begin, found[0].failures), (1, ms(300, 410), 6));
     assert_eq!((found[0].first_success, found[0].flaps), (Some(ms(400, 510)), 2));
     assert_eq!(found[0].end, Some(ms(1100, 1210)));
     let nine = super::outages(&strip("....x.........xx............"), &clause("100%", 500));
     assert_eq!((nine.len(), nine[0].begin), (1, ms(300, 410)), "nine answers make no run");
+    let kept = super::outages(&strip("....x........xx............"), &clause("80%", 500));
+    assert_eq!(kept[0].begin, ms(1200, 1310), "the clause allows one in nine");
+    let fault = Rules { apart: &[At(600 * MS)], ..Rules::of(&strict) };
+    let before = outages_by(&strip("....x.x.xxxx..................."), &fault);
+    assert_eq!(before[0].begin, ms(500, 610), "what failed before the fault is none of its doing");
+    let silent = super::outages(&strip("....x._.xxxx..................."), &strict);
+    assert_eq!(silent[0].begin, ms(700, 810), "nobody knows what was between");
     let ten = super::outages(&strip("....x..........xx............"), &clause("100%", 500));
     assert_eq!((ten.len(), ten[0].begin), (1, ms(1400, 1510)), "ten do");
 }

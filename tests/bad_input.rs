@@ -156,11 +156,6 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ),
     ("takes_over_misspelt", "takesOver: west", "takesOver: ewst"),
     (
-        "record_that_nobody_asks",
-        "dnsSwitch: {record: checkout.shop.example}",
-        "dnsSwitch: {record: chekout.shop.example}",
-    ),
-    (
         "record_that_is_no_name",
         "dnsSwitch: {record: checkout.shop.example}",
         "dnsSwitch: {record: \"check out\"}",
@@ -430,6 +425,42 @@ fn all_errors_of_a_file_are_said_at_once() {
     let said = of_drill(text.as_bytes());
     assert_eq!(said.matches("error:").count(), edits.len(), "{said}");
     snapshot("all_at_once", said);
+}
+
+#[test]
+fn a_record_that_nobody_asks_and_that_is_like_one_that_somebody_does_is_warned_of() {
+    let text = edited(
+        DRILL,
+        "dnsSwitch: {record: checkout.shop.example}",
+        "dnsSwitch: {record: chekout.shop.example}",
+    );
+    let said = of_drill(text.as_bytes());
+    assert!(said.starts_with("warning: "), "{said}");
+    snapshot("record_that_nobody_asks", said);
+}
+
+#[test]
+fn what_stands_under_a_misspelt_key_is_checked_where_it_stands() {
+    let edits = [
+        ("abortWhen: [{probe: west-direct", "abortWhn: [{probe: west-direkt"),
+        ("id: lose-east\n", "id: lose-east\n        titel: East\n        title: Lose east\n"),
+    ];
+    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
+    snapshot("under_a_misspelt_key", of_drill(text.as_bytes()));
+    let nested = edited(DRILL, "fault: {isolate: {namespaces", "falt: {isolat: {namespacs");
+    assert_eq!(of_drill(nested.as_bytes()).matches("error:").count(), 3, "{}", of_drill(nested.as_bytes()));
+}
+
+#[test]
+fn a_file_that_is_missing_hides_nothing_that_is_wrong_elsewhere() {
+    let wrong = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");
+    for (from, to) in [
+        ("runbook: runbooks/checkout-failover.md", "runbook: runbooks/nothing.md"),
+        ("sandbox: shop-two-regions", "sandbox: shop-three-regions"),
+    ] {
+        let both = of_drill(edited(&wrong, from, to).as_bytes());
+        assert_eq!(both.matches("error:").count(), 2, "{both}");
+    }
 }
 
 #[test]

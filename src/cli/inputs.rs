@@ -13,7 +13,7 @@ use super::manifests;
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::cluster::{self, EnvironmentSpec};
 use crate::document::{
-    self, Diagnostic, Document, Kind, Look, Path, Place, Severity, Source, Untyped, ordered, refused,
+    self, Diagnostic, Document, Kind, Look, Path, Place, Source, Untyped, ordered, refused,
 };
 use crate::journal::chain::sha256;
 use crate::model::name::{Name, Sha256};
@@ -149,8 +149,8 @@ struct Loader {
     missing: bool,
     /// Around single fields that are wrong: what else is wrong there may follow from that.
     around: Vec<Place>,
-    /// How many diagnostics say so.
-    set_aside: usize,
+    /// More is wrong with a document's shape than single fields, or nobody knows which is meant.
+    unreadable: bool,
 }
 
 #[derive(Clone)]
@@ -169,7 +169,7 @@ impl Loader {
             unread: Findings::default(),
             missing: false,
             around: Vec::new(),
-            set_aside: 0,
+            unreadable: false,
         }
     }
 
@@ -229,8 +229,8 @@ impl Loader {
         let runbook = self.runbook(&drill);
         let manifests =
             sandbox.as_ref().map(|(sandbox, file)| self.manifests(sandbox, file)).unwrap_or_default();
-        let refused = self.found.diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
-        if refused > self.set_aside {
+        // What would follow from a document that is there and cannot be read is noise.
+        if self.unreadable {
             return None;
         }
         let before = self.found.diagnostics.len();
@@ -250,9 +250,6 @@ impl Loader {
         self.found.diagnostics.extend(plan::too_long(&scenario));
         let meant = self.found.diagnostics.split_off(before);
         self.found.diagnostics.extend(document::unless_it_follows(meant, &self.around));
-        if self.set_aside > 0 {
-            return None;
-        }
         Some(Inputs {
             scenario,
             sandbox: sandbox.map(|(sandbox, _)| sandbox),
@@ -275,9 +272,7 @@ impl Loader {
             Err(errors) => errors,
         };
         let rest = document.rest();
-        if rest.is_some() {
-            self.set_aside += errors.len();
-        }
+        self.unreadable |= rest.is_none();
         self.found.diagnostics.extend(errors);
         let (document, around) = rest?;
         self.around.extend(around);
@@ -377,6 +372,7 @@ impl Loader {
                 Some((document, one.file.clone()))
             }
             several => {
+                self.unreadable = true;
                 let files: Vec<String> =
                     several.iter().map(|one| format!("`{}`", one.file.display())).collect();
                 let message =

@@ -43,10 +43,10 @@ pub enum ReportError {
     #[error(transparent)]
     Render(#[from] RenderError),
     #[error(
-        "{path} cannot be written: {why}: once there is room, `drillmaster report` makes it again from the evidence, or elsewhere with --format and --output"
+        "{path} cannot be written: {why}: once it can, `drillmaster report` makes it again from the evidence, or elsewhere with --format and --output"
     )]
     Write { path: PathBuf, why: io::Error },
-    #[error("{0} is evidence: name another file for the report")]
+    #[error("{0} is or would be a part of a run's evidence: name a file elsewhere for the report")]
     Evidence(PathBuf),
 }
 
@@ -88,20 +88,26 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     let view = report::view(&evidence, &measured, &judge(&evidence, &measured));
     let text = format.render(&view)?;
     match &arguments.output {
-        Some(path) => fs::write(path, &text).map_err(|why| ReportError::Write { path: path.to_owned(), why }),
+        Some(path) => {
+            // What another name leads to as well stays as it is.
+            let is_file = fs::symlink_metadata(path).is_ok_and(|about| about.is_file());
+            let written = if is_file { replace(path, &text) } else { fs::write(path, &text) };
+            written.map_err(|why| ReportError::Write { path: path.to_owned(), why })
+        }
         None => io::stdout()
             .write_all(text.as_bytes())
             .map_err(|why| ReportError::Write { path: "standard output".into(), why }),
     }
 }
 
-/// Whether a file stands in the folder already, and is not what this format renders.
+/// Whether a file would stand in an evidence folder, this one or another, and is not this one's own report.
 fn is_evidence(path: &Path, arguments: &Report) -> bool {
-    let (Ok(folder), Ok(path)) = (fs::canonicalize(&arguments.folder), fs::canonicalize(path)) else {
-        return false;
-    };
-    let own = arguments.format.map(|format| folder.join(format.file()));
-    path.starts_with(&folder) && own.is_none_or(|own| own != path)
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(parent) = fs::canonicalize(parent) else { return false };
+    let is_inside = parent.ancestors().any(|folder| folder.join(journal::JOURNAL).exists());
+    let is_own = fs::canonicalize(&arguments.folder).is_ok_and(|folder| folder == parent)
+        && arguments.format.is_some_and(|format| path.file_name().is_some_and(|name| name == format.file()));
+    is_inside && !is_own
 }
 
 /// Renders every format, and the patch to the runbook, given by its path and its text, where it has one.

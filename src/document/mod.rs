@@ -198,7 +198,7 @@ impl Untyped {
     fn of_tree<T: Kind>(&self, tree: &Node) -> Result<Document<T>, serde_json::Error> {
         let envelope = serde_json::from_value::<Envelope<T>>(tree.value())?;
         Ok(Document {
-            text: Text { source: self.source.clone(), root: self.root.clone() },
+            text: Text { source: self.source.clone(), root: Arc::new(tree.clone()) },
             metadata: envelope.metadata,
             spec: envelope.spec,
         })

@@ -14,7 +14,7 @@ use super::yaml::{Node, Shape};
 /// A tree without some of its entries.
 pub(super) struct Rest {
     pub tree: Node,
-    /// The mappings that lack something now.
+    /// The mappings that lack a value now.
     pub around: Vec<Range<usize>>,
 }
 
@@ -37,10 +37,12 @@ fn left(node: &Node, aside: &[Aside], around: &mut Vec<Range<usize>>) -> Node {
                     let meant = Node { bytes: key.bytes.clone(), shape: Shape::Text(meant.clone()) };
                     Some((meant, left(value, aside, around)))
                 }
-                (_, Some(_)) | (Some(_), None) => {
+                (None, Some(_)) => {
                     around.extend(span(node));
                     None
                 }
+                // Whatever it is, nothing follows from it.
+                (Some(_), _) => None,
             });
             Shape::Map(rest.collect())
         }

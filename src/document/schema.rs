@@ -369,7 +369,9 @@ impl Checker<'_> {
                 None if fields.closed => {
                     unknown = true;
                     meant.extend(nearest(name, fields.known.keys().copied()));
-                    self.unknown_field(key, name, &fields, entries);
+                    if let Some(schema) = self.unknown_field(key, name, &fields, entries) {
+                        self.value(value, key.bytes.clone(), &View::of(schema, self.root));
+                    }
                 }
                 None => {}
             }
@@ -393,13 +395,21 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown_field(&mut self, key: &Node, name: &str, fields: &Fields<'_>, entries: &[(Node, Node)]) {
+    /// The schema of the field that was meant. None is meant where the nearest stands there already.
+    fn unknown_field<'f>(
+        &mut self,
+        key: &Node,
+        name: &str,
+        fields: &Fields<'f>,
+        entries: &[(Node, Node)],
+    ) -> Option<&'f Value> {
         let all = fields.known.keys().chain(fields.choice.keys()).copied();
-        let free = all.clone().filter(|known| !entries.iter().any(|(key, _)| key.key() == Some(known)));
-        let (message, help) = unknown("field", name, all, free.clone());
-        let meant = nearest(name, free).map(str::to_owned);
-        self.aside.push(Aside { begins: key.bytes.start, meant });
+        let present = |name: &str| entries.iter().any(|(key, _)| key.key() == Some(name));
+        let meant = nearest(name, all.clone()).filter(|meant| !present(meant));
+        let (message, help) = unknown("field", name, all, meant.into_iter());
+        self.aside.push(Aside { begins: key.bytes.start, meant: meant.map(str::to_owned) });
         self.error(key.bytes.clone(), message, help);
+        meant.and_then(|meant| fields.known.get(meant).or_else(|| fields.choice.get(meant)).copied())
     }
 
     fn word(&mut self, node: &Node, text: &str, view: &View<'_>) {

@@ -94,7 +94,9 @@ fn overall(objectives: &[Judgement], invalid: bool, incomplete: bool) -> Overall
 
 /// Why the run's numbers say nothing about its objectives.
 fn invalid(measured: &Measured) -> Option<String> {
-    let lost = measured.steady.lost.as_ref().map(|why| format!("steady state was lost: {why}"));
+    let steady = &measured.steady;
+    let what = if steady.since.is_none() { "there was no steady state" } else { "steady state was lost" };
+    let lost = steady.lost.as_ref().map(|why| format!("{what}: {why}"));
     lost.or_else(|| measured.faults.iter().find_map(|fault| fault.invalid.clone()))
 }
 

@@ -1,5 +1,5 @@
-//! A name whose traffic a step moves, and that no probe asks, while one asks a name like it: the step would be held for ever, past the point
-//! of no return.
+//! A name whose traffic a step moves, and that no probe asks, while one asks a name like it: where there is no such record, the step is held
+//! for ever, past the point of no return. A warning, since there may be one.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         if let Some(meant) = nearest(record, asked.iter().map(String::as_str)) {
             let message = format!("no probe asks `{record}`, did you mean `{meant}`?");
             let path = placed.action().then(kind.name()).then("record");
-            let error = placed.text.error(&path, message);
-            found.push(error.help(format!(
+            let warning = placed.text.warning(&path, message);
+            found.push(warning.help(format!(
                 "write `{meant}`; or have a probe ask `{record}`, which shows that its traffic moved"
             )));
         }

@@ -13,6 +13,7 @@
 //! editors and for `explain`, so the three can never disagree.
 
 pub mod diagnostic;
+mod names;
 pub mod older;
 pub mod render;
 mod rest;
@@ -28,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use diagnostic::{Diagnostic, Part, Path, Place, Severity, refused};
+pub use names::{nearest, unknown};
 pub use render::{Look, render};
-pub use schema::{nearest, unknown};
 pub use source::Source;
 use yaml::Node;
 

@@ -2,9 +2,9 @@
 //! once.
 //!
 //! A misspelt key is taken for the one that was meant. Left out are keys that nothing knows, and times, numbers and shares that are none: a
-//! document says without them what it says. Where
-//! anything else is wrong (a name, a list, a field that is missing) nothing is left, since what follows from a guess is noise. And what the
-//! meaning lacks beside a field that was left out may follow from that too: whoever checks leaves it unsaid (see `around`).
+//! document says without them what it says. Where anything else is wrong (a name, a list, a field that is missing) nothing is left, since
+//! what follows from a guess is noise. And what the meaning lacks beside a value that was left out may follow from that too: whoever checks
+//! leaves it unsaid (`around`).
 
 use std::ops::Range;
 

@@ -334,6 +334,43 @@ fn a_report_that_cannot_be_written_leaves_no_part_of_itself_and_hides_neither_ve
     assert_eq!(names, whole);
 }
 
+#[test]
+fn a_report_goes_where_it_is_told_but_into_no_evidence() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let folder = Path::new(&folder);
+    let other = place.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::copy(folder.join("journal.jsonl"), other.join("journal.jsonl")).unwrap();
+    let (link, hard) = (place.path().join("link.md"), place.path().join("hard.md"));
+    std::os::unix::fs::symlink(folder.join("journal.jsonl"), &link).unwrap();
+    let report = |to: &Path| {
+        let arguments =
+            ["report", folder.to_str().unwrap(), "--format", "md", "--output", to.to_str().unwrap()];
+        drillmaster(place.path(), &arguments).status.code()
+    };
+    let before = std::fs::read(folder.join("journal.jsonl")).unwrap();
+    let evidence = [
+        folder.join("journal.jsonl"),
+        folder.join("inputs/new.md"),
+        other.join("journal.jsonl"),
+        link.clone(),
+    ];
+    for to in &evidence {
+        assert_eq!(report(to), Some(2), "{}", to.display());
+    }
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(folder.join("new.md"), &link).unwrap();
+    assert_eq!(report(&link), Some(2), "a link to what is not there yet");
+    std::fs::hard_link(folder.join("journal.jsonl"), &hard).unwrap();
+    for to in [&hard, &folder.join("report.md"), &place.path().join("elsewhere.md")] {
+        assert_eq!(report(to), Some(0), "{}", to.display());
+        assert!(std::fs::read_to_string(to).unwrap().starts_with("# "), "{}", to.display());
+    }
+    assert_eq!(std::fs::read(folder.join("journal.jsonl")).unwrap(), before);
+    assert_eq!(std::fs::read(other.join("journal.jsonl")).unwrap(), before);
+}
+
 /// A shell runs drillmaster with at most so many blocks of 512 bytes in a file.
 #[cfg(target_os = "linux")]
 #[test]

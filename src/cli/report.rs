@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::exit;
@@ -90,8 +91,9 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     match &arguments.output {
         Some(path) => {
             // What another name leads to as well stays as it is.
-            let is_file = fs::symlink_metadata(path).is_ok_and(|about| about.is_file());
-            let written = if is_file { replace(path, &text) } else { fs::write(path, &text) };
+            let is_shared =
+                fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.nlink() > 1);
+            let written = if is_shared { replace(path, &text) } else { fs::write(path, &text) };
             written.map_err(|why| ReportError::Write { path: path.to_owned(), why })
         }
         None => io::stdout()
@@ -100,14 +102,28 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     }
 }
 
-/// Whether a file would stand in an evidence folder, this one or another, and is not this one's own report.
+/// Whether a file, or what a link in its place leads to, would stand in an evidence folder, this one or another, and is not this one's own
+/// report.
 fn is_evidence(path: &Path, arguments: &Report) -> bool {
+    let Some(folder) = folder_of(path) else { return false };
+    let led = fs::canonicalize(path).or_else(|_| fs::read_link(path).map(|to| folder.join(to)));
+    let own = arguments.format.map(Format::file);
+    let is_own = |path: &Path, folder: &Path| {
+        fs::canonicalize(&arguments.folder).is_ok_and(|of| of == folder)
+            && own.is_some_and(|own| path.file_name().is_some_and(|name| name == own))
+    };
+    [Some(path.to_owned()), led.ok()].into_iter().flatten().any(|path| {
+        folder_of(&path).is_some_and(|folder| {
+            let is_inside = folder.ancestors().any(|above| above.join(journal::JOURNAL).exists());
+            is_inside && !is_own(&path, &folder)
+        })
+    })
+}
+
+/// The folder that a file would stand in.
+fn folder_of(path: &Path) -> Option<PathBuf> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(parent) = fs::canonicalize(parent) else { return false };
-    let is_inside = parent.ancestors().any(|folder| folder.join(journal::JOURNAL).exists());
-    let is_own = fs::canonicalize(&arguments.folder).is_ok_and(|folder| folder == parent)
-        && arguments.format.is_some_and(|format| path.file_name().is_some_and(|name| name == format.file()));
-    is_inside && !is_own
+    fs::canonicalize(parent).ok()
 }
 
 /// Renders every format, and the patch to the runbook, given by its path and its text, where it has one.

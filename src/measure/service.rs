@@ -527,9 +527,10 @@ fn exposure(
         (Some(started), None) => {
             let so_far = Span::at_least(story.end.since(started.latest));
             let has_failback = story.steps_in(Stage::Failback).next().is_some();
-            // A promise that is broken by now is broken without a failback, too.
+            // Where something was moved, a promise that is broken by now is broken without a failback, too.
+            let moves = story.plan.point_of_no_return.is_some();
             match story.plan.target(service, ObjectiveKind::Exposure) {
-                Some(target) if so_far.least > target => Actual::Took(so_far),
+                Some(target) if moves && so_far.least > target => Actual::Took(so_far),
                 _ if has_failback => Actual::Took(so_far),
                 _ => Actual::not_exercised("the drill has no failback: redundancy was not restored"),
             }

@@ -9,6 +9,8 @@
 //! and with fewer answers from one to the next than make a run, are its beginning: one endpoint of several fails before the others do.
 //! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::sample::{Sample, Seen};
@@ -63,7 +65,7 @@ pub struct Rules<'a> {
     pub strays: u64,
     /// So many samples at least hold a run that restores, however short the clause's time is for a slow probe.
     pub fewest: usize,
-    /// What failed before one of these instants is no beginning of what failed after it: a fault, the way back.
+    /// What failed before one of these instants, and what failed after it, are never one: a fault, the way back.
     pub apart: &'a [At],
     /// The successes that can restore. Another one ends no outage, and is no part of a run that does.
     pub counts: &'a dyn Fn(&Sample) -> bool,
@@ -248,7 +250,7 @@ impl<'a> Series<'a> {
             let (Some(one), Some(next)) = (self.at(single), self.at(begins)) else { break };
             let between = Interval { earliest: one.sent, latest: next.sent };
             let answers = Self::between(&self.ok, single, outage);
-            let is_apart = self.rules.apart.iter().any(|at| one.sent < *at && *at <= next.sent)
+            let is_apart = !self.side(outage).contains(&single)
                 || begins - single > self.rules.fewest
                 || self.gaps_in(between) > 0;
             if is_apart || self.clause.success.reached(answers, (outage - single) as u64) {
@@ -259,10 +261,20 @@ impl<'a> Series<'a> {
         begins
     }
 
+    /// The samples with which one can be an outage.
+    fn side(&self, index: usize) -> Range<usize> {
+        let sent = self.at(index).map_or(At(i64::MAX), |sample| sample.sent);
+        let before = |at: &At| self.seen.partition_point(|sample| sample.sent < *at);
+        let start = self.rules.apart.iter().filter(|at| **at <= sent).max().map_or(0, before);
+        let end = self.rules.apart.iter().filter(|at| **at > sent).min().map_or(self.seen.len(), before);
+        start..end
+    }
+
     /// Whether the slow answers from here on, in the clause's time, are more than its p99 leaves room for.
     fn drags(&self, first: usize) -> bool {
-        let end = self.end_of(first).max(first + FEWEST).min(self.seen.len());
-        let first = first.min(self.last_time());
+        let side = self.side(first);
+        let end = self.end_of(first).max(first + FEWEST).min(side.end);
+        let first = first.min(self.last_time()).max(side.start);
         let slow = Self::between(&self.slow, first, end);
         slow > self.rules.strays && slow * 100 > (end - first) as u64
     }
@@ -277,9 +289,11 @@ impl<'a> Series<'a> {
     /// Whether the single failures from here on, in the clause's time and before the next in a row, are few, or as many as the clause
     /// leaves room for. Where the samples end before that time does, the last such time that they show is looked at.
     fn tolerates(&self, first: usize) -> bool {
-        let until = self.in_a_row.get(first).copied().unwrap_or(self.seen.len());
-        let end = self.end_of(first).max(first + FEWEST).min(self.seen.len()).min(until);
-        let first = if until == self.seen.len() { first.min(self.last_time()) } else { first };
+        let side = self.side(first);
+        let until = self.in_a_row.get(first).copied().unwrap_or(self.seen.len()).min(side.end);
+        let end = self.end_of(first).max(first + FEWEST).min(until);
+        let first =
+            if until == self.seen.len() { first.min(self.last_time()).max(side.start) } else { first };
         let (total, ok) = ((end - first) as u64, Self::between(&self.ok, first, end));
         total - ok <= self.rules.strays || self.clause.success.reached(ok, total)
     }

@@ -131,6 +131,7 @@ fn a_declaration_that_was_asked_for_and_never_came_shows_nothing() {
 fn an_exposure_that_is_too_long_by_now_is_missed_without_a_failback_as_well() {
     fn one_way(plan: &mut Value) {
         plan["steps"].as_array_mut().unwrap().retain(|step| step["stage"] != "failback");
+        plan["pointOfNoReturn"] = json!("promote");
     }
     let drill = |target: &str| Drill {
         planned: one_way,

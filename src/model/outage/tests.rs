@@ -102,6 +102,13 @@ fn single_failures_that_run_into_an_outage_are_its_beginning() {
     let fault = Rules { apart: &[At(600 * MS)], ..Rules::of(&strict) };
     let before = outages_by(&strip("....x.x.xxxx..................."), &fault);
     assert_eq!(before[0].begin, ms(500, 610), "what failed before the fault is none of its doing");
+    let once_each_side = strip("....x.x.....x..................");
+    let few = |apart| outages_by(&once_each_side, &Rules { apart, fewest: 1, ..Rules::of(&strict) }).len();
+    assert_eq!(
+        (few(&[]), few(&[At(900 * MS)])),
+        (1, 0),
+        "three are too many; two before, and one after, are not"
+    );
     let silent = super::outages(&strip("....x._.xxxx..................."), &strict);
     assert_eq!(silent[0].begin, ms(700, 810), "nobody knows what was between");
     let ten = super::outages(&strip("....x..........xx............"), &clause("100%", 500));

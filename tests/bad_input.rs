@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "bad_input/at_once.rs"]
+mod at_once;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -410,82 +413,6 @@ fn files_of_one_name_from_two_folders_are_all_kept() {
         assert!([DRILL, SANDBOX, CATALOGUE].iter().all(|text| held.contains(text.as_bytes())), "{other}");
         assert_eq!(inputs.files["drill.yaml"], DRILL.as_bytes());
     }
-}
-
-#[test]
-fn all_errors_of_a_file_are_said_at_once() {
-    let edits = [
-        ("takesOver: west", "takeOver: west"),
-        ("announced: true", "announced: yes"),
-        ("every: 100ms", "every: 100"),
-        ("fault: {isolate:", "fault: {isolat:"),
-        ("recover: {dnsSwitch: {record:", "recover: {dnsSwitch: {recrod:"),
-    ];
-    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
-    let said = of_drill(text.as_bytes());
-    assert_eq!(said.matches("error:").count(), edits.len(), "{said}");
-    snapshot("all_at_once", said);
-}
-
-#[test]
-fn a_record_that_nobody_asks_and_that_is_like_one_that_somebody_does_is_warned_of() {
-    let text = edited(
-        DRILL,
-        "dnsSwitch: {record: checkout.shop.example}",
-        "dnsSwitch: {record: chekout.shop.example}",
-    );
-    let said = of_drill(text.as_bytes());
-    assert!(said.starts_with("warning: "), "{said}");
-    snapshot("record_that_nobody_asks", said);
-}
-
-#[test]
-fn what_stands_under_a_misspelt_key_is_checked_where_it_stands() {
-    let edits = [
-        ("abortWhen: [{probe: west-direct", "abortWhn: [{probe: west-direkt"),
-        ("id: lose-east\n", "id: lose-east\n        titel: East\n        title: Lose east\n"),
-    ];
-    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
-    snapshot("under_a_misspelt_key", of_drill(text.as_bytes()));
-    let nested = edited(DRILL, "fault: {isolate: {namespaces", "falt: {isolat: {namespacs");
-    assert_eq!(of_drill(nested.as_bytes()).matches("error:").count(), 3, "{}", of_drill(nested.as_bytes()));
-}
-
-#[test]
-fn a_file_that_is_missing_hides_nothing_that_is_wrong_elsewhere() {
-    let wrong = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");
-    for (from, to) in [
-        ("runbook: runbooks/checkout-failover.md", "runbook: runbooks/nothing.md"),
-        ("sandbox: shop-two-regions", "sandbox: shop-three-regions"),
-    ] {
-        let both = of_drill(edited(&wrong, from, to).as_bytes());
-        assert_eq!(both.matches("error:").count(), 2, "{both}");
-    }
-}
-
-#[test]
-fn a_field_of_no_shape_hides_nothing_that_is_wrong_elsewhere() {
-    let edits = [
-        ("announced: true", "announced: maybe"),
-        ("timeout: 5m", "timeout: 5"),
-        ("fence: {region: east", "fence: {region: esat"),
-        ("probe: west-direct, failsFor", "probe: vest, failsFor"),
-    ];
-    let text = edits.iter().fold(DRILL.to_owned(), |text, (from, to)| edited(&text, from, to));
-    snapshot("shape_and_meaning_at_once", of_drill(text.as_bytes()));
-    // What is missing beside a misspelt field may be what was meant.
-    let misspelt = of_drill(edited(DRILL, "        proof: {probe", "        prooof: {probe").as_bytes());
-    assert_eq!(misspelt.matches("error:").count(), 1, "{misspelt}");
-    // The catalogue's own errors hide nothing of the drill's.
-    let catalogue = edited(CATALOGUE, "p99: 800ms", "p99: 800");
-    let drill = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");
-    let files = [
-        ("drill.yaml", drill.as_bytes()),
-        ("catalogue.yaml", catalogue.as_bytes()),
-        ("sandbox.yaml", SANDBOX.as_bytes()),
-    ];
-    let both = said(&files, "drill.yaml");
-    assert_eq!(both.matches("error:").count(), 2, "{both}");
 }
 
 #[test]

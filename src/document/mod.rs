@@ -163,7 +163,7 @@ impl Untyped {
         let mut found = self.doubts.found.clone();
         found.extend(self.checked::<T>().found);
         if found.is_empty() {
-            match self.of_tree(&self.root) {
+            match self.of_tree(self.root.clone()) {
                 Ok(document) => return Ok(document),
                 Err(error) => found.push(self.unfit(&error)),
             }
@@ -177,7 +177,7 @@ impl Untyped {
         let aside = self.checked::<T>().aside.filter(|_| self.doubts.found.is_empty())?;
         let rest = rest::without(&self.root, &aside);
         let around = rest.around.into_iter().map(|bytes| self.source.place(bytes));
-        Some((self.of_tree(&rest.tree).ok()?, around.collect()))
+        Some((self.of_tree(Arc::new(rest.tree)).ok()?, around.collect()))
     }
 
     /// Everything that is wrong with its shape and, as far as that allows to say, with its meaning.
@@ -196,10 +196,10 @@ impl Untyped {
         schema::check(&self.source, &self.root, &self.doubts.ambiguous, &schema_of::<T>())
     }
 
-    fn of_tree<T: Kind>(&self, tree: &Node) -> Result<Document<T>, serde_json::Error> {
-        let envelope = serde_json::from_value::<Envelope<T>>(tree.value())?;
+    fn of_tree<T: Kind>(&self, root: Arc<Node>) -> Result<Document<T>, serde_json::Error> {
+        let envelope = serde_json::from_value::<Envelope<T>>(root.value())?;
         Ok(Document {
-            text: Text { source: self.source.clone(), root: Arc::new(tree.clone()) },
+            text: Text { source: self.source.clone(), root },
             metadata: envelope.metadata,
             spec: envelope.spec,
         })

@@ -6,6 +6,7 @@
 //! what follows from a guess is noise. And what the meaning lacks beside a value that was left out may follow from that too: whoever checks
 //! leaves it unsaid (`around`).
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::schema::Aside;
@@ -21,16 +22,15 @@ pub(super) struct Rest {
 /// Without these fields.
 pub(super) fn without(tree: &Node, aside: &[Aside]) -> Rest {
     let mut around = Vec::new();
-    let tree = left(tree, aside, &mut around);
+    let aside = aside.iter().map(|one| (one.begins, one)).collect();
+    let tree = left(tree, &aside, &mut around);
     Rest { tree, around }
 }
 
-fn left(node: &Node, aside: &[Aside], around: &mut Vec<Range<usize>>) -> Node {
+fn left(node: &Node, aside: &BTreeMap<usize, &Aside>, around: &mut Vec<Range<usize>>) -> Node {
     let shape = match &node.shape {
         Shape::Map(entries) => {
-            let of = |node: &Node| {
-                aside.iter().find(|one| !node.bytes.is_empty() && one.begins == node.bytes.start)
-            };
+            let of = |node: &Node| aside.get(&node.bytes.start).filter(|_| !node.bytes.is_empty());
             let rest = entries.iter().filter_map(|(key, value)| match (of(key), of(value)) {
                 (None, None) => Some((key.clone(), left(value, aside, around))),
                 (Some(Aside { meant: Some(meant), .. }), None) => {

@@ -528,11 +528,12 @@ fn exposure(
             let so_far = Span::at_least(story.end.since(started.latest));
             let has_failback = story.steps_in(Stage::Failback).next().is_some();
             // Where something was moved, a promise that is broken by now is broken without a failback, too.
+            let target = story.plan.target(service, ObjectiveKind::Exposure);
             let moves = story.plan.point_of_no_return.is_some();
-            match story.plan.target(service, ObjectiveKind::Exposure) {
-                Some(target) if moves && so_far.least > target => Actual::Took(so_far),
-                _ if has_failback => Actual::Took(so_far),
-                _ => Actual::not_exercised("the drill has no failback: redundancy was not restored"),
+            if has_failback || moves && target.is_some_and(|target| so_far.least > target) {
+                Actual::Took(so_far)
+            } else {
+                Actual::not_exercised("the drill has no failback: redundancy was not restored")
             }
         }
     }

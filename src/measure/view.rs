@@ -183,10 +183,11 @@ fn view<'a>(
             }
         }
     }
+    // They are in order, and each ends before the next begins.
     let inside = |stray: &Interval| {
-        view.outages.iter().any(|outage| {
-            stray.latest >= outage.begin.latest && outage.end.is_none_or(|end| stray.earliest < end.earliest)
-        })
+        let begun = view.outages.partition_point(|outage| outage.begin.latest <= stray.latest);
+        let last = view.outages[..begun].last();
+        last.is_some_and(|outage| outage.end.is_none_or(|end| stray.earliest < end.earliest))
     };
     view.strays.retain(|stray| !inside(stray));
     view.samples = samples;

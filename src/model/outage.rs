@@ -226,8 +226,7 @@ impl<'a> Series<'a> {
         let mut singles: Vec<usize> = Vec::new();
         loop {
             let first = (at..self.seen.len()).find(|index| !self.is_ok(*index) || self.is_slow(*index))?;
-            let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
-            let after = after.max(first + 1);
+            let after = self.after_row(first);
             let begins = if self.is_ok(first) {
                 self.drags(first)
             } else {
@@ -241,6 +240,12 @@ impl<'a> Series<'a> {
             }
             at = after;
         }
+    }
+
+    /// The first sample after the failures in a row that begin here, or after the one that is slow.
+    fn after_row(&self, first: usize) -> usize {
+        let ok = (first..self.seen.len()).find(|index| self.is_ok(*index));
+        ok.unwrap_or(self.seen.len()).max(first + 1)
     }
 
     /// The first of the single failures that run into an outage; of `singles` in order, and the outage itself.
@@ -347,8 +352,7 @@ impl<'a> Series<'a> {
 
     fn outage(&self, first: usize, (restored, unconfirmed): (Option<usize>, Option<usize>)) -> Outage {
         let until = restored.or(unconfirmed).unwrap_or(self.seen.len());
-        let after = (first..self.seen.len()).find(|index| self.is_ok(*index)).unwrap_or(self.seen.len());
-        let after = after.max(first + 1);
+        let after = self.after_row(first);
         let (begin, gap_at_begin) = self.begin(first, after, until);
         let (end, gap_at_end) = restored.map_or((None, false), |run| {
             let end = self.end(run);

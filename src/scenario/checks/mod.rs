@@ -39,6 +39,7 @@ use super::{Action, Drill, Procedure, Scenario, Step};
 use crate::document::{Diagnostic, Document, Path, Text, ordered};
 use crate::model::name::{Name, Region};
 use crate::model::plan::Stage;
+use crate::probe::Ask;
 
 /// Every check.
 pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
@@ -169,6 +170,17 @@ fn add<'a>(scenario: &'a Scenario, placed: &mut Vec<Placed<'a>>, at: Placed<'a>,
         | Action::Check(_)
         | Action::Procedure(_) => {}
     }
+}
+
+/// The URLs that a drill's probes and its ledger ask, and where they stand.
+fn asked(scenario: &Scenario) -> impl Iterator<Item = (Path, String)> {
+    let spec = &scenario.drill.spec;
+    let probes = spec.probes.iter().enumerate().map(|(index, probe)| {
+        let Ask::Http(request) = probe.ask.behaviour().ask();
+        (Path::spec().then("probes").then(index).then(probe.ask.name()).then("url"), request.url)
+    });
+    let of_ledger = Path::spec().then("workload").then("ledger").then("url");
+    probes.chain(spec.workload.ledger.iter().map(move |ledger| (of_ledger.clone(), ledger.url.clone())))
 }
 
 /// The procedures that a drill's steps name, each once.

@@ -97,7 +97,7 @@ fn region(rehearsal: &Rehearsal, wanted: &str) -> Arc<RegionState> {
 /// An object of a region by the plural of its kind and its name, with its key.
 fn object(state: &RegionState, plural: &str, name: &str) -> (Key, Value) {
     state.read(|store| {
-        let mut all = store.all().filter(|(key, _)| key.plural == plural && key.name == name);
+        let mut all = store.all().filter(|(key, _)| key.plural() == plural && key.name() == name);
         let (key, object) = all.next().unwrap();
         (key.clone(), object.as_ref().clone())
     })

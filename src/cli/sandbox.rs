@@ -82,7 +82,7 @@ fn namespaces(sandbox: &Sandbox) -> Vec<String> {
         .flat_map(|(_, state)| {
             state.read(|store| {
                 let all = store.list(&spaces.group, &spaces.plural, None);
-                all.map(|(key, _)| key.name.clone()).collect::<Vec<_>>()
+                all.map(|(key, _)| key.name().to_owned()).collect::<Vec<_>>()
             })
         })
         .filter(|name| !name.starts_with("kube-"))

@@ -250,7 +250,7 @@ fn run(
     let (wakes, woken) = unbounded_channel();
     let nodes = Resource::nodes();
     let machines: BTreeSet<String> = state.read(|store| {
-        store.list(&nodes.group, &nodes.plural, None).map(|(key, _)| key.name.clone()).collect()
+        store.list(&nodes.group, &nodes.plural, None).map(|(key, _)| key.name().to_owned()).collect()
     });
     let (name, network, storages) = (region.name.clone(), Arc::clone(network), storages.clone());
     let pods = Pods::new(name, state.clock, network, storages, machines, rules.to_vec(), wakes);

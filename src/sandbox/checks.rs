@@ -54,7 +54,10 @@ pub fn manifests(sandbox: &Document<SandboxSpec>, texts: &BTreeMap<String, Arc<S
         };
         let nodes: Vec<String> = state.read(|store| {
             let resource = Resource::nodes();
-            store.list(&resource.group, &resource.plural, None).map(|(key, _)| key.name.clone()).collect()
+            store
+                .list(&resource.group, &resource.plural, None)
+                .map(|(key, _)| key.name().to_owned())
+                .collect()
         });
         let mut say = |wrong: Wrong| {
             found.push(sandbox.text.error(&wrong.path, wrong.message).help(wrong.help));

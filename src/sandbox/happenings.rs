@@ -55,7 +55,7 @@ impl Stage {
             Happens::Patch { target, merge } => self.patch(target, merge),
             Happens::Crash(target) => {
                 if let Some((_, pods)) = self.regions.get(&target.region) {
-                    pods.crash(|pod| in_namespace(pod, target) && target.means(&pod.name));
+                    pods.crash(|pod| in_namespace(pod, target) && target.means(pod.name()));
                 }
             }
             Happens::NodeDown { region, node, .. } => {
@@ -91,7 +91,7 @@ impl Stage {
                 return Vec::new();
             };
             let all = store.list(&kind.resource.group, &kind.resource.plural, None);
-            let meant = all.filter(|(key, _)| in_namespace(key, target) && target.means(&key.name));
+            let meant = all.filter(|(key, _)| in_namespace(key, target) && target.means(key.name()));
             meant.map(|(key, _)| key.clone()).collect()
         })
     }
@@ -121,7 +121,7 @@ impl Stage {
 }
 
 fn in_namespace(key: &Key, target: &Target) -> bool {
-    target.namespace.as_ref().is_none_or(|namespace| key.namespace.as_deref() == Some(namespace.as_str()))
+    target.namespace.as_ref().is_none_or(|namespace| key.namespace() == Some(namespace.as_str()))
 }
 
 impl Happens {

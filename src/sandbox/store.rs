@@ -11,11 +11,11 @@ mod admission;
 mod defaults;
 mod draft;
 mod index;
+mod key;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -27,50 +27,7 @@ use crate::model::effect::Resource;
 use crate::model::time::At;
 pub use draft::{Deletion, Draft, Part, Propagation};
 pub use index::Mark;
-
-/// Where an object stands. Ordered so that a kind, and a namespace of it, are ranges.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Empty for the core group.
-    pub group: String,
-    pub plural: String,
-    pub namespace: Option<String>,
-    pub name: String,
-}
-
-impl Key {
-    /// The key of an object by its kind, namespace and name.
-    pub fn new(resource: &Resource, namespace: Option<&str>, name: &str) -> Self {
-        Self {
-            group: resource.group.clone(),
-            plural: resource.plural.clone(),
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-        }
-    }
-
-    /// The key of an object by its kind and its own metadata.
-    pub fn of(resource: &Resource, object: &Value) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str();
-        Self::new(resource, text("namespace"), text("name").unwrap_or_default())
-    }
-
-    /// Whether the object is of a kind.
-    pub fn is(&self, resource: &Resource) -> bool {
-        self.group == resource.group && self.plural == resource.plural
-    }
-}
-
-impl fmt::Display for Key {
-    /// `pods/ledger-0 in shop`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.plural, self.name)?;
-        match &self.namespace {
-            Some(namespace) => write!(f, " in {namespace}"),
-            None => Ok(()),
-        }
-    }
-}
+pub use key::Key;
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,23 +152,13 @@ impl Store {
         plural: &'a str,
         namespace: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
-        let from = Key {
-            group: group.to_owned(),
-            plural: plural.to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: String::new(),
-        };
-        self.list_after(from, namespace.is_some())
+        self.list_after(Key::within(group, plural, namespace, ""), namespace.is_some())
     }
 
     /// The objects of a kind behind a key, in the key's namespace only or through all the later ones.
     pub fn list_after(&self, after: Key, one_namespace: bool) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         let range = (Bound::Excluded(after.clone()), Bound::Unbounded);
-        let within = move |(key, _): &(&Key, &Arc<Value>)| {
-            key.group == after.group
-                && key.plural == after.plural
-                && (!one_namespace || key.namespace == after.namespace)
-        };
+        let within = move |(key, _): &(&Key, &Arc<Value>)| after.is_beside(key, one_namespace);
         self.objects.range(range).take_while(within).inspect(|_| self.visit())
     }
 

@@ -275,7 +275,7 @@ pub fn written(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
     for (region, state) in rehearsal.sandbox.regions() {
         state.read(|store| {
             let by_people = store.all().filter(|(key, object)| {
-                !MADE.contains(&key.plural.as_str()) && object["metadata"]["ownerReferences"].is_null()
+                !MADE.contains(&key.plural()) && object["metadata"]["ownerReferences"].is_null()
             });
             for (key, object) in by_people {
                 let mut annotations = object["metadata"]["annotations"].clone();
@@ -297,7 +297,7 @@ pub fn unready(rehearsal: &Rehearsal) -> Vec<String> {
     for (region, state) in rehearsal.sandbox.regions() {
         state.read(|store| {
             let workloads =
-                store.all().filter(|(key, _)| ["deployments", "statefulsets"].contains(&key.plural.as_str()));
+                store.all().filter(|(key, _)| ["deployments", "statefulsets"].contains(&key.plural()));
             let short = workloads.filter(|(_, object)| {
                 object["status"]["readyReplicas"].as_u64().unwrap_or(0)
                     < object["spec"]["replicas"].as_u64().unwrap_or(1)
@@ -315,7 +315,7 @@ pub fn stores(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
         state.read(|store| {
             let moves_by_itself = ["leases", "events", "endpointslices"];
             for (key, object) in
-                store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural.as_str()))
+                store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural()))
             {
                 let mut object = object.as_ref().clone();
                 object.as_object_mut().unwrap().remove("status");
@@ -363,7 +363,7 @@ pub async fn by_hand(rehearsal: &Rehearsal, region: &str, pod: &str, verb: &str)
 pub async fn at_the_database(state: &RegionState, pod: &str, verb: &str) -> Value {
     let argv = ["drillmaster", "ledger", verb].map(str::to_owned);
     let pod = state.read(|store| {
-        store.all().find(|(key, _)| key.plural == "pods" && key.name == pod).unwrap().1.clone()
+        store.all().find(|(key, _)| key.plural() == "pods" && key.name() == pod).unwrap().1.clone()
     });
     let ran = state.containers().unwrap().exec(&pod, Some("ledger"), &argv).await.unwrap();
     serde_json::from_slice(&ran.stdout).unwrap()

@@ -211,23 +211,24 @@ impl Refusal {
     pub fn store(error: StoreError, resource: &Resource) -> Self {
         match error {
             StoreError::NotFound(key) => {
-                let message = format!("{} \"{}\" not found", full_name(&key.group, &key.plural), key.name);
-                let details = about(&key.name, &key.group, &key.plural);
+                let message =
+                    format!("{} \"{}\" not found", full_name(key.group(), key.plural()), key.name());
+                let details = about(key.name(), key.group(), key.plural());
                 Self { details, ..Self::new(404, "NotFound", message) }
             }
             StoreError::AlreadyExists(key) => {
                 let message =
-                    format!("{} \"{}\" already exists", full_name(&key.group, &key.plural), key.name);
-                let details = about(&key.name, &key.group, &key.plural);
+                    format!("{} \"{}\" already exists", full_name(key.group(), key.plural()), key.name());
+                let details = about(key.name(), key.group(), key.plural());
                 Self { details, ..Self::new(409, "AlreadyExists", message) }
             }
             StoreError::Conflict(key, why) => {
-                let kind = full_name(&key.group, &key.plural);
-                let message = format!("Operation cannot be fulfilled on {kind} \"{}\": {why}", key.name);
-                let details = about(&key.name, &key.group, &key.plural);
+                let kind = full_name(key.group(), key.plural());
+                let message = format!("Operation cannot be fulfilled on {kind} \"{}\": {why}", key.name());
+                let details = about(key.name(), key.group(), key.plural());
                 Self { details, ..Self::new(409, "Conflict", message) }
             }
-            StoreError::Invalid(key, why) => Self::invalid(resource, &key.name, &why),
+            StoreError::Invalid(key, why) => Self::invalid(resource, key.name(), &why),
             StoreError::Gone { asked, oldest } => {
                 Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
             }

@@ -70,7 +70,7 @@ fn take_one(store: &mut Store, key: &Key, pod: &Key, dry: bool) -> Result<(), Re
     let allowed = count("disruptionsAllowed");
     let counted = count("observedGeneration") >= budget["metadata"]["generation"].as_i64().unwrap_or(0);
     if allowed <= 0 || !counted {
-        let (name, needs, has) = (&key.name, count("desiredHealthy"), count("currentHealthy"));
+        let (name, needs, has) = (key.name(), count("desiredHealthy"), count("currentHealthy"));
         let cause = if counted {
             format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently")
         } else {
@@ -84,7 +84,7 @@ fn take_one(store: &mut Store, key: &Key, pod: &Key, dry: bool) -> Result<(), Re
         status.insert("disruptionsAllowed".into(), (allowed - 1).into());
         let disrupted = status.entry("disruptedPods").or_insert_with(|| json!({}));
         if let Some(disrupted) = disrupted.as_object_mut() {
-            disrupted.insert(pod.name.clone(), now.into());
+            disrupted.insert(pod.name().to_owned(), now.into());
         }
     }
     let refuse = |error| Refusal::store(error, &Resource::disruption_budgets());

@@ -81,15 +81,15 @@ pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
 type Page = (u64, Vec<Arc<Value>>, Option<(Key, usize)>);
 
 fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result<Page, Refusal> {
-    let first = Key { namespace: call.namespace.clone(), name: String::new(), ..call.key() };
+    let before = |namespace: Option<&str>, name: &str| Key::new(&call.served.resource, namespace, name);
     let (version, after) = match call.query.get("continue") {
-        None => (store.version(), first),
+        None => (store.version(), before(call.namespace.as_deref(), "")),
         Some(text) => {
             let (version, namespace, name) =
                 read_token(text).ok_or_else(|| Refusal::bad_request("continue key is not valid"))?;
             let gone = |error| Refusal::store(error, &call.served.resource);
             drop(store.changes_after(version).map_err(gone)?);
-            (version, Key { namespace: call.namespace.clone().or(namespace), name, ..first })
+            (version, before(call.namespace.as_deref().or(namespace.as_deref()), &name))
         }
     };
     let mut found =
@@ -106,7 +106,7 @@ fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result
 
 /// Names hold no slash, so that a slash parts them.
 fn token(version: u64, last: &Key) -> String {
-    format!("{version}/{}/{}", last.namespace.as_deref().unwrap_or_default(), last.name)
+    format!("{version}/{}/{}", last.namespace().unwrap_or_default(), last.name())
 }
 
 fn read_token(text: &str) -> Option<(u64, Option<String>, String)> {

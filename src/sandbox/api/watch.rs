@@ -141,7 +141,7 @@ impl Watch {
 
     /// An object that begins to match is added to this watch, one that ceases to is deleted from it.
     fn told_as(&self, change: &Change) -> Option<Bytes> {
-        let here = self.call.namespace.is_none() || change.key.namespace == self.call.namespace;
+        let here = self.call.namespace.is_none() || change.key.namespace() == self.call.namespace.as_deref();
         if !here || !change.key.is(&self.call.served.resource) {
             return None;
         }

@@ -61,7 +61,7 @@ pub(super) fn update(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
     let dry = call.query.dry_run("UpdateOptions")?;
     let is_blind = object["metadata"].get("resourceVersion").is_none() && !fixed::unconditional(&call.served);
     let updated = state.write(|store| match store.get(&call.key()) {
-        Some(_) if is_blind => Err(Refusal::unversioned(&call.served.resource, &call.key().name)),
+        Some(_) if is_blind => Err(Refusal::unversioned(&call.served.resource, call.key().name())),
         _ => store_update(call, store, object, &Signed::Update, dry),
     })?;
     Ok(decode::warned(call, json_response(200, &updated), &unknown))
@@ -109,7 +109,7 @@ pub(super) fn delete(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
         return Ok(json_response(200, &object));
     }
     let resource = &call.served.resource;
-    let mut details = about(&key.name, &resource.group, &resource.plural);
+    let mut details = about(key.name(), &resource.group, &resource.plural);
     details["uid"] = object["metadata"]["uid"].clone();
     Ok(success(200, details))
 }

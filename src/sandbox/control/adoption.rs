@@ -50,7 +50,7 @@ pub fn claimants(store: &Store, change: &Change, owner_kind: &Resource, kind: &R
         && read::controller(&change.object).is_none();
     if free {
         let labels = read::labels(&change.object);
-        let choosing = asking(store, owner_kind, change.key.namespace.as_deref(), labels).filter(|owner| {
+        let choosing = asking(store, owner_kind, change.key.namespace(), labels).filter(|owner| {
             chooses(read::at(owner, "/spec/selector").unwrap_or(&Value::Null), &change.object)
         });
         keys.extend(choosing.map(|owner| Key::of(owner_kind, owner)));

@@ -22,7 +22,7 @@ impl Controller for Claims {
     fn concerns(&self, _: &Store, change: &Change) -> Vec<Key> {
         let over = change.kind == ChangeKind::Deleted || read::ended(&change.object);
         if change.key.is(&Resource::pods()) && over {
-            let namespace = change.key.namespace.as_deref();
+            let namespace = change.key.namespace();
             return volumes::claims(&change.object)
                 .map(|name| Key::new(&Resource::claims(), namespace, name))
                 .collect();
@@ -53,7 +53,7 @@ fn used(store: &Store, claim: &Key) -> bool {
 }
 
 fn mark(claim: &Key) -> Mark {
-    Mark::Claim(claim.namespace.clone().unwrap_or_default(), claim.name.clone())
+    Mark::Claim(claim.namespace().unwrap_or_default().to_owned(), claim.name().to_owned())
 }
 
 /// Writes for the volumes of a claim that is gone.

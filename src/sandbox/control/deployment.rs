@@ -36,7 +36,7 @@ impl Controller for Deployments {
         if change.key.is(&Resource::pods()) && change.kind == ChangeKind::Deleted {
             let set = owners(change, &Resource::replica_sets()).into_iter().find_map(|key| at(store, &key));
             let owner = set.and_then(read::controller).map(read::name_field);
-            keys.extend(owner.map(|name| Key::new(&kind, change.key.namespace.as_deref(), name)));
+            keys.extend(owner.map(|name| Key::new(&kind, change.key.namespace(), name)));
         }
         keys
     }

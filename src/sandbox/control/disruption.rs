@@ -21,7 +21,7 @@ impl Controller for Budgets {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let kind = Resource::disruption_budgets();
-        let namespace = change.key.namespace.as_deref();
+        let namespace = change.key.namespace();
         if change.key.is(&Resource::pods()) {
             let states = [Some(&change.object), change.before.as_ref()];
             let healthy = |pod: &Value| read::holds(pod, "Ready") && read::active(pod);
@@ -52,7 +52,7 @@ impl Controller for Budgets {
     fn reconcile(&self, store: &Store, key: &Key, now: At, _: &dyn Processes) -> Reconciled {
         let Some(budget) = at(store, key) else { return Reconciled::nothing() };
         let wanted = read::at(budget, "/spec/selector/matchLabels").unwrap_or(&Value::Null);
-        let pods: Vec<&Value> = labelled(store, key.namespace.as_deref(), wanted)
+        let pods: Vec<&Value> = labelled(store, key.namespace(), wanted)
             .filter(|pod| covers(budget, pod) && !read::ended(pod))
             .collect();
         let whole = pods.len().try_into().unwrap_or(i64::MAX);

@@ -31,7 +31,7 @@ impl Controller for Endpoints {
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let service = Resource::services();
         if change.key.is(&Resource::pods()) {
-            let namespace = change.key.namespace.as_deref();
+            let namespace = change.key.namespace();
             if change.before.as_ref().is_some_and(|before| seen(before) == seen(&change.object))
                 && change.kind == ChangeKind::Modified
             {
@@ -46,7 +46,7 @@ impl Controller for Endpoints {
         }
         if change.key.is(&Resource::endpoint_slices()) {
             let name = read::label(&change.object, SERVICE);
-            return vec![Key::new(&service, change.key.namespace.as_deref(), name)];
+            return vec![Key::new(&service, change.key.namespace(), name)];
         }
         itself(change, &service)
     }
@@ -54,7 +54,7 @@ impl Controller for Endpoints {
     fn reconcile(&self, store: &Store, key: &Key, _: At, _: &dyn Processes) -> Reconciled {
         let Some(service) = at(store, key) else { return Reconciled::nothing() };
         let Some(wanted) = selector(service) else { return Reconciled::nothing() };
-        let pods: Vec<&Value> = labelled(store, key.namespace.as_deref(), wanted)
+        let pods: Vec<&Value> = labelled(store, key.namespace(), wanted)
             .filter(|pod| chooses(service, pod))
             .filter(|pod| !read::ended(pod) && !read::text(pod, "/status/podIP").is_empty())
             .collect();
@@ -66,10 +66,9 @@ impl Controller for Endpoints {
             .filter_map(|port| first.and_then(|pod| resolved(port, pod)))
             .collect();
         let owned = Mark::Owner(read::uid(service).to_owned());
-        let slices: Vec<&Value> =
-            marked(store, &owned, &Resource::endpoint_slices(), key.namespace.as_deref())
-                .filter(|slice| read::label(slice, MANAGED) == MANAGER)
-                .collect();
+        let slices: Vec<&Value> = marked(store, &owned, &Resource::endpoint_slices(), key.namespace())
+            .filter(|slice| read::label(slice, MANAGED) == MANAGER)
+            .collect();
         let mut names = free_names(store, service);
         let shares = shared_out(&endpoints, &slices).into_iter().enumerate();
         let writes = shares.filter_map(|(number, share)| {

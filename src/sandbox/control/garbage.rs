@@ -119,9 +119,8 @@ fn named<'a>(store: &'a Store, dependent: &Key, owner: &Value) -> Option<(Key, &
         None if kind.ends_with('s') => format!("{kind}es"),
         None => format!("{kind}s"),
     };
-    [dependent.namespace.clone(), None].into_iter().find_map(|namespace| {
-        let name = read::name_field(owner).to_owned();
-        let key = Key { group: group.to_owned(), plural: plural.clone(), namespace, name };
+    [dependent.namespace(), None].into_iter().find_map(|namespace| {
+        let key = Key::within(group, &plural, namespace, read::name_field(owner));
         let found = at(store, &key).filter(|found| read::uid(found) == read::text(owner, "/uid"))?;
         Some((key, found))
     })

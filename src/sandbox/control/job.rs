@@ -275,9 +275,9 @@ fn over(store: &Store, key: &Key, job: &Value, condition: &Value, now: At) -> Re
 fn abandoned(store: &Store, key: &Key) -> Vec<Write> {
     let of_job = |pod: &&Value| {
         read::controller(pod)
-            .is_some_and(|owner| read::text(owner, "/kind") == "Job" && read::name_field(owner) == key.name)
+            .is_some_and(|owner| read::text(owner, "/kind") == "Job" && read::name_field(owner) == key.name())
     };
-    let pods = every(store, &Resource::pods(), key.namespace.as_deref());
+    let pods = every(store, &Resource::pods(), key.namespace());
     pods.filter(of_job).filter(|pod| tracked(pod)).map(free).collect()
 }
 

@@ -238,7 +238,7 @@ pub(crate) fn owners(change: &Change, owner: &Resource) -> Vec<Key> {
         .flatten()
         .filter_map(|object| read::controller(object))
         .filter(|reference| read::text(reference, "/kind") == owner.kind)
-        .map(|reference| Key::new(owner, change.key.namespace.as_deref(), read::name_field(reference)))
+        .map(|reference| Key::new(owner, change.key.namespace(), read::name_field(reference)))
         .collect();
     keys.dedup();
     keys

@@ -20,9 +20,7 @@ impl Controller for Namespaces {
 
     fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
         let kind = Resource::namespaces();
-        if let Some(namespace) =
-            change.key.namespace.as_deref().filter(|_| change.kind != ChangeKind::Modified)
-        {
+        if let Some(namespace) = change.key.namespace().filter(|_| change.kind != ChangeKind::Modified) {
             let ending = one(store, &kind, None, namespace).is_some_and(read::terminating);
             let missed =
                 change.kind == ChangeKind::Deleted && held(namespace).any(|(key, _)| key == change.key);
@@ -34,12 +32,12 @@ impl Controller for Namespaces {
     fn reconcile(&self, store: &Store, key: &Key, _: At, _: &dyn Processes) -> Reconciled {
         let Some(namespace) = at(store, key) else { return Reconciled::nothing() };
         if !read::terminating(namespace) {
-            let missing = held(&key.name).filter(|(key, _)| store.get(key).is_none());
+            let missing = held(key.name()).filter(|(key, _)| store.get(key).is_none());
             return missing.map(|(_, write)| write).collect::<Vec<_>>().into();
         }
         let within: Vec<(&Key, &Value)> = store
             .all()
-            .filter(|(each, _)| each.namespace.as_deref() == Some(&key.name))
+            .filter(|(each, _)| each.namespace() == Some(key.name()))
             .map(|(key, object)| (key, object.as_ref()))
             .collect();
         if within.is_empty() {

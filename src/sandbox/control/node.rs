@@ -49,8 +49,8 @@ impl Controller for Nodes {
         if change.key.is(&nodes) && self.others_are_concerned(store) {
             return every(store, &nodes, None).map(|node| Key::of(&nodes, node)).collect();
         }
-        if change.key.is(&Resource::leases()) && change.key.namespace.as_deref() == Some(LEASES) {
-            return vec![Key::new(&nodes, None, &change.key.name)];
+        if change.key.is(&Resource::leases()) && change.key.namespace() == Some(LEASES) {
+            return vec![Key::new(&nodes, None, change.key.name())];
         }
         itself(change, &nodes)
     }
@@ -64,9 +64,9 @@ impl Controller for Nodes {
         if read::text(node, "/spec/podCIDR").is_empty() {
             return self.ranged(store, key, node).into_iter().collect::<Vec<_>>().into();
         }
-        let lease = one(store, &Resource::leases(), Some(LEASES), &key.name);
+        let lease = one(store, &Resource::leases(), Some(LEASES), key.name());
         let silent = lease.filter(|lease| instant(store, lease, "/spec/renewTime").is_some());
-        if processes.heartbeat(&key.name) {
+        if processes.heartbeat(key.name()) {
             return match (lease, silent) {
                 (None, _) => vec![registered(node)].into(),
                 (Some(_), Some(lease)) => vec![renewed(lease, None)].into(),
@@ -74,7 +74,7 @@ impl Controller for Nodes {
             };
         }
         if let (Some(lease), None) = (lease, silent) {
-            let last = last_renewal(&key.name, now);
+            let last = last_renewal(key.name(), now);
             return vec![renewed(lease, Some(store.clock().micro_time(last)))].into();
         }
         let last = heard(store, node, silent);
@@ -155,7 +155,7 @@ impl Nodes {
         let mut status = with_conditions(node, conditions);
         if read::list(&status, "/addresses").is_empty() {
             let inside = self.free(store).map(|address| json!({"type": "InternalIP", "address": address}));
-            let name = json!({"type": "Hostname", "address": key.name});
+            let name = json!({"type": "Hostname", "address": key.name()});
             status["addresses"] = inside.into_iter().chain([name]).collect();
         }
         if status.get("nodeInfo").is_none() {
@@ -258,7 +258,7 @@ fn heard(store: &Store, node: &Value, lease: Option<&Value>) -> At {
 fn unready(store: &Store, key: &Key, now: At) -> Vec<Write> {
     let shown = stamp(store, now);
     let mut writes = vec![];
-    for pod in on_node(store, &key.name).filter(|pod| read::holds(pod, "Ready")) {
+    for pod in on_node(store, key.name()).filter(|pod| read::holds(pod, "Ready")) {
         let mut status = pod.get("status").cloned().unwrap_or_default();
         let conditions =
             read::with_condition(pod, "Ready", "False", "NodeNotReady", "Node is not ready", &shown);
@@ -282,7 +282,7 @@ fn tainted(store: &Store, key: &Key, node: &Value, ready: Option<&str>, now: At)
         |key: &str, effect: &str| json!({"key": key, "effect": effect, "timeAdded": stamp(store, now)});
     let somebody = || {
         every(store, &Resource::nodes(), None)
-            .any(|other| read::name(other) != key.name && read::holds(other, "Ready"))
+            .any(|other| read::name(other) != key.name() && read::holds(other, "Ready"))
     };
     let mut wanted = vec![];
     if read::flag(node, "/spec/unschedulable") {

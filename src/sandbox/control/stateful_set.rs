@@ -228,8 +228,8 @@ impl<'a> Look<'a> {
             Key::new(&kind, Some(read::namespace(self.set)), &format!("{volume}-{}-", read::name(self.set)))
         };
         let named = volumes().map(first).flat_map(|first| {
-            let beginning = first.name.clone();
-            self.store.list_after(first, true).take_while(move |(key, _)| key.name.starts_with(&beginning))
+            let beginning = first.name().to_owned();
+            self.store.list_after(first, true).take_while(move |(key, _)| key.name().starts_with(&beginning))
         });
         for claim in named.map(|(_, claim)| claim.as_ref()) {
             let Some(number) = of(claim).filter(|_| !read::terminating(claim)) else { continue };

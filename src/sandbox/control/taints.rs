@@ -30,7 +30,7 @@ impl Controller for Taints {
             {
                 return vec![];
             }
-            return on_node(store, &change.key.name).map(|pod| Key::of(&pods, pod)).collect();
+            return on_node(store, change.key.name()).map(|pod| Key::of(&pods, pod)).collect();
         }
         let pod =
             change.key.is(&pods) && change.before.as_deref().map(matters) != Some(matters(&change.object));

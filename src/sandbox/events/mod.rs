@@ -142,7 +142,7 @@ fn known<'a>(store: &'a Store, note: &Note<'_>, namespace: &str) -> Option<&'a V
     let Note { about, reason, message, component, .. } = note;
     let first = Key::new(&events(), Some(namespace), &format!("{}.", about.name));
     let of_object =
-        store.list_after(first.clone(), true).take_while(|(key, _)| key.name.starts_with(&first.name));
+        store.list_after(first.clone(), true).take_while(|(key, _)| key.name().starts_with(first.name()));
     of_object.map(|(_, event)| event.as_ref()).find(|event| {
         read::text(event, "/involvedObject/uid") == about.uid
             && read::text(event, "/involvedObject/fieldPath") == about.field

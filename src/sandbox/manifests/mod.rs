@@ -151,7 +151,7 @@ impl<'a> Load<'a, '_> {
                 format!("{} stands in the manifests twice; first at {}", given.title(), first.place());
             self.found.push(given.error("metadata.name", message).help("keep one of them"));
         } else if key.is(&Resource::nodes()) {
-            let message = format!("the region has a node `{}` already", key.name);
+            let message = format!("the region has a node `{}` already", key.name());
             let help = "rename it, or take it out of the SandboxSpec's `nodes`";
             self.found.push(given.error("metadata.name", message).help(help));
         } else if key.is(&Resource::namespaces()) {
@@ -170,7 +170,7 @@ impl<'a> Load<'a, '_> {
     }
 
     fn make_namespace(&mut self, key: &Key) {
-        let Some(name) = &key.namespace else { return };
+        let Some(name) = key.namespace() else { return };
         let resource = Resource::namespaces();
         if self.store.get(&Key::new(&resource, None, name)).is_none()
             && self.store.create(&resource, json!({"metadata": {"name": name}})).is_ok()
@@ -248,7 +248,7 @@ impl<'a> Load<'a, '_> {
     fn tied(&self, key: &Key, owner: &Value) -> Option<Value> {
         let text = |field: &str| owner[field].as_str();
         let kind = api::kind_of(self.store, text("apiVersion")?, text("kind")?)?;
-        let namespace = key.namespace.as_deref().filter(|_| kind.namespaced);
+        let namespace = key.namespace().filter(|_| kind.namespaced);
         let known = self.store.get(&Key::new(&kind.resource, namespace, text("name")?))?;
         let mut owner = owner.clone();
         owner["uid"] = known["metadata"]["uid"].clone();

@@ -61,7 +61,7 @@ fn news(store: &Store, seen: u64) -> Vec<News> {
     let known = changes.filter_map(|change| {
         let found = NETWORK
             .iter()
-            .find(|(group, plural, _)| change.key.group == *group && change.key.plural == *plural);
+            .find(|(group, plural, _)| change.key.group() == *group && change.key.plural() == *plural);
         found.map(|(_, _, kind)| (change.clone(), *kind))
     });
     known
@@ -105,7 +105,11 @@ fn take(pods: &Pods, News { change, kind, running }: News) {
         if kind == "Pod" {
             pods.remove(&object);
         }
-        network.delete(&region, kind, &(key.namespace.unwrap_or_default(), key.name));
+        network.delete(
+            &region,
+            kind,
+            &(key.namespace().unwrap_or_default().to_owned(), key.name().to_owned()),
+        );
         return;
     }
     network.apply(&region, kind, &object);

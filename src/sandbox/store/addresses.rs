@@ -125,5 +125,5 @@ impl Store {
 }
 
 fn is_service(key: &Key) -> bool {
-    key.group.is_empty() && key.plural == "services"
+    key.group().is_empty() && key.plural() == "services"
 }

@@ -10,7 +10,7 @@ use crate::sandbox::control::room::quality;
 
 /// What a new object starts with.
 pub(super) fn at_creation(key: &Key, object: &mut Value) {
-    let plural = (key.group.as_str(), key.plural.as_str());
+    let plural = (key.group(), key.plural());
     match plural {
         ("", "pods") => {
             let wait = |taint: &str| json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
@@ -77,7 +77,7 @@ pub(super) fn own_selector(job: &mut Value, uid: &str) {
 
 /// Kubernetes' defaults for a kind.
 pub(super) fn fill(key: &Key, object: &mut Value) {
-    match (key.group.as_str(), key.plural.as_str()) {
+    match (key.group(), key.plural()) {
         // Only an empty list, as the namespace's controller writes it at the end, lets a namespace go.
         ("", "namespaces") => {
             default(object, &[], json!({"spec": {}}));
@@ -129,14 +129,14 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
         }
         _ => {}
     }
-    if matches!(key.group.as_str(), "apps" | "batch") {
+    if matches!(key.group(), "apps" | "batch") {
         fill_pod(object.pointer_mut("/spec/template/spec"));
     }
 }
 
 /// A Service's address is given once: a write that is silent about it keeps it.
 pub(super) fn keep_address(key: &Key, next: &mut Value, current: &Value) {
-    if !key.group.is_empty() || key.plural != "services" || next["spec"]["type"] == "ExternalName" {
+    if !key.group().is_empty() || key.plural() != "services" || next["spec"]["type"] == "ExternalName" {
         return;
     }
     for field in ["clusterIP", "clusterIPs"] {

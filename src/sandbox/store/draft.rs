@@ -97,7 +97,7 @@ impl Store {
         self.name_it(resource, &mut object)?;
         let key = Key::of(resource, &object);
         check_name(&key)?;
-        if let Some(namespace) = &key.namespace {
+        if let Some(namespace) = key.namespace() {
             let namespace = Key::new(&Resource::namespaces(), None, namespace);
             if !self.objects.contains_key(&namespace) {
                 return Err(StoreError::NotFound(namespace));
@@ -114,7 +114,7 @@ impl Store {
         self.give_address(&key, &mut object)?;
         self.give_node_ports(&key, &mut object, &Value::Null)?;
         let (uid, time) = (self.uid(), self.clock.time(self.clock.now()));
-        if key.group == "batch" && key.plural == "jobs" {
+        if key.group() == "batch" && key.plural() == "jobs" {
             defaults::own_selector(&mut object, &uid);
         }
         let counted = object.get("spec").is_some() && !is_uncounted(&key);
@@ -225,7 +225,7 @@ impl Store {
         if !before {
             count_generation(&mut next);
         }
-        if key.group.is_empty() && key.plural == "namespaces" {
+        if key.group().is_empty() && key.plural() == "namespaces" {
             put(&mut next, "status", json!({"phase": "Terminating"}));
         }
         Ok(Draft { key: key.clone(), next: Next::Store(next) })
@@ -297,21 +297,21 @@ impl Store {
 fn is_uncounted(key: &Key) -> bool {
     const CORE: [&str; 5] =
         ["namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "services"];
-    (key.group.is_empty() && CORE.contains(&key.plural.as_str())) || key.group == "coordination.k8s.io"
+    (key.group().is_empty() && CORE.contains(&key.plural())) || key.group() == "coordination.k8s.io"
 }
 
 /// A name must be a part of a path (RFC 1123 for most kinds; RBAC allows colons).
 fn check_name(key: &Key) -> Result<(), StoreError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == ':';
     let bare = |c: char| c.is_ascii_alphanumeric();
-    if key.name.len() <= 253
-        && key.name.chars().all(allowed)
-        && key.name.starts_with(bare)
-        && key.name.ends_with(bare)
+    if key.name().len() <= 253
+        && key.name().chars().all(allowed)
+        && key.name().starts_with(bare)
+        && key.name().ends_with(bare)
     {
         return Ok(());
     }
-    let name: String = key.name.chars().take(60).collect();
+    let name: String = key.name().chars().take(60).collect();
     let why = format!(
         "metadata.name: Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case \
          alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
@@ -370,7 +370,7 @@ fn keep_system_metadata(key: &Key, next: &mut Value, current: &Value) -> Result<
 fn grace_seconds(key: &Key, pod: &Value, deletion: &Deletion) -> u64 {
     let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let placed = pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
-    if !key.group.is_empty() || key.plural != "pods" || over || !placed {
+    if !key.group().is_empty() || key.plural() != "pods" || over || !placed {
         return 0;
     }
     let own = pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);

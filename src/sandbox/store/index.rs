@@ -35,7 +35,7 @@ pub enum Mark {
 
 /// The keys of all objects by their marks.
 #[derive(Debug, Default)]
-pub(super) struct Index(BTreeMap<Mark, BTreeSet<Arc<Key>>>);
+pub(super) struct Index(BTreeMap<Mark, BTreeSet<Key>>);
 
 impl Index {
     /// Takes in a change of an object.
@@ -50,10 +50,9 @@ impl Index {
         for mark in old.iter().filter(|mark| !new.contains(mark)).chain(&asked_before) {
             self.remove(mark, key);
         }
-        let shared = Arc::new(key.clone());
         let rarest = asks.into_iter().min_by_key(|mark| self.count(mark));
         for mark in new.into_iter().chain(rarest) {
-            self.0.entry(mark).or_default().insert(Arc::clone(&shared));
+            self.0.entry(mark).or_default().insert(key.clone());
         }
     }
 
@@ -75,10 +74,7 @@ impl Store {
     /// The objects with a mark, by kind, namespace and name.
     pub fn marked(&self, mark: &Mark) -> impl Iterator<Item = (&Key, &Arc<Value>)> + use<'_> {
         let keys = self.index.0.get(mark);
-        keys.into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get_key_value(key.as_ref()))
-            .inspect(|_| self.visit())
+        keys.into_iter().flatten().filter_map(|key| self.objects.get_key_value(key)).inspect(|_| self.visit())
     }
 
     /// Those of them that are of a kind, in a namespace or everywhere.
@@ -97,12 +93,8 @@ impl Store {
             .map(|keys| keys.range::<Key, _>((Bound::Included(&start), Bound::Unbounded)));
         keys.into_iter()
             .flatten()
-            .take_while(move |key| {
-                key.group == start.group
-                    && key.plural == start.plural
-                    && (!one_namespace || key.namespace == start.namespace)
-            })
-            .filter_map(|key| self.objects.get_key_value(key.as_ref()))
+            .take_while(move |key| start.is_beside(key, one_namespace))
+            .filter_map(|key| self.objects.get_key_value(key))
             .inspect(|_| self.visit())
     }
 
@@ -160,7 +152,7 @@ fn marks(key: &Key, object: &Value) -> Vec<Mark> {
         marks.extend(
             labels.map(|(key, value)| Mark::Label(namespace.to_owned(), key.to_owned(), value.to_owned())),
         );
-    } else if key.group.is_empty() && key.plural == "persistentvolumes" {
+    } else if key.group().is_empty() && key.plural() == "persistentvolumes" {
         let claim = |field: &str| read::text(object, &format!("/spec/claimRef/{field}")).to_owned();
         marks.push(Mark::Claim(claim("namespace"), claim("name")));
     }
@@ -169,7 +161,7 @@ fn marks(key: &Key, object: &Value) -> Vec<Mark> {
 
 /// The pairs that an object which selects others asks for; it can be found under any one of them.
 fn asks(key: &Key, object: &Value) -> Vec<Mark> {
-    let wanted = match (key.group.as_str(), key.plural.as_str()) {
+    let wanted = match (key.group(), key.plural()) {
         ("", "services") => "/spec/selector",
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
         | ("policy", "poddisruptionbudgets") => "/spec/selector/matchLabels",

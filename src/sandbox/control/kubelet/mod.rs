@@ -73,7 +73,7 @@ impl Controller for Kubelet {
                     || statuses
                         .any(|each| read::text(each, "/state/waiting/reason") == "CreateContainerConfigError")
             };
-            let within = every(store, &pods, change.key.namespace.as_deref());
+            let within = every(store, &pods, change.key.namespace());
             return within.filter(stuck).map(|pod| Key::of(&pods, pod)).collect();
         }
         vec![]
@@ -82,7 +82,7 @@ impl Controller for Kubelet {
     fn woken(&self, store: &Store, signal: &Key) -> Vec<Key> {
         let pods = Resource::pods();
         if signal.is(&Resource::nodes()) {
-            return on_node(store, &signal.name).map(|pod| Key::of(&pods, pod)).collect();
+            return on_node(store, signal.name()).map(|pod| Key::of(&pods, pod)).collect();
         }
         if signal.is(&pods) { vec![signal.clone()] } else { vec![] }
     }

@@ -13,7 +13,7 @@ use super::service::{
     Origins, Restored, Windows, first_outage, on_the_way_back, on_the_way_there, restored, served_from,
 };
 use super::view::{
-    View, blindness, is_silent, last_sent, seen_until, silences, with_silences, without_sight,
+    View, blindness, is_silent, last_sent, seen_until, silences, since, with_silences, without_sight,
 };
 use crate::model::evidence::Evidence;
 use crate::model::outage::{Outage, Rules, outages_by};
@@ -134,7 +134,7 @@ fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> 
 /// When no write was acknowledged.
 fn outages_of(samples: &[Sample], service: &Service, windows: Windows) -> Vec<Outage> {
     let clause = service.restored.of_writes();
-    outages_by(samples, &Rules { apart: &windows.apart(), ..Rules::of(&clause) })
+    outages_by(since(samples, windows.steady), &Rules { apart: &windows.apart(), ..Rules::of(&clause) })
 }
 
 /// The outages of a ledger's writes, with what names them.

@@ -42,7 +42,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let story = Story::of(plan, evidence);
     let since = steady_since(&story);
     let windows = Windows::of(&story, since.0);
-    let (views, excluded) = views(plan, evidence, since.0.unwrap_or(At(i64::MIN)), windows);
+    let (views, excluded) = views(plan, evidence, windows);
     let of = |service: &Name| -> Vec<&View<'_>> {
         views.iter().filter(|view| !view.excluded && view.probe.service.as_ref() == Some(service)).collect()
     };
@@ -152,10 +152,7 @@ fn steady(
     let probed = measuring.map(|view| (view.name(), &view.outages));
     let written = written.iter().map(|(name, outages)| (name.clone(), outages));
     let lost = probed.chain(written).filter_map(|(name, outages)| {
-        let outage = outages.iter().find(|outage| {
-            let over = outage.end.is_some_and(|end| since.is_some_and(|since| end.latest <= since));
-            outage.begin.latest < windows.from && !over
-        })?;
+        let outage = outages.iter().find(|outage| outage.begin.latest < windows.from)?;
         Some(format!("{name} failed at {} before the first fault", outage.begin.latest))
     });
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }

@@ -147,6 +147,8 @@ fn hit_by(proved: Interval, suffered: Interval, asked: At) -> Interval {
 /// Which outages belong to the drill's fault, and which to its way back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Windows {
+    /// What was seen before it is none of the run's.
+    pub steady: At,
     /// The first fault's intent; of a drill without one, the first recovery's.
     pub from: At,
     /// Life on the recovery side begins.
@@ -165,7 +167,8 @@ impl Windows {
         let failback = story.stage_started(Stage::Failback).unwrap_or(At(i64::MAX));
         let operate = story.stage_started(Stage::Operate).unwrap_or(failback).min(failback);
         let end = story.end;
-        Self { from, operate, failback, stop: story.stopped.unwrap_or(end), end }
+        let stop = story.stopped.unwrap_or(end);
+        Self { steady: steady.unwrap_or(At(i64::MIN)), from, operate, failback, stop, end }
     }
 
     /// What failed before one of these is no beginning of what failed after it.
@@ -259,6 +262,9 @@ fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
     let began = windows.failback;
     if outage.begin.latest >= began {
         return Some(outage.clone());
+    }
+    if outage.ends_with_its_side {
+        return None;
     }
     let after = |at: Interval| at.max(&Interval::exactly(began));
     (began < windows.end && outage.end.is_none_or(|end| end.latest > began)).then(|| Outage {

@@ -122,7 +122,6 @@ impl View<'_> {
 pub(super) fn views<'a>(
     plan: &'a Plan,
     evidence: &Evidence,
-    steady: At,
     windows: Windows,
 ) -> (Vec<View<'a>>, Vec<Excluded>) {
     let mut blind: BTreeMap<&Vantage, Vec<Interval>> = BTreeMap::new();
@@ -138,7 +137,7 @@ pub(super) fn views<'a>(
                 let blind = blind.entry(vantage).or_insert_with(|| blindness(plan, evidence, vantage));
                 samples = without_sight(samples, blind);
             }
-            views.push(view(plan, (probe, vantage), samples, service, (steady, windows)));
+            views.push(view(plan, (probe, vantage), samples, service, windows));
         }
     }
     let excluded = excluded(&views);
@@ -153,9 +152,9 @@ fn view<'a>(
     (probe, vantage): (&'a Probe, &'a Vantage),
     samples: Vec<Sample>,
     service: Option<&Service>,
-    (steady, windows): (At, Windows),
+    windows: Windows,
 ) -> View<'a> {
-    let counted = since(&samples, steady);
+    let counted = since(&samples, windows.steady);
     let apart = windows.apart();
     let mut view = View {
         probe,
@@ -221,7 +220,7 @@ fn take_sides(
 }
 
 /// The samples from the steady state on, with the success that came last before it, since that bounds what begins right after.
-fn since(samples: &[Sample], steady: At) -> &[Sample] {
+pub(super) fn since(samples: &[Sample], steady: At) -> &[Sample] {
     let first = samples.partition_point(|sample| sample.scheduled < steady);
     let before = samples[..first].last().is_some_and(|sample| sample.seen == Seen::Ok);
     &samples[first - usize::from(before)..]

@@ -2,7 +2,9 @@
 //!
 //! An ok proves "up at some instant in [sent, completed]", a failure "down at some instant in it". So an outage began after
 //! the last ok before it was sent, and no later than its earliest failure completed; it ended after the last failure before
-//! the sustained run was sent, and no later than the run's first ok completed. Between two failures in a row the service is
+//! the sustained run was sent, and no later than the run's first ok completed that was sent when one of those failures was known. So
+//! either bound is known to a period and a timeout; to an answer's time more where probes overtake each other: until a single
+//! last failure has timed out, nothing shows that the service was not down once more after the answers to later probes. Between two failures in a row the service is
 //! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds. Single
 //! failures that come more often than the clause allows are one: a service that fails every second user is not up. Nor is one whose
 //! answers are slower than the clause's p99 allows. And single failures that run into an outage, more than the clause allows from there on
@@ -36,8 +38,11 @@ pub struct Outage {
     pub end: Option<Interval>,
     /// The first success after it began, sustained or not.
     pub first_success: Option<Interval>,
-    /// A run of successes that was still too short when the samples ended.
+    /// A run of successes that was still too short when the samples ended, or what is apart from it began.
     pub unconfirmed: Option<Interval>,
+    /// That run ended with its side: what failed after it is another outage.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ends_with_its_side: bool,
     pub failures: u64,
     /// How often it answered and failed again before `end`.
     pub flaps: u32,
@@ -45,6 +50,11 @@ pub struct Outage {
     pub gap_at_begin: bool,
     /// Samples are missing at the end, or in the run that should show it.
     pub gap_at_end: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(it: &bool) -> bool {
+    !*it
 }
 
 impl Outage {
@@ -89,11 +99,12 @@ pub fn outages_by(samples: &[Sample], rules: &Rules<'_>) -> Vec<Outage> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(failures) = series.next_failures(from) {
-        let (restored, unconfirmed) = series.restored(failures.after);
-        found.push(series.outage(failures.first, (restored, unconfirmed)));
-        from = match restored {
-            Some(run) => series.after_run(run),
-            None => series.seen.len(),
+        let run = series.run_after(&failures);
+        found.push(series.outage(&failures, run));
+        from = match run {
+            Run::Restores(run) => series.after_run(run),
+            Run::Open { until, .. } => until,
+            Run::None => series.seen.len(),
         };
     }
     found
@@ -106,7 +117,8 @@ pub fn failures(samples: &[Sample]) -> Vec<Outage> {
 
 /// Whether a run of successes that count met the clause.
 pub fn sustained(samples: &[Sample], rules: &Rules<'_>) -> bool {
-    Series::new(samples, rules).restored(0).0.is_some()
+    let series = Series::new(samples, rules);
+    (0..series.seen.len()).any(|run| matches!(series.run_from(run, series.seen.len()), Run::Restores(_)))
 }
 
 /// For how long a probe of this period must meet the clause until a run of it surely restores. Two periods longer than that run: its first
@@ -149,6 +161,19 @@ struct Failures {
     after: usize,
 }
 
+/// A run of successes after failures, by its first sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// It meets the clause.
+    Restores(usize),
+    /// It does as far as it goes: to the samples' end, or to that of its side.
+    Open {
+        run: usize,
+        until: usize,
+    },
+    None,
+}
+
 /// Samples by sent, with counts up to each of them, so that any run is judged in constant time.
 struct Series<'a> {
     /// Without the gaps.
@@ -163,6 +188,8 @@ struct Series<'a> {
     slow: Vec<u64>,
     /// From each sample on, the first of the next two or more failures in a row.
     in_a_row: Vec<usize>,
+    /// The first samples behind each of the rules' instants, in order.
+    borders: Vec<usize>,
 }
 
 impl<'a> Series<'a> {
@@ -195,7 +222,14 @@ impl<'a> Series<'a> {
             }
             in_a_row[index - 1] = next;
         }
-        Self { seen, gaps, rules: *rules, clause, ok, counted, slow, in_a_row }
+        // What was under way at such an instant, and failed, may have failed by what happened there.
+        let border = |at: &At| {
+            let behind = |sample: &&Sample| sample.sent >= *at || !is_ok(sample) && sample.completed >= *at;
+            seen.iter().position(behind).unwrap_or(seen.len())
+        };
+        let mut borders: Vec<usize> = rules.apart.iter().map(border).collect();
+        borders.sort_unstable();
+        Self { rules: *rules, clause, ok, counted, slow, in_a_row, borders, seen, gaps }
     }
 
     fn at(&self, index: usize) -> Option<&'a Sample> {
@@ -268,59 +302,62 @@ impl<'a> Series<'a> {
 
     /// The samples with which one can be an outage.
     fn side(&self, index: usize) -> Range<usize> {
-        let sent = self.at(index).map_or(At(i64::MAX), |sample| sample.sent);
-        let before = |at: &At| self.seen.partition_point(|sample| sample.sent < *at);
-        let start = self.rules.apart.iter().filter(|at| **at <= sent).max().map_or(0, before);
-        let end = self.rules.apart.iter().filter(|at| **at > sent).min().map_or(self.seen.len(), before);
-        start..end
+        let behind = self.borders.partition_point(|border| *border <= index);
+        let start = behind.checked_sub(1).and_then(|last| self.borders.get(last)).copied().unwrap_or(0);
+        start..self.borders.get(behind).copied().unwrap_or(self.seen.len())
     }
 
     /// Whether the slow answers from here on, in the clause's time, are more than its p99 leaves room for.
     fn drags(&self, first: usize) -> bool {
         let side = self.side(first);
-        let end = self.end_of(first).max(first + FEWEST).min(side.end);
-        let first = first.min(self.last_time()).max(side.start);
-        let slow = Self::between(&self.slow, first, end);
-        slow > self.rules.strays && slow * 100 > (end - first) as u64
+        let looked_at = self.clauses_time(first, side.start..side.end);
+        let slow = Self::between(&self.slow, looked_at.start, looked_at.end);
+        slow > self.rules.strays && slow * 100 > looked_at.len() as u64
     }
 
-    /// Where the last of the clause's times begins that the samples show whole.
-    fn last_time(&self) -> usize {
-        let last = self.seen.last().map_or(At(i64::MAX), |sample| sample.sent);
+    /// The samples of the clause's time from here on; where those within end before it does, of the last such time that they show.
+    fn clauses_time(&self, first: usize, within: Range<usize>) -> Range<usize> {
+        let last = within.end.checked_sub(1).and_then(|last| self.at(last));
+        let last = last.map_or(At(i64::MAX), |sample| sample.sent);
         let lasting = self.seen.partition_point(|sample| sample.sent.plus(self.clause.lasting) < last);
-        lasting.min(self.seen.len().saturating_sub(FEWEST))
+        let latest = lasting.min(within.end.saturating_sub(FEWEST));
+        let first = first.min(latest).max(within.start);
+        first..self.end_of(first).max(first + FEWEST).min(within.end)
     }
 
     /// Whether the single failures from here on, in the clause's time and before the next in a row, are few, or as many as the clause
-    /// leaves room for. Where the samples end before that time does, the last such time that they show is looked at.
+    /// leaves room for.
     fn tolerates(&self, first: usize) -> bool {
         let side = self.side(first);
         let until = self.in_a_row.get(first).copied().unwrap_or(self.seen.len()).min(side.end);
-        let end = self.end_of(first).max(first + FEWEST).min(until);
-        let first =
-            if until == self.seen.len() { first.min(self.last_time()).max(side.start) } else { first };
-        let (total, ok) = ((end - first) as u64, Self::between(&self.ok, first, end));
+        let looked_at = self.clauses_time(first, side.start..until);
+        let (total, ok) = (looked_at.len() as u64, Self::between(&self.ok, looked_at.start, looked_at.end));
         total - ok <= self.rules.strays || self.clause.success.reached(ok, total)
     }
 
-    /// The first sample of the first run that meets the clause; or of one that the samples' end leaves open.
-    fn restored(&self, from: usize) -> (Option<usize>, Option<usize>) {
-        let last = self.seen.last().map_or(At(i64::MIN), |sample| sample.sent);
-        for run in from..self.seen.len() {
-            let counts = Self::between(&self.counted, run, run + 1) > 0;
-            let Some(first) = self.at(run).filter(|_| counts) else { continue };
-            let whole = run.saturating_add(self.rules.fewest) <= self.seen.len();
-            let open = first.sent.plus(self.clause.lasting) > last || !whole;
-            if self.meets(run) {
-                return if open { (None, Some(run)) } else { (Some(run), None) };
-            }
-        }
-        (None, None)
+    /// The first run after failures that meets the clause, or that does as far as it goes.
+    fn run_after(&self, failures: &Failures) -> Run {
+        let side = self.side(failures.after.saturating_sub(1));
+        let mut runs = (failures.after..self.seen.len()).map(|run| self.run_from(run, side.end));
+        runs.find(|run| *run != Run::None).unwrap_or(Run::None)
     }
 
-    /// Whether the run that begins here meets the clause, as far as it goes.
-    fn meets(&self, run: usize) -> bool {
-        self.keeps(run, self.end_of(run))
+    /// The run that begins with a sample, whose side ends there.
+    fn run_from(&self, run: usize, side_ends: usize) -> Run {
+        let counts = Self::between(&self.counted, run, run + 1) > 0;
+        let Some(first) = self.at(run).filter(|_| counts) else { return Run::None };
+        let end = self.end_of(run);
+        if self.keeps(run, end) {
+            let last = self.seen.last().map_or(At(i64::MIN), |sample| sample.sent);
+            let whole = run.saturating_add(self.rules.fewest) <= self.seen.len();
+            let open = first.sent.plus(self.clause.lasting) > last || !whole;
+            return if open { Run::Open { run, until: self.seen.len() } } else { Run::Restores(run) };
+        }
+        let is_cut = run.saturating_add(self.rules.fewest) <= side_ends && side_ends < end;
+        if is_cut && self.keeps(run, side_ends) {
+            return Run::Open { run, until: side_ends };
+        }
+        Run::None
     }
 
     /// Whether so many of the samples from one to another are successes that count, and so few of them slow, as the clause asks.
@@ -350,7 +387,13 @@ impl<'a> Series<'a> {
         next
     }
 
-    fn outage(&self, first: usize, (restored, unconfirmed): (Option<usize>, Option<usize>)) -> Outage {
+    fn outage(&self, failures: &Failures, run: Run) -> Outage {
+        let first = failures.first;
+        let (restored, unconfirmed) = match run {
+            Run::Restores(run) => (Some(run), None),
+            Run::Open { run, .. } => (None, Some(run)),
+            Run::None => (None, None),
+        };
         let until = restored.or(unconfirmed).unwrap_or(self.seen.len());
         let after = self.after_row(first);
         let (begin, gap_at_begin) = self.begin(first, after, until);
@@ -365,6 +408,7 @@ impl<'a> Series<'a> {
             end,
             first_success: self.at(after).map(|_| self.end(after)),
             unconfirmed: unconfirmed.map(|run| self.end(run)),
+            ends_with_its_side: matches!(run, Run::Open { until, .. } if until < self.seen.len()),
             failures: (until - first) as u64 - Self::between(&self.ok, first, until),
             flaps: u32::try_from(flaps).unwrap_or(u32::MAX),
             gap_at_begin,

@@ -420,8 +420,13 @@ fn method(evidence: &Evidence) -> Vec<String> {
         "Data loss is that of the named store as the drill's own numbered writes saw it; other writes may have fared otherwise.".to_owned(),
     ];
     for probe in evidence.header().map(|header| &header.plan.probes[..]).unwrap_or_default() {
+        let overtaken = if probe.timeout >= probe.every {
+            ", or to an answer's time more where a later probe was answered before an earlier one"
+        } else {
+            ""
+        };
         method.push(format!(
-            "Probe {}: every {}, an answer awaited {}, so one bound is known to at most {}.",
+            "Probe {}: every {}, an answer awaited {}, so one bound is known to at most {}{overtaken}.",
             probe.id,
             probe.every,
             probe.timeout,

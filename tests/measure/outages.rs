@@ -34,6 +34,8 @@ fn writes_that_ended_before_the_fault_are_lost_steady_state() {
     assert!(invalid(&drill).contains("writes to orders from outside failed at 50s"), "{}", invalid(&drill));
     let over = Drill { refused: Some((10.0, 20.0)), steady_since: 22.0, ..Drill::default() };
     assert_eq!(over.verdict(), (Overall::Met, Verdict::Met), "that was before the steady state");
+    let just = Drill { steady_since: 20.0, ..over };
+    assert_eq!(just.verdict(), (Overall::Met, Verdict::Met), "the first write since then was acknowledged");
 }
 
 #[test]
@@ -90,6 +92,16 @@ fn the_failback_is_over_only_where_another_side_answers_to_the_end() {
     assert_eq!(back(vec![(410.0, 500.0, Some("west"))]), Verdict::Inconclusive, "ten seconds of east");
     assert_eq!(back(vec![(400.0, 500.0, None)]), Verdict::Inconclusive);
     assert_eq!(back(vec![(495.0, 500.0, Some("west"))]), Verdict::Inconclusive);
+}
+
+#[test]
+fn what_failed_shortly_before_the_way_back_is_no_part_of_it() {
+    let mut drill = Drill { objectives: vec![objective("failback", Some("10s"), None)], ..Drill::default() };
+    drill.down.extend([("outside", 282.0, 285.0), ("outside", 302.0, 308.0)]);
+    let (measured, judged) = drill.judged();
+    let (least, most) = secs(of(&measured).failback.outage.clone());
+    assert!(least <= 6.0 && (6.0..8.5).contains(&most), "[{least}, {most}]");
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met, "{}", judged.objectives[0].why);
 }
 
 #[test]

@@ -116,6 +116,53 @@ fn single_failures_that_run_into_an_outage_are_its_beginning() {
 }
 
 #[test]
+fn single_failures_before_a_border_are_judged_by_the_clauses_whole_time_before_it() {
+    let rules = |clause| Rules { apart: &[At(30_000 * MS)], ..Rules::of(clause) };
+    let three = strip(&format!("{}x.........x.........x.........{}", ".".repeat(270), ".".repeat(100)));
+    let within = clause("99%", 30_000);
+    assert_eq!(outages_by(&three, &rules(&within)), vec![], "three of three hundred");
+    let over = clause("99.5%", 30_000);
+    assert_eq!(outages_by(&three, &rules(&over)).len(), 1);
+}
+
+#[test]
+fn a_run_that_a_border_cuts_short_leaves_what_fails_behind_it_an_outage_of_its_own() {
+    let strict = clause("99%", 5000);
+    let rules = Rules { apart: &[At(8200 * MS)], ..Rules::of(&strict) };
+    let strip_with = |ok: usize| {
+        strip(&format!(
+            "{}xx{}{}{}",
+            ".".repeat(80 - ok),
+            ".".repeat(ok + 8),
+            "x".repeat(10),
+            ".".repeat(100)
+        ))
+    };
+    let found = outages_by(&strip_with(30), &rules);
+    let [before, behind] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((before.end, before.unconfirmed), (None, Some(ms(5100, 5210))));
+    assert!(before.ends_with_its_side && !behind.ends_with_its_side);
+    assert_eq!((behind.begin, behind.end), (ms(8900, 9010), Some(ms(9900, 10_010))));
+    let short = outages_by(&strip_with(9), &rules);
+    assert_eq!(short.len(), 1, "nine answers before it make no run: {short:?}");
+}
+
+#[test]
+fn what_failed_under_way_at_a_border_is_behind_it() {
+    let three = format!("{}x.........x.........x....", ".".repeat(275));
+    let fails = format!("{}{}{}", ".".repeat(5), "t".repeat(20), ".".repeat(400));
+    let rules = |clause| Rules { apart: &[At(30_550 * MS)], ..Rules::of(clause) };
+    // The first of the timeouts was sent 50 ms before the border.
+    let mut samples = strip(&(three.clone() + &fails));
+    let clause = clause("99%", 30_000);
+    assert_eq!(samples[305].seen, Seen::Failed(Failure::Timeout));
+    let found = outages_by(&samples, &rules(&clause));
+    assert_eq!((found.len(), found[0].begin), (1, ms(30_400, 31_500)), "{found:?}");
+    samples[305] = sample(30_500, 30_510, Seen::Ok);
+    assert_eq!(outages_by(&samples, &rules(&clause))[0].begin, ms(30_500, 31_600));
+}
+
+#[test]
 fn a_failure_that_the_clause_tolerates_belongs_to_the_run() {
     let samples = strip("..xxx..x.......");
     let strict = outages(&samples, &clause("100%", 500));
@@ -231,6 +278,24 @@ fn where_every_failure_counts_each_is_an_outage_until_the_next_success() {
     let found = failures(&strip("...x...xx..."));
     assert_eq!(found.iter().map(|one| one.begin).collect::<Vec<_>>(), [ms(200, 310), ms(600, 710)]);
     assert_eq!(found[1].end, Some(ms(800, 910)));
+}
+
+#[test]
+fn an_end_after_a_single_timeout_that_probes_overtook_is_known_to_an_answer_more() {
+    // Every 900 ms, awaited 1 s, answered after 300 ms; the last timeout, of 3.6 s, is known only at 4.6 s.
+    let mut samples: Vec<_> = (0..30).map(|index| sample(index * 900, index * 900 + 300, Seen::Ok)).collect();
+    for down in [2, 4] {
+        samples[down] = sample(samples_at(down), samples_at(down) + 1000, Seen::Failed(Failure::Timeout));
+    }
+    let strict = clause("100%", 5000);
+    let found = outages_by(&samples, &Rules { strays: 0, ..Rules::of(&strict) });
+    let [outage] = &found[..] else { panic!("{found:?}") };
+    // The answer of 4.5 s could have come before the service was down once more; that of 5.4 s could not.
+    assert_eq!(outage.end, Some(ms(3600, 5700)));
+}
+
+fn samples_at(index: usize) -> i64 {
+    i64::try_from(index).unwrap() * 900
 }
 
 /// A service that is down in `[begin, end)`, and a prober: the slow, simple truth.

@@ -122,6 +122,43 @@ fn validate_gives_every_diagnostic_with_its_place_to_a_program() {
 }
 
 #[test]
+fn an_error_in_what_several_files_share_is_said_once() {
+    let place = tempfile::tempdir().unwrap();
+    for name in ["catalogue.yaml", "checkout-region-failover.yaml", "shop-two-regions.yaml"] {
+        let text = std::fs::read_to_string(scenarios().join(name)).unwrap();
+        std::fs::write(place.path().join(name), text.replacen("Europe/Berlin", "Europe/Belrin", 1)).unwrap();
+    }
+    let files = ["validate", "checkout-region-failover.yaml", "catalogue.yaml"];
+    let said = stderr(&drillmaster(place.path(), &files));
+    assert_eq!(said.matches("Europe/Belrin").count(), 2, "its line, and what is wrong with it: {said}");
+    assert_eq!(said.matches("catalogue.yaml: refused, for what is said above").count(), 1, "{said}");
+    let output = drillmaster(place.path(), &[&files[..], &["--output", "json"]].concat());
+    let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let wrong = |one: &&Value| one["message"].as_str().unwrap().contains("Belrin");
+    assert_eq!(said["diagnostics"].as_array().unwrap().iter().filter(wrong).count(), 1, "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_that_takes_nothing_is_13() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    for arguments in [
+        &["explain", "Drill"][..],
+        &["schema", "Drill"],
+        &["plan", "checkout-region-failover.yaml"],
+        &["validate", "checkout-region-failover.yaml"],
+        &["verify", &folder],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drillmaster"));
+        let run = command.current_dir(scenarios()).args(arguments).stdout(full).output().unwrap();
+        assert_eq!(run.status.code(), Some(13), "{arguments:?}: {}", stderr(&run));
+        assert!(stderr(&run).contains("error"), "{arguments:?}: {}", stderr(&run));
+    }
+}
+
+#[test]
 fn heal_says_to_a_program_what_it_undid_and_what_is_left() {
     let place = tempfile::tempdir().unwrap();
     let (folder, _) = rehearsed(place.path());

@@ -41,8 +41,20 @@ pub fn run(args: &Args) -> Answer {
     }
     match schema::of(first) {
         Some(schema) => field_page(first, rest, &schema),
-        None => refuse("topic", first, ROOMS.iter().map(|(room, _)| *room).chain(KINDS)),
+        None => match with_its_room(first) {
+            Some(topic) => Answer::Refused(format!(
+                "error: unknown topic `{first}`, did you mean `{topic}`?\nhelp: write `{topic}`\n"
+            )),
+            None => refuse("topic", first, ROOMS.iter().map(|(room, _)| *room).chain(KINDS)),
+        },
     }
+}
+
+/// The topic of a kind that was called without its room: `fault.podKill`.
+fn with_its_room(name: &str) -> Option<String> {
+    let mut all = ROOMS.iter().flat_map(|(room, kinds)| kinds.iter().map(move |kind| (room, kind.name)));
+    let (room, kind) = all.find(|(_, kind)| kind.eq_ignore_ascii_case(name))?;
+    Some(format!("{room}.{kind}"))
 }
 
 fn refuse<'a>(what: &str, name: &str, all: impl Iterator<Item = &'a str> + Clone) -> Answer {
@@ -255,6 +267,7 @@ mod tests {
         assert!(refused("fault.isolat").contains("did you mean `isolate`?"));
         assert!(refused("drill.spec.probs").contains("did you mean `probes`?"));
         assert!(refused("recover.promote").contains("did you mean `recovery`?"));
+        assert!(refused("podkill").contains("did you mean `fault.podKill`?"));
     }
 
     #[test]

@@ -501,8 +501,7 @@ impl Loader {
         }
         for path in manifests::files(folder, named)? {
             let (file, text) = read_below(folder, &path)?;
-            let shown = file.display().to_string();
-            let source = Source::new(shown.trim_start_matches("./"), &text);
+            let source = Source::new(&file.display().to_string(), &text);
             let secrets = sandbox::manifests::secrets(&source);
             let kept = if secrets.is_empty() {
                 text.into_bytes()

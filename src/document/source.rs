@@ -18,8 +18,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// A text of a file.
+    /// A text of a file. A file of the working folder is called by its name, however the way to it was written.
     pub fn new(path: &str, text: &str) -> Source {
+        let path = path.trim_start_matches("./");
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { path: path.to_owned(), text: text.to_owned() }
     }

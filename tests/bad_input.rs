@@ -132,6 +132,7 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ),
     ("colon_in_text", "purpose: Checkout survives", "purpose: Note: Checkout survives"),
     ("unknown_anchor", "services: [checkout]", "services: *services"),
+    ("alias_within_itself", "services: [checkout]", "services: &all [*all]"),
     ("escape_in_a_value", "lost: east,", "lost: \"\\e[31meast\\u202e\","),
     ("raw_escape", "lost: east,", "lost: \u{1b}[31meast,"),
     ("unknown_probe", "proof: {probe: east-direct", "proof: {probe: east-direkt"),

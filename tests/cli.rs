@@ -326,6 +326,25 @@ fn a_file_that_no_record_binds_is_a_fault_among_the_rows_and_named_elsewhere() {
 }
 
 #[test]
+fn a_link_or_a_pipe_among_the_inputs_is_not_read_for_a_report() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, _) = rehearsed(place.path());
+    let runbook = Path::new(&folder).join("inputs/runbooks/escalation.md");
+    let said = std::fs::read_to_string(&runbook).unwrap();
+    let secret = place.path().join("secret");
+    std::fs::write(&secret, format!("nobody may read this\n{said}")).unwrap();
+    std::fs::remove_file(&runbook).unwrap();
+    std::os::unix::fs::symlink(&secret, &runbook).unwrap();
+    let report = || drillmaster(place.path(), &["report", &folder]).status.code();
+    let patch = Path::new(&folder).join("runbook.patch");
+    drop(std::fs::remove_file(&patch));
+    assert_eq!((report(), patch.exists()), (Some(0), false), "a link");
+    std::fs::remove_file(&runbook).unwrap();
+    assert!(Command::new("mkfifo").arg(&runbook).status().unwrap().success());
+    assert_eq!((report(), patch.exists()), (Some(0), false), "a pipe");
+}
+
+#[test]
 fn a_rehearsal_leaves_nothing_to_heal_and_says_so() {
     let place = tempfile::tempdir().unwrap();
     let (folder, _) = rehearsed(place.path());
@@ -399,8 +418,16 @@ fn a_report_goes_where_it_is_told_but_into_no_evidence() {
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(folder.join("new.md"), &link).unwrap();
     assert_eq!(report(&link), Some(2), "a link to what is not there yet");
+    let chain = place.path().join("chain.md");
+    std::os::unix::fs::symlink(&link, &chain).unwrap();
+    assert_eq!(report(&chain), Some(2), "a link to that link");
+    assert!(!folder.join("new.md").exists());
     std::fs::hard_link(folder.join("journal.jsonl"), &hard).unwrap();
-    for to in [&hard, &folder.join("report.md"), &place.path().join("elsewhere.md")] {
+    let to_hard = place.path().join("to-hard.md");
+    let shared = place.path().join("shared.md");
+    std::fs::hard_link(folder.join("journal.jsonl"), &shared).unwrap();
+    std::os::unix::fs::symlink(&shared, &to_hard).unwrap();
+    for to in [&hard, &to_hard, &folder.join("report.md"), &place.path().join("elsewhere.md")] {
         assert_eq!(report(to), Some(0), "{}", to.display());
         assert!(std::fs::read_to_string(to).unwrap().starts_with("# "), "{}", to.display());
     }

@@ -5,10 +5,10 @@ use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
 use crate::document::Diagnostic;
-use crate::scenario::checks::leaves_folder::stays_inside;
+use crate::scenario::checks::leaves_folder::{NO_PLACE_BELOW, stays_inside};
 
 /// The longest file in bytes.
-const LONGEST_FILE: u64 = 10 << 20;
+pub(super) const LONGEST_FILE: u64 = 10 << 20;
 
 /// The most files that are looked through for a name.
 const MOST_FILES: usize = 500;
@@ -16,7 +16,7 @@ const MOST_FILES: usize = 500;
 /// A file below a folder, and its text.
 pub(super) fn read_below(folder: &FilePath, named: &str) -> Result<(PathBuf, String), String> {
     if !stays_inside(named) {
-        return Err("leads out of the folder".to_owned());
+        return Err(NO_PLACE_BELOW.to_owned());
     }
     let file = folder.join(named);
     let real =
@@ -59,21 +59,19 @@ fn plainly(error: &std::io::Error) -> String {
     }
 }
 
-/// Whether two paths are of one file.
-pub(super) fn same_file(one: &FilePath, other: &FilePath) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        (_, _) => one == other,
-    }
+/// A file by the one path that it has behind all links; one that is not there by its own.
+pub(super) fn real(file: &FilePath) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
-/// The YAML files of a folder, in order.
-pub(super) fn yaml_files(folder: &FilePath) -> Vec<PathBuf> {
+/// The YAML files of a folder, in order, and how many there are beside them.
+pub(super) fn yaml_files(folder: &FilePath) -> (Vec<PathBuf>, usize) {
     let is_yaml =
         |path: &PathBuf| path.extension().is_some_and(|end| end == "yaml" || end == "yml") && path.is_file();
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(is_yaml).take(MOST_FILES).collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_yaml).collect();
     files.sort();
-    files
+    let left_out = files.len().saturating_sub(MOST_FILES);
+    files.truncate(MOST_FILES);
+    (files, left_out)
 }

@@ -4,11 +4,11 @@
 //! runbook and the manifests lie in it, symbolic links included, and are bounded. The exact bytes of all that was used are
 //! kept for the evidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use super::files::{bytes_of, read_below, same_file, yaml_files};
+use super::files::{bytes_of, read_below, real, yaml_files};
 use super::manifests;
 use crate::catalogue::{self, ServiceCatalogue};
 use crate::cluster::{self, EnvironmentSpec};
@@ -19,7 +19,10 @@ use crate::journal::chain::sha256;
 use crate::model::name::{Name, Sha256};
 use crate::plan;
 use crate::sandbox::{self, SandboxSpec};
-use crate::scenario::checks::{self, leaves_folder::stays_inside};
+use crate::scenario::checks::{
+    self,
+    leaves_folder::{NO_PLACE_BELOW, stays_inside},
+};
 use crate::scenario::{Drill, Procedure, Scenario, Surroundings};
 
 /// Every kind of document that a file may hold.
@@ -317,7 +320,12 @@ impl Loader {
     /// Everything that a name could mean: the files given, and the folder's. A neighbour that cannot be read is noted: what it holds
     /// may be what is missing.
     fn fill_shelf(&mut self, drill: &FilePath, more: &[PathBuf]) {
+        // A file that is given twice, or that a link leads to as well, is one.
+        let mut seen = BTreeSet::from([real(drill)]);
         for file in more {
+            if !seen.insert(real(file)) {
+                continue;
+            }
             let bytes = self.note(bytes_of(file).map_err(|error| vec![error]));
             let source = bytes.and_then(|bytes| {
                 self.note(
@@ -332,9 +340,17 @@ impl Loader {
                 self.shelve(document, file);
             }
         }
-        for file in yaml_files(&self.folder) {
-            let given = more.iter().chain([&drill.to_owned()]).any(|given| same_file(given, &file));
-            if given {
+        let (files, left_out) = yaml_files(&self.folder);
+        if left_out > 0 {
+            let message = format!(
+                "{left_out} of the YAML files in `{}` were not looked through",
+                self.folder.display()
+            );
+            let error = Diagnostic::error(message, None);
+            self.unread.diagnostics.push(error.help("give the file that is meant with `-f`"));
+        }
+        for file in files {
+            if !seen.insert(real(&file)) {
                 continue;
             }
             let source =
@@ -497,7 +513,7 @@ impl Loader {
         sources: &mut BTreeMap<String, Arc<Source>>,
     ) -> Result<(), String> {
         if !stays_inside(named) {
-            return Err("leads out of the folder".to_owned());
+            return Err(NO_PLACE_BELOW.to_owned());
         }
         for path in manifests::files(folder, named)? {
             let (file, text) = read_below(folder, &path)?;

@@ -65,6 +65,7 @@ fn write(folder: &std::path::Path, name: &str) -> io::Result<()> {
     };
     let west = region("west", "replica", "east", "10.2.192.1")
         + &include_str!("starter/record.manifest").replace("ADDRESS", EAST);
+    let name = &as_text(name);
     let files = [
         ("drill.yaml", include_str!("starter/drill.yaml").replace("NAME", name)),
         ("catalogue.yaml", include_str!("starter/catalogue.yaml").replace("NAME", name)),
@@ -79,6 +80,16 @@ fn write(folder: &std::path::Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// A name as YAML takes for a text, whichever version of it: what looks like a number, a day or a word for true, false or nothing is quoted.
+fn as_text(name: &str) -> String {
+    const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    if name.starts_with(|c: char| c.is_ascii_digit()) || WORDS.contains(&name) {
+        format!("\"{name}\"")
+    } else {
+        name.to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,12 +98,14 @@ mod tests {
     #[test]
     fn what_new_writes_is_valid_and_never_written_over() {
         let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("orders-failover");
-        let args = Args { name: "orders-failover".to_owned(), folder: Some(folder.clone()) };
-        assert!(matches!(run(&args), Answer::Said(_)));
-        let found = validate::check(&folder.join("drill.yaml"), &[]);
-        assert!(found.diagnostics.is_empty(), "{}", found.render(crate::document::Look::Plain));
-        assert!(matches!(run(&args), Answer::Refused(why) if why.contains("there already")));
+        for name in ["orders-failover", "123", "2026-11-30", "no", "y", "null", "1e3", "0x1f", "3rd-region"] {
+            let folder = place.path().join(name);
+            let args = Args { name: name.to_owned(), folder: Some(folder.clone()) };
+            assert!(matches!(run(&args), Answer::Said(_)), "{name}");
+            let found = validate::check(&folder.join("drill.yaml"), &[]);
+            assert!(found.diagnostics.is_empty(), "{}", found.render(crate::document::Look::Plain));
+            assert!(matches!(run(&args), Answer::Refused(why) if why.contains("there already")), "{name}");
+        }
     }
 
     #[test]

@@ -5,17 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::exit;
+use super::files::LONGEST_FILE;
 use crate::journal;
 use crate::measure::measure;
 use crate::model::evidence::Evidence;
 use crate::report::{self, Format, RenderError};
 use crate::runbook;
 use crate::verdict::{Judged, judge};
+
+/// As many links are followed as Linux follows itself.
+const MOST_LINKS: usize = 40;
 
 /// The runbook's patch in the evidence folder.
 pub(super) const PATCH: &str = "runbook.patch";
@@ -75,8 +79,11 @@ pub struct Rendered {
 /// # Errors
 /// Where the evidence cannot be read, or the report cannot be written.
 pub fn run(arguments: &Report) -> Result<(), ReportError> {
-    if let Some(path) = arguments.output.as_ref().filter(|path| is_evidence(path, arguments)) {
-        return Err(ReportError::Evidence(path.to_owned()));
+    let output = arguments.output.as_ref().map(|path| (path, led_to(path)));
+    if let Some((path, led)) = &output
+        && (is_evidence(path, arguments) || is_evidence(led, arguments))
+    {
+        return Err(ReportError::Evidence(path.to_path_buf()));
     }
     let evidence = journal::read(&arguments.folder)?;
     let Some(format) = arguments.format else {
@@ -88,12 +95,12 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     let measured = measure(&evidence);
     let view = report::view(&evidence, &measured, &judge(&evidence, &measured));
     let text = format.render(&view)?;
-    match &arguments.output {
-        Some(path) => {
+    match output {
+        Some((path, led)) => {
             // What another name leads to as well stays as it is.
             let is_shared =
-                fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.nlink() > 1);
-            let written = if is_shared { replace(path, &text) } else { fs::write(path, &text) };
+                fs::symlink_metadata(&led).is_ok_and(|about| about.is_file() && about.nlink() > 1);
+            let written = if is_shared { replace(&led, &text) } else { fs::write(&led, &text) };
             written.map_err(|why| ReportError::Write { path: path.to_owned(), why })
         }
         None => io::stdout()
@@ -102,21 +109,23 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
     }
 }
 
-/// Whether a file, or what a link in its place leads to, would stand in an evidence folder, this one or another, and is not this one's own
-/// report.
+/// What a chain of links leads to, whether it is there or not; the path itself where it is no link.
+fn led_to(path: &Path) -> PathBuf {
+    let mut led = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(to) = fs::read_link(&led) else { break };
+        led = led.parent().unwrap_or(Path::new("")).join(to);
+    }
+    led
+}
+
+/// Whether a file would stand in an evidence folder, this one or another, and is not this one's own report.
 fn is_evidence(path: &Path, arguments: &Report) -> bool {
-    let Some(folder) = folder_of(path) else { return false };
-    let led = fs::canonicalize(path).or_else(|_| fs::read_link(path).map(|to| folder.join(to)));
-    let own = arguments.format.map(Format::file);
-    let is_own = |path: &Path, folder: &Path| {
-        fs::canonicalize(&arguments.folder).is_ok_and(|of| of == folder)
-            && own.is_some_and(|own| path.file_name().is_some_and(|name| name == own))
-    };
-    [Some(path.to_owned()), led.ok()].into_iter().flatten().any(|path| {
-        folder_of(&path).is_some_and(|folder| {
-            let is_inside = folder.ancestors().any(|above| above.join(journal::JOURNAL).exists());
-            is_inside && !is_own(&path, &folder)
-        })
+    folder_of(path).is_some_and(|folder| {
+        let own = arguments.format.map(Format::file);
+        let is_own = fs::canonicalize(&arguments.folder).is_ok_and(|of| of == folder)
+            && own.is_some_and(|own| path.file_name().is_some_and(|name| name == own));
+        folder.ancestors().any(|above| above.join(journal::JOURNAL).exists()) && !is_own
     })
 }
 
@@ -196,11 +205,14 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
-/// The runbook as the run read it, where it stands among the run's inputs; a path that leaves them is ignored.
+/// The runbook as the run read it, where it stands among the run's inputs; a path that leaves them is ignored, and so is what is no plain
+/// file or longer than any that a run reads.
 pub(super) fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
     let path = evidence.header()?.plan.runbook.as_ref()?;
     let inside =
         Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    let text = inside.then(|| fs::read_to_string(folder.join("inputs").join(path)).ok())??;
-    Some((path.clone(), text))
+    let file = inside.then(|| journal::open(folder, &format!("inputs/{path}")).ok())??;
+    let mut text = String::new();
+    file.take(LONGEST_FILE + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= LONGEST_FILE).then(|| (path.clone(), text))
 }

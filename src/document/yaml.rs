@@ -315,7 +315,13 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error, bounds: &str) -> Dia
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text);
     let too_much = ["budget", "limit", "depth"].iter().any(|word| message.contains(word));
-    let message = if too_much { "there is too much of it" } else { message };
+    let message = if too_much {
+        "there is too much of it"
+    } else if message.contains("recursive reference") {
+        "an alias stands within what it repeats"
+    } else {
+        message
+    };
     let place = error.location().map(|at| {
         let byte = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let start = source.byte_at(byte(at.line()), byte(at.column()));
@@ -332,7 +338,7 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error, bounds: &str) -> Dia
         "text with `: ` in it stands in quotes; or a line above is not indented as this one"
     } else if message.contains("non-finite") {
         "write a number"
-    } else if message.contains("unknown anchor") {
+    } else if message.contains("unknown anchor") || message.contains("alias") {
         "text that begins with `*` or `&` stands in quotes"
     } else {
         "this is not YAML; text with special characters stands in quotes"

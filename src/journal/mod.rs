@@ -16,6 +16,7 @@ pub mod writer;
 
 pub use memory::Memory;
 pub use reader::{ReadError, read};
+pub use rows::open;
 pub use verify::{Verified, verify};
 pub use writer::{JournalError, Writer};
 

@@ -49,7 +49,7 @@ impl Block {
 ///
 /// # Errors
 /// Where there is none, or it is something else.
-pub(super) fn open(folder: &Path, within: &str) -> io::Result<File> {
+pub fn open(folder: &Path, within: &str) -> io::Result<File> {
     let refused = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
     let above = Path::new(within).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
     for above in above {

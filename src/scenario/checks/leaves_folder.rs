@@ -11,10 +11,14 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     vec![
         drill
             .text
-            .error(&Path::spec().then("runbook"), format!("`{runbook}` leads out of the drill's folder"))
+            .error(&Path::spec().then("runbook"), format!("`{runbook}` {NO_PLACE_BELOW}"))
             .help("name a file below the drill's folder, as `runbooks/failover.md`"),
     ]
 }
+
+/// What is wrong with a path that does not.
+pub const NO_PLACE_BELOW: &str =
+    "leads out of the folder, or is not written plainly: without `.`, `..` and empty parts, as `folder/file`";
 
 /// Whether a path names something below the folder that it starts from, on every system.
 pub fn stays_inside(path: &str) -> bool {

@@ -143,12 +143,15 @@ fn an_error_in_what_several_files_share_is_said_once() {
 fn a_standard_output_that_takes_nothing_is_13() {
     let place = tempfile::tempdir().unwrap();
     let (folder, _) = rehearsed(place.path());
+    let missed = place.path().join("missed").to_str().unwrap().to_owned();
     for arguments in [
         &["explain", "Drill"][..],
         &["schema", "Drill"],
         &["plan", "checkout-region-failover.yaml"],
         &["validate", "checkout-region-failover.yaml"],
         &["verify", &folder],
+        // A missed drill.
+        &[&TABLETOP[..], &["--output", "json", "--evidence", &missed]].concat(),
     ] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_drillmaster"));

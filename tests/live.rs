@@ -228,6 +228,27 @@ fn a_second_interrupt_says_what_it_leaves_and_how_to_go_on() {
     });
 }
 
+#[test]
+fn a_run_that_nobody_can_page_does_not_start() {
+    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    in_real_time(async {
+        let lab = Lab::start().await;
+        let before = stores(&lab.rehearsal);
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap().to_string();
+        let folder = lab.place.path().join("lab");
+        let served = std::fs::read_to_string(folder.join(ENVIRONMENT)).unwrap();
+        let mut paged: Value = serde_json::from_str(&served).unwrap();
+        paged["spec"]["alerts"]["webhook"] = at.as_str().into();
+        std::fs::write(folder.join("paged.yaml"), paged.to_string()).unwrap();
+        let run = ["run", "failover.yaml", "--env", "lab/paged.yaml", "--evidence", "evidence"];
+        let ran = lab.ran(&run).await;
+        assert_eq!(ran.status.code(), Some(15), "{}", said(&ran));
+        assert!(said(&ran).contains(&format!("nobody can be paged at {at}")), "{}", said(&ran));
+        assert!(!lab.evidence().exists() && lab.changed(&before).is_empty());
+    });
+}
+
 /// How many records of effects and of their undoing a journal holds.
 fn effects(evidence: &Path) -> usize {
     let text = std::fs::read_to_string(evidence.join(JOURNAL)).unwrap_or_default();

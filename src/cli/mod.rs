@@ -99,8 +99,10 @@ pub enum OutputFormat {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let ended = run_command(Cli::parse().command);
+    // As what is not on record, it outranks a verdict.
+    let verdicts = [exit::MET, exit::MISSED, exit::NOT_SHOWN, exit::INVALID].map(exit::code);
     let unprinted = UNPRINTED.load(Ordering::Relaxed);
-    if unprinted && ended == exit::code(exit::MET) { exit::code(exit::JOURNAL) } else { ended }
+    if unprinted && verdicts.contains(&ended) { exit::code(exit::JOURNAL) } else { ended }
 }
 
 fn run_command(command: Command) -> ExitCode {

@@ -86,6 +86,10 @@ async fn run_live(arguments: &Run, inputs: &Inputs, interrupted: watch::Receiver
         Ok(live) => live,
         Err(error) => return live::refused(inputs, &error),
     };
+    if let Err(why) = live.world.alerts.listen().await {
+        say(&format!("error: {why}"));
+        return exit::code(exit::REFUSED);
+    }
     let (folder, writer) = match begun(arguments, inputs, &live.plan.drill, &live.head.run) {
         Ok(begun) => begun,
         Err(code) => return code,
@@ -181,11 +185,13 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
     let made = journal::read(folder)
         .map_err(ReportError::from)
         .and_then(|evidence| Ok(rendered(&evidence, runbook)?));
-    say(&summary(finished, made.as_ref().ok().map(|made| &made.judged), folder, head));
+    let written = made.as_ref().ok().map(|made| made.write(folder));
+    let report = matches!(written, Some(Ok(()))).then(|| folder.join(Format::Html.file()));
+    say(&summary(finished, made.as_ref().ok().map(|made| &made.judged), report.as_deref(), head));
     if let (OutputFormat::Json, Ok(made)) = (arguments.output, &made) {
         print_json(made.text(Format::Json));
     }
-    exit::code(match made.and_then(|made| made.write(folder).map(|()| made.judged.overall)) {
+    exit::code(match made.and_then(|made| written.unwrap_or(Ok(())).map(|()| made.judged.overall)) {
         Ok(overall) => exit::of_run(finished, overall),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -194,8 +200,8 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
     })
 }
 
-/// What a person reads at the end; `judged` is missing where the evidence cannot be read.
-fn summary(finished: &Finished, judged: Option<&Judged>, folder: &Path, head: &str) -> String {
+/// What a person reads at the end; `judged` is missing where the evidence cannot be read, `report` where it could not be written.
+fn summary(finished: &Finished, judged: Option<&Judged>, report: Option<&Path>, head: &str) -> String {
     let mut lines = Vec::new();
     match &finished.how {
         Ended::Completed => {}
@@ -217,7 +223,7 @@ fn summary(finished: &Finished, judged: Option<&Judged>, folder: &Path, head: &s
     lines.extend(finished.outstanding.iter().map(|left| format!("  left: {} ({})", left.what, left.advice)));
     let verdict = judged.map_or("none on record".to_owned(), |judged| judged.overall.to_string());
     lines.push(format!("\n  verdict: {verdict}"));
-    lines.push(format!("  report:  {}", folder.join(Format::Html.file()).display()));
+    lines.extend(report.map(|report| format!("  report:  {}", report.display())));
     lines.push(format!("  head:    {head}"));
     lines.join("\n")
 }
@@ -242,7 +248,8 @@ mod tests {
         let left = Outstanding { effect: None, what: "east is fenced".into(), advice: "run heal".into() };
         let journal = Some("no space left".to_owned());
         let finished = Finished { how: Ended::Completed, outstanding: vec![left], journal };
-        let said = summary(&finished, None, Path::new("reports/x"), "5f2c");
+        let said = summary(&finished, None, None, "5f2c");
+        assert!(!said.contains("report:"), "there is none: {said}");
         for part in ["left: east is fenced (run heal)", "no space left", "verdict: none on record", "5f2c"] {
             assert!(said.contains(part), "{part}: {said}");
         }

@@ -1,4 +1,5 @@
-//! Real alerting, asked: an alert arrives when Alertmanager shows it as active, neither silenced nor inhibited.
+//! Real alerting: an alert arrives when somebody is paged (`pages`), or when Alertmanager, asked, shows it as active, neither silenced
+//! nor inhibited; whichever comes first.
 //!
 //! Asked once a second from where drillmaster runs, so that the instant is late by at most that and the answer's time, never early. An
 //! Alertmanager that does not answer is asked again: it may stand in what the drill has broken; the step's own timeout decides. (API:
@@ -9,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration as Std;
 
 use chrono::DateTime;
+use futures::FutureExt as _;
 use futures::future::{BoxFuture, select_all};
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::AlertSource;
+use super::pages::Pages;
 use crate::http::{self, Ask, BadRequest};
 use crate::model::name::Name;
 use crate::model::time::{At, Duration};
@@ -23,9 +26,10 @@ use crate::world::{Alerts, Clock, Net};
 const EVERY: Std = Std::from_secs(1);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// The Alertmanagers of an environment, each asked on its own: a dead one holds up nobody.
+/// The alert sources of an environment, each asked and heard on its own: a dead one holds up nobody.
 pub struct Alertmanagers {
     sources: Vec<Ask>,
+    pages: Vec<Arc<Pages>>,
     net: Arc<dyn Net>,
     clock: Arc<dyn Clock>,
 }
@@ -41,14 +45,22 @@ impl Alertmanagers {
         clock: Arc<dyn Clock>,
     ) -> Result<Alertmanagers, BadUrl> {
         let path = "/api/v2/alerts?active=true&silenced=false&inhibited=false";
-        let ask = |source: &AlertSource| {
-            let base = source.alertmanager.trim_end_matches('/');
+        let ask = |base: &str| {
+            let base = base.trim_end_matches('/');
             Ask::get(&format!("{base}{path}")).map_err(|error| match error {
                 BadRequest::Url(bad) => bad,
                 BadRequest::Method(text) | BadRequest::Header(text) => BadUrl::NotOne(text),
             })
         };
-        Ok(Alertmanagers { sources: sources.map(ask).collect::<Result<_, _>>()?, net, clock })
+        let all: Vec<&AlertSource> = sources.collect();
+        let asked = all.iter().filter_map(|source| source.alertmanager.as_deref()).map(ask);
+        let heard = all.iter().filter_map(|source| source.webhook);
+        Ok(Alertmanagers {
+            sources: asked.collect::<Result<_, _>>()?,
+            pages: heard.map(|at| Arc::new(Pages::at(at, Arc::clone(&clock)))).collect(),
+            net,
+            clock,
+        })
     }
 
     /// Asks one source until the alert is active there, and began at an instant or later.
@@ -71,26 +83,36 @@ impl Alertmanagers {
         }
         let alerts: Vec<Value> = serde_json::from_slice(&answer.body).ok()?;
         let named = |one: &&Value| one["labels"]["alertname"].as_str() == Some(alert.as_str());
-        Some(alerts.iter().filter(named).any(|one| self.began(one).is_none_or(|at| at >= since)))
+        Some(alerts.iter().filter(named).any(|one| began(one, &*self.clock).is_none_or(|at| at >= since)))
     }
+}
 
-    /// When an alert began by its source's clock; `None` where it does not say.
-    fn began(&self, alert: &Value) -> Option<At> {
-        let wall = DateTime::parse_from_rfc3339(alert["startsAt"].as_str()?).ok()?.timestamp_nanos_opt()?;
-        let ago = self.clock.wall_unix_ns().saturating_sub(wall);
-        Some(At(self.clock.now().0.saturating_sub(ago)))
-    }
+/// When an alert began by its source's clock; `None` where it does not say.
+pub(super) fn began(alert: &Value, clock: &dyn Clock) -> Option<At> {
+    let wall = DateTime::parse_from_rfc3339(alert["startsAt"].as_str()?).ok()?.timestamp_nanos_opt()?;
+    let ago = clock.wall_unix_ns().saturating_sub(wall);
+    Some(At(clock.now().0.saturating_sub(ago)))
 }
 
 impl Alerts for Alertmanagers {
     fn arrives<'a>(&'a self, alert: &'a Name, since: At) -> BoxFuture<'a, io::Result<At>> {
         Box::pin(async move {
-            if self.sources.is_empty() {
+            if self.sources.is_empty() && self.pages.is_empty() {
                 let why = "the environment names no alert source: add `alerts`";
                 return Err(io::Error::new(io::ErrorKind::NotFound, why));
             }
-            let each = self.sources.iter().map(|ask| Box::pin(self.arrives_at(ask, alert, since)));
-            Ok(select_all(each).await.0)
+            let asked = self.sources.iter().map(|ask| self.arrives_at(ask, alert, since).boxed());
+            let paged = self.pages.iter().map(|pages| pages.arrives(alert, since).boxed());
+            Ok(select_all(asked.chain(paged)).await.0)
+        })
+    }
+
+    fn listen(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            for pages in &self.pages {
+                pages.listen().await?;
+            }
+            Ok(())
         })
     }
 }
@@ -111,7 +133,8 @@ mod tests {
         net.cut("dead", true);
         net.says("quiet", says(r#"[{"labels": {"alertname": "Other"}}]"#));
         net.says("east", says(r#"[{"labels": {"alertname": "CheckoutDown"}}]"#));
-        let source = |host: &str| AlertSource { alertmanager: format!("http://{host}/prefix/") };
+        let source =
+            |host: &str| AlertSource { alertmanager: Some(format!("http://{host}/prefix/")), webhook: None };
         let all = ["dead", "quiet", "east"].map(source);
         let of =
             |sources: &[AlertSource]| Alertmanagers::new(sources.iter(), net.clone(), clock.clone()).unwrap();

@@ -79,9 +79,15 @@ fn vantages(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
 
 fn alerts(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
     let wrong = environment.spec.alert_sources().filter_map(|(region, source)| {
-        let why = source.alertmanager.parse::<Url>().err()?;
-        let at = region.map_or_else(Path::spec, |index| within("regions", index));
-        Some(environment.text.error(&at.then("alerts").then("alertmanager"), why.to_string()))
+        let at = region.map_or_else(Path::spec, |index| within("regions", index)).then("alerts");
+        let Some(asked) = &source.alertmanager else {
+            let nobody = source.webhook.is_none();
+            let error = environment.text.error(&at, "nobody says here that an alert fires");
+            return nobody
+                .then(|| error.help("name an `alertmanager` to ask, or a `webhook` to be paged at"));
+        };
+        let why = asked.parse::<Url>().err()?;
+        Some(environment.text.error(&at.then("alertmanager"), why.to_string()))
     });
     wrong.collect()
 }

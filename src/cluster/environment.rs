@@ -137,12 +137,18 @@ pub struct VantageSpec {
     pub dns: Option<SocketAddr>,
 }
 
-/// Who says that an alert fires.
+/// Who says that an alert fires; where both are named, whichever says it first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AlertSource {
-    /// The URL of an Alertmanager: `http://alertmanager.example:9093`.
-    pub alertmanager: String,
+    /// The URL of an Alertmanager, which is asked once a second: `http://alertmanager.example:9093`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alertmanager: Option<String>,
+    /// Where a run is paged, by a `webhook_config` of Alertmanager, so that the page's instant is exact: `192.0.2.7:9099`. Whoever reaches
+    /// the address can page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub webhook: Option<SocketAddr>,
 }
 
 /// A local command that drills may run by its name.

@@ -3,7 +3,7 @@
 //! ```text
 //! Environment ─► connect (a client a region, who it is) ─┐
 //!             ─► net (sockets, a proxy) ── names (DNS) ──┼─► World
-//!             ─► alerts (Alertmanager) · commands        │
+//!             ─► alerts (Alertmanager, pages) · commands │
 //! people at the run's socket ─► people, control ─────────┘
 //! clock: counts suspend
 //! ```
@@ -21,6 +21,7 @@ pub mod environment;
 pub mod names;
 pub mod net;
 pub mod offset;
+pub mod pages;
 pub mod people;
 pub mod trust;
 

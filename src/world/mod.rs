@@ -156,6 +156,14 @@ pub trait Alerts: Send + Sync {
     /// # Errors
     /// Where there is no alert of that name, or its source cannot be asked.
     fn arrives<'a>(&'a self, alert: &'a Name, since: At) -> BoxFuture<'a, io::Result<At>>;
+
+    /// Takes what is sent from now on; a run asks for it before it starts.
+    ///
+    /// # Errors
+    /// Where nothing can be sent to it.
+    fn listen(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What a local command printed.

@@ -190,10 +190,12 @@ fn a_certificate_that_is_over_or_of_another_authority_is_refused() {
 fn an_environment_that_contradicts_itself_is_refused_at_its_line() {
     let place = tempfile::tempdir().unwrap();
     let region = |name: &str, identity: &str, addresses: &str| json!({"name": name, "class": "staging", "identity": identity, "namespaces": ["shop"], "addresses": [addresses]});
+    let mut unheard = region("west", "c", "10.9.0.0/16");
+    unheard["alerts"] = json!({});
     write_environment(
         place.path(),
         json!({
-            "regions": [region("east", "a", "10.1.0.0/16"), region("east", "a", "10.1.2.0/24"), region("outside", "b", "10.x")],
+            "regions": [region("east", "a", "10.1.0.0/16"), region("east", "a", "10.1.2.0/24"), region("outside", "b", "10.x"), unheard],
             "vantages": [{"name": "lab"}, {"name": "lab"}],
             "alerts": {"alertmanager": "ftp://alerts"},
             "commands": [{"name": "restore", "run": []}],
@@ -209,6 +211,7 @@ fn an_environment_that_contradicts_itself_is_refused_at_its_line() {
         "`10.x` is no range of addresses",
         "two vantages are called `lab`",
         "ftp",
+        "nobody says here that an alert fires",
         "the command `restore` runs nothing",
     ] {
         assert!(said(&checked).contains(tells), "{tells}: {}", said(&checked));

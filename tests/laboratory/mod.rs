@@ -314,9 +314,7 @@ pub fn stores(rehearsal: &Rehearsal) -> BTreeMap<String, Value> {
     for (region, state) in rehearsal.sandbox.regions() {
         state.read(|store| {
             let moves_by_itself = ["leases", "events", "endpointslices"];
-            for (key, object) in
-                store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural()))
-            {
+            for (key, object) in store.all().filter(|(key, _)| !moves_by_itself.contains(&key.plural())) {
                 let mut object = object.as_ref().clone();
                 object.as_object_mut().unwrap().remove("status");
                 for field in ["resourceVersion", "generation", "managedFields"] {

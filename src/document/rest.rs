@@ -1,16 +1,35 @@
 //! What is left of a document of which single fields have no shape: so that its meaning is checked all the same, and every error is said at
 //! once.
 //!
-//! A misspelt key is taken for the one that was meant. Left out are keys that nothing knows, and times, numbers and shares that are none: a
-//! document says without them what it says. Where anything else is wrong (a name, a list, a field that is missing) nothing is left, since
+//! A misspelt key or word is taken for the one that was meant, a number where text belongs for its text, and a text where a list belongs for
+//! a list of one. Left out are keys that nothing knows, what stands in a list twice, and times, numbers and shares that are none: a
+//! document says without them what it says. Where anything else is wrong (a name, a mapping, a field that is missing) nothing is left, since
 //! what follows from a guess is noise. And what the meaning lacks beside a value that was left out may follow from that too: whoever checks
 //! leaves it unsaid (`around`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::schema::Aside;
 use super::yaml::{Node, Shape};
+
+/// A single key or value that is wrong.
+pub struct Aside {
+    /// Where it begins.
+    pub begins: usize,
+    /// What was meant by it.
+    pub meant: Meant,
+}
+
+/// What somebody meant who wrote something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// Nobody knows.
+    Unknown,
+    /// This text: a misspelt key or word, or a number without its quotes.
+    Text(String),
+    /// A list with only this in it.
+    ListOfIt,
+}
 
 /// A tree without some of its entries.
 pub(super) struct Rest {
@@ -30,28 +49,37 @@ pub(super) fn without(tree: &Node, aside: &[Aside]) -> Rest {
 fn left(node: &Node, aside: &BTreeMap<usize, &Aside>, around: &mut Vec<Range<usize>>) -> Node {
     let shape = match &node.shape {
         Shape::Map(entries) => {
-            let of = |node: &Node| aside.get(&node.bytes.start).filter(|_| !node.bytes.is_empty());
-            let rest = entries.iter().filter_map(|(key, value)| match (of(key), of(value)) {
-                (None, None) => Some((key.clone(), left(value, aside, around))),
-                (Some(Aside { meant: Some(meant), .. }), None) => {
-                    let meant = Node { bytes: key.bytes.clone(), shape: Shape::Text(meant.clone()) };
-                    Some((meant, left(value, aside, around)))
-                }
-                (None, Some(_)) => {
+            let rest = entries.iter().filter_map(|(key, value)| {
+                // Of a key that nothing knows nothing follows, whatever its value is.
+                let key = taken(key, aside, around)?;
+                let value = taken(value, aside, around);
+                if value.is_none() {
                     around.extend(span(node));
-                    None
                 }
-                // Whatever it is, nothing follows from it.
-                (Some(_), _) => None,
+                Some((key, value?))
             });
             Shape::Map(rest.collect())
         }
-        Shape::List(items) => Shape::List(items.iter().map(|item| left(item, aside, around)).collect()),
+        Shape::List(items) => {
+            Shape::List(items.iter().filter_map(|item| taken(item, aside, around)).collect())
+        }
         Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) | Shape::Refused => {
             node.shape.clone()
         }
     };
     Node { bytes: node.bytes.clone(), shape }
+}
+
+/// A key or a value as it was meant; none where nobody knows.
+fn taken(node: &Node, aside: &BTreeMap<usize, &Aside>, around: &mut Vec<Range<usize>>) -> Option<Node> {
+    let wrong = aside.get(&node.bytes.start).filter(|_| !node.bytes.is_empty());
+    let shape = match wrong.map(|aside| &aside.meant) {
+        None => return Some(left(node, aside, around)),
+        Some(Meant::Unknown) => return None,
+        Some(Meant::Text(meant)) => Shape::Text(meant.clone()),
+        Some(Meant::ListOfIt) => Shape::List(vec![node.clone()]),
+    };
+    Some(Node { bytes: node.bytes.clone(), shape })
 }
 
 /// From the first byte to the last of whatever stands in it: a block has no mark of its own.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::Diagnostic;
 use super::names::{list, nearest, unknown};
+use super::rest::{Aside, Meant};
 use super::source::Source;
 use super::yaml::{Ambiguous, Node, Shape};
 use crate::model::target::Share;
@@ -24,14 +25,6 @@ pub struct Checked {
     pub found: Vec<Diagnostic>,
     /// What its document can do without, or means, if each error is of such a field.
     pub aside: Option<Vec<Aside>>,
-}
-
-/// A single field that is wrong.
-pub struct Aside {
-    /// Where its key or its value begins.
-    pub begins: usize,
-    /// The key that was meant by a misspelt one.
-    pub meant: Option<String>,
 }
 
 /// Everything that is wrong with a tree's shape, and what to write for what is ambiguous in it.
@@ -200,8 +193,13 @@ impl Checker<'_> {
     /// An error of a value, if it is a measure, is no more than that value's.
     fn set_aside(&mut self, node: &Node, view: &View<'_>) {
         if view.is_measure() && !node.bytes.is_empty() {
-            self.aside.push(Aside { begins: node.bytes.start, meant: None });
+            self.takes_for(node, Meant::Unknown);
         }
+    }
+
+    /// An error of a value of which it is known what was meant is no more than that value's.
+    fn takes_for(&mut self, node: &Node, meant: Meant) {
+        self.aside.push(Aside { begins: node.bytes.start, meant });
     }
 
     fn error(&mut self, at: Range<usize>, message: impl AsRef<str>, help: Option<String>) {
@@ -328,12 +326,31 @@ impl Checker<'_> {
             (Some(_), Shape::Null) => Some("write a value, or remove the line".to_owned()),
             _ => view.text("description").map(first_sentence),
         };
-        if scalar {
-            self.set_aside(node, view);
+        match self.meant(node, written, view) {
+            Some(meant) => self.takes_for(node, meant),
+            None if scalar => self.set_aside(node, view),
+            None => {}
         }
         let place =
             if node.bytes.is_empty() || matches!(node.shape, Shape::Null) { at } else { node.bytes.clone() };
         self.error(place, format!("expected {}, found {is}", view.wants()), help);
+    }
+
+    /// What was meant by a value of a wrong type.
+    fn meant(&self, node: &Node, written: &str, view: &View<'_>) -> Option<Meant> {
+        if node.bytes.is_empty() {
+            return None;
+        }
+        match (view.kind()?, &node.shape) {
+            ("string", Shape::Bool(_) | Shape::Number(_)) => {
+                let text = written.to_owned();
+                self.refusal(&Shape::Text(text.clone()), view).is_none().then_some(Meant::Text(text))
+            }
+            ("array", Shape::Text(_) | Shape::Number(_)) => {
+                self.refusal(&Shape::List(vec![node.clone()]), view).is_none().then_some(Meant::ListOfIt)
+            }
+            _ => None,
+        }
     }
 
     fn mapping(&mut self, entries: &[(Node, Node)], at: Range<usize>, view: &View<'_>) {
@@ -408,7 +425,8 @@ impl Checker<'_> {
         let present = |name: &str| entries.iter().any(|(key, _)| key.key() == Some(name));
         let meant = nearest(name, all.clone()).filter(|meant| !present(meant));
         let (message, help) = unknown("field", name, all, meant.into_iter());
-        self.aside.push(Aside { begins: key.bytes.start, meant: meant.map(str::to_owned) });
+        let taken_for = meant.map_or(Meant::Unknown, |meant| Meant::Text(meant.to_owned()));
+        self.takes_for(key, taken_for);
         self.error(key.bytes.clone(), message, help);
         meant.and_then(|meant| fields.known.get(meant).or_else(|| fields.choice.get(meant)).copied())
     }
@@ -429,6 +447,9 @@ impl Checker<'_> {
             return self.string(node, text, view);
         }
         let all = words.iter().chain(choice.keys()).copied();
+        if let Some(meant) = nearest(text, all.clone()).filter(|meant| words.contains(meant)) {
+            self.takes_for(node, Meant::Text(meant.to_owned()));
+        }
         let (message, help) = unknown("value", text, all.clone(), all);
         self.error(node.bytes.clone(), message, help);
     }
@@ -447,6 +468,7 @@ impl Checker<'_> {
                 item.text().is_some() && items[..*index].iter().any(|other| other.text() == item.text())
             };
             for (_, item) in items.iter().enumerate().filter(repeated) {
+                self.takes_for(item, Meant::Unknown);
                 let message = format!("`{}` stands here twice", item.text().unwrap_or_default());
                 self.error(item.bytes.clone(), message, Some("remove one of them".to_owned()));
             }

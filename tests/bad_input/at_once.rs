@@ -66,6 +66,19 @@ fn a_field_of_no_shape_hides_nothing_that_is_wrong_elsewhere() {
     // What is missing beside a misspelt field may be what was meant.
     let misspelt = of_drill(edited(DRILL, "        proof: {probe", "        prooof: {probe").as_bytes());
     assert_eq!(misspelt.matches("error:").count(), 1, "{misspelt}");
+    // What was meant by a word, a number or a list of one is plain.
+    let misspelt = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");
+    for (from, to) in [
+        ("type: full ", "type: fulll "),
+        ("services: [checkout]", "services: checkout"),
+        ("services: [checkout]", "services: [checkout, checkout]"),
+        ("purpose: Checkout survives the loss of east within its targets.", "purpose: 5"),
+        ("until: restored", "until: restord"),
+        ("absent: [crisis-director]", "absent: [crisis-director, crisis-director]"),
+    ] {
+        let both = of_drill(edited(&misspelt, from, to).as_bytes());
+        assert_eq!(both.matches("error:").count(), 2, "{from} → {to}: {both}");
+    }
     // The catalogue's own errors hide nothing of the drill's.
     let catalogue = edited(CATALOGUE, "p99: 800ms", "p99: 800");
     let drill = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");

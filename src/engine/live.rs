@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::name::{Name, ProbeId, Region, Vantage};
-use crate::model::outage::holds;
+use crate::model::outage::{holds, under_way_since};
 use crate::model::sample::{Sample, Seen, Write, WriteSeen};
 use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration};
@@ -59,11 +59,16 @@ impl Strip {
         }
     }
 
-    /// Whether its service has kept the clause since an instant, and was asked before it.
-    fn holds(&self, clause: &RestoredClause, since: At) -> bool {
+    /// Whether its service has kept the clause for a time, was asked before it, and leaves nothing unanswered now for longer than
+    /// answers take. Asked are two questions at least of those that its period makes: one may be due, and one just sent.
+    fn holds(&self, clause: &RestoredClause, every: Duration, (since, now): (At, At)) -> bool {
         let before = self.samples.range(..=(since, At(i64::MAX))).next_back();
         let Some((first, _)) = before else { return false };
         let samples = || self.samples.range(first..).map(|(_, sample)| sample);
+        let newest = samples().next_back().map_or(At(i64::MIN), |sample| sample.sent);
+        if newest.plus(every).plus(every) < under_way_since(samples(), now) {
+            return false;
+        }
         // Asked at each sample, it is mostly two failures in a row that say no: the newest tell soonest.
         let mut failed = false;
         for sample in samples().rev() {
@@ -199,22 +204,28 @@ impl Live {
         }
     }
 
-    /// Whether a probe has kept a clause since an instant, at all of its vantages, by what is kept.
+    /// Whether a probe has kept a clause from one instant until another, which is now, at all of its vantages, by what is kept.
     pub(super) fn holds(
         &self,
-        probe: &ProbeId,
+        (probe, every): (&ProbeId, Duration),
         from: &[Vantage],
         clause: &RestoredClause,
-        since: At,
+        within: (At, At),
     ) -> bool {
         let state = self.state();
         let strip = |vantage: &Vantage| state.strips.get(&(probe.clone(), vantage.clone()));
-        from.iter().all(|vantage| strip(vantage).is_some_and(|strip| strip.holds(clause, since)))
+        let holds = |strip: &Strip| strip.holds(clause, every, within);
+        from.iter().all(|vantage| strip(vantage).is_some_and(holds))
     }
 
     /// Whether the writes to a store have.
-    pub(super) fn writes_hold(&self, store: &Name, clause: &RestoredClause, since: At) -> bool {
-        self.state().written.get(store).is_some_and(|strip| strip.holds(clause, since))
+    pub(super) fn writes_hold(
+        &self,
+        (store, every): (&Name, Duration),
+        clause: &RestoredClause,
+        within: (At, At),
+    ) -> bool {
+        self.state().written.get(store).is_some_and(|strip| strip.holds(clause, every, within))
     }
 
     /// Whether the newest write of a store was sent at an instant or after it, and has ended.
@@ -324,15 +335,19 @@ mod tests {
             live.write(&store, &write, Duration::from_nanos(2));
         };
         let clause = RestoredClause::default();
+        let hold =
+            |since, now| live.writes_hold((&store, Duration::from_nanos(2)), &clause, (At(since), At(now)));
         live.keep(Some(Duration::from_nanos(9)));
-        assert!(!live.writes_hold(&store, &clause, At(9)), "nothing was written");
+        assert!(!hold(9, 9), "nothing was written");
         write(1, WriteSeen::Ok { epoch: 1 });
         write(3, WriteSeen::Failed(Failure::Refused));
         write(2, WriteSeen::Ok { epoch: 1 });
-        assert!(!live.writes_hold(&store, &clause, At(9)));
+        assert!(!hold(9, 9));
         write(5, WriteSeen::Ok { epoch: 2 });
         write(6, WriteSeen::Ok { epoch: 2 });
-        assert!(live.writes_hold(&store, &clause, At(5)) && !live.writes_hold(&store, &clause, At(4)));
+        assert!(hold(5, 6) && !hold(4, 6));
+        let busy = 500_000_000;
+        assert!(hold(5, 10 + busy) && !hold(5, 11 + busy), "a third should have been answered by then");
         assert_eq!(live.unacknowledged(&store), Some(At(3)));
         let due = |store: &str, now: i64| live.due(&store.into(), Duration::from_nanos(2), At(now));
         assert_eq!((due("orders", 6), due("orders", 11), due("payments", 11)), (6, 8, u64::MAX));
@@ -352,8 +367,10 @@ mod tests {
             p99: Some(Duration::from_nanos(p99)),
             ..RestoredClause::default()
         };
-        let holds =
-            |clause: &RestoredClause, from: &[Vantage], since| live.holds(&probe, from, clause, At(since));
+        let every = Duration::from_nanos(1);
+        let holds = |clause: &RestoredClause, from: &[Vantage], since| {
+            live.holds((&probe, every), from, clause, (At(since), At(300)))
+        };
         let here = [vantage.clone()];
         assert!(holds(&clause("97%", 1), &here, 199) && !holds(&clause("99%", 1), &here, 199));
         assert!(!holds(&clause("97%", 0), &here, 199), "each answer is too slow");

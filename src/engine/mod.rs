@@ -352,7 +352,7 @@ impl Engine {
         let written = self.plan.ledgers.iter().filter_map(|ledger| {
             let clause = self.plan.service(&ledger.service)?.restored.of_writes();
             let lasting = restores_after(&clause, ledger.period()).plus(Duration::from_secs(1));
-            Some((&ledger.store, clause, lasting))
+            Some((ledger, clause, lasting))
         });
         let written: Vec<_> = written.collect();
         let lasting = measured.iter().map(|one| one.2).chain(written.iter().map(|one| one.2));
@@ -370,10 +370,15 @@ impl Engine {
         let up = |live: &Live| {
             measured.iter().all(|(p, clause, lasting, by)| {
                 lasted(*lasting)
-                    && live.holds(&p.id, &p.from, clause, now().minus(*lasting))
+                    && live.holds((&p.id, p.every), &p.from, clause, (now().minus(*lasting), now()))
                     && live.answered_by(&p.id, |side| right(side, *by), *lasting, now())
-            }) && written.iter().all(|(store, clause, lasting)| {
-                lasted(*lasting) && live.writes_hold(store, clause, now().minus(*lasting))
+            }) && written.iter().all(|(ledger, clause, lasting)| {
+                lasted(*lasting)
+                    && live.writes_hold(
+                        (&ledger.store, ledger.period()),
+                        clause,
+                        (now().minus(*lasting), now()),
+                    )
             })
         };
         let patience = patience(&self.plan);

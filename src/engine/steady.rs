@@ -8,7 +8,7 @@ use super::Stop;
 use super::live::Live;
 use crate::model::event::{Ended, Event, Outcome, SinkError, What};
 use crate::model::name::Name;
-use crate::model::plan::Probe;
+use crate::model::plan::{Ledger, Probe};
 use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration};
 
@@ -31,12 +31,15 @@ impl Engine {
         let probes: Vec<_> =
             probes.map(|p| (p, p.service.as_ref().map(clause).unwrap_or_default())).collect();
         let ledgers = self.plan.ledgers.iter();
-        let stores: Vec<_> = ledgers.map(|one| (&one.store, clause(&one.service).of_writes())).collect();
+        let stores: Vec<_> = ledgers.map(|one| (one, clause(&one.service).of_writes())).collect();
         let since = || self.world.clock.now().minus(lasting);
-        let probe_holds =
-            |live: &Live, (p, clause): &(&Probe, RestoredClause)| live.holds(&p.id, &p.from, clause, since());
-        let store_holds =
-            |live: &Live, (store, clause): &(&Name, RestoredClause)| live.writes_hold(store, clause, since());
+        let within = || (since(), self.world.clock.now());
+        let probe_holds = |live: &Live, (p, clause): &(&Probe, RestoredClause)| {
+            live.holds((&p.id, p.every), &p.from, clause, within())
+        };
+        let store_holds = |live: &Live, (one, clause): &(&Ledger, RestoredClause)| {
+            live.writes_hold((&one.store, one.period()), clause, within())
+        };
         self.live.keep(Some(lasting));
         let all = self.live.until(|live| {
             probes.iter().all(|one| probe_holds(live, one)) && stores.iter().all(|one| store_holds(live, one))
@@ -44,7 +47,8 @@ impl Engine {
         let ended = tokio::time::timeout(patience.std(), all).await;
         let probes = probes.iter().filter(|one| !probe_holds(&self.live, one)).map(|(p, _)| p.id.to_string());
         let stores = stores.iter().filter(|one| !store_holds(&self.live, one));
-        let unsteady: Vec<_> = probes.chain(stores.map(|(store, _)| format!("writes to {store}"))).collect();
+        let unsteady: Vec<_> =
+            probes.chain(stores.map(|(store, _)| format!("writes to {}", store.store))).collect();
         self.live.keep(None);
         let since = since();
         match ended {

@@ -206,12 +206,14 @@ impl Count {
             (Restored::Unharmed, _) => Actual::Took(Span::ZERO),
             (Restored::At(end, _), origin) => Actual::Took(origin.until(end)),
             (Restored::Never(until), origin) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            (Restored::Unsure(why), _) => Actual::unseen(why),
+            (Restored::Unsure(why, until), origin) => {
+                Actual::unseen_after(why, until.map(|until| until.since(origin.latest)))
+            }
         };
         let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
         let end = match &ended {
             Restored::At(end, _) => Some(*end),
-            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(_) => None,
+            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => None,
         };
         let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, since));
         let took = since(None);

@@ -52,8 +52,13 @@ pub enum Actual {
     NotApplicable { why: String },
     /// The drill has no such part.
     NotExercised { why: String },
-    /// It was not seen well enough: judged inconclusive.
-    Unseen { why: String },
+    /// It was not seen well enough: judged inconclusive, unless what is known of it is over the target already.
+    #[serde(rename_all = "camelCase")]
+    Unseen {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<Duration>,
+    },
 }
 
 impl Actual {
@@ -67,7 +72,12 @@ impl Actual {
 
     /// Not seen well enough, and why.
     pub fn unseen(why: impl ToString) -> Actual {
-        Actual::Unseen { why: why.to_string() }
+        Actual::Unseen { why: why.to_string(), at_least: None }
+    }
+
+    /// Not seen to its end, and why; what is known is that it took so long.
+    pub fn unseen_after(why: impl ToString, at_least: Option<Duration>) -> Actual {
+        Actual::Unseen { why: why.to_string(), at_least }
     }
 
     /// Not part of this drill, and why.

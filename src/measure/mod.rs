@@ -149,11 +149,15 @@ fn steady(
     windows: Windows,
 ) -> Steady {
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
-    let probed = measuring.map(|view| (view.name(), &view.outages));
-    let written = written.iter().map(|(name, outages)| (name.clone(), outages));
-    let lost = probed.chain(written).filter_map(|(name, outages)| {
-        let outage = outages.iter().find(|outage| outage.begin.latest < windows.from)?;
-        Some(format!("{name} failed at {} before the first fault", outage.begin.latest))
+    let probed = measuring.filter_map(|view| {
+        let outage = view.outages.iter().find(|outage| view.was_there(outage, windows.from))?;
+        Some((view.name(), outage))
+    });
+    let written = written.iter().filter_map(|(name, outages)| {
+        Some((name.clone(), outages.iter().find(|outage| outage.begin.latest < windows.from)?))
+    });
+    let lost = probed.chain(written).map(|(name, outage)| {
+        format!("{name} failed at {} before the first fault", outage.begin.latest.min(windows.from))
     });
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }

@@ -129,7 +129,7 @@ fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At, comes_
             let failures = view.failures();
             // One that surely failed before the request, or whose last failure was sent before it, says nothing of it.
             let later = |failed: &&Outage| {
-                failed.begin.latest >= requested && failed.end.is_none_or(|end| end.earliest >= requested)
+                !view.was_there(failed, requested) && failed.end.is_none_or(|end| end.earliest >= requested)
             };
             let mut later = failures.iter().filter(later);
             let first = later.next()?;

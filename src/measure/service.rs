@@ -36,7 +36,20 @@ pub(super) enum Restored {
     At(Interval, String),
     /// At least until here.
     Never(At),
-    Unsure(String),
+    /// Nobody knows when, and why; surely not before an instant.
+    Unsure(String, Option<At>),
+}
+
+impl Restored {
+    /// Until when it surely was not.
+    fn surely_until(&self) -> Option<At> {
+        match self {
+            Restored::Unharmed => None,
+            Restored::At(at, _) => Some(at.earliest),
+            Restored::Never(until) => Some(*until),
+            Restored::Unsure(_, until) => *until,
+        }
+    }
 }
 
 impl Impact {
@@ -44,7 +57,7 @@ impl Impact {
     pub fn restored_at(&self) -> Option<Interval> {
         match &self.restored {
             Restored::At(at, _) => Some(*at),
-            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(_) => None,
+            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => None,
         }
     }
 
@@ -81,7 +94,9 @@ impl Impact {
                 Actual::Took(Span { most: span.most.max(Some(self.resolution)), ..span })
             }
             Restored::Never(until) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            Restored::Unsure(why) => Actual::unseen(why),
+            Restored::Unsure(why, until) => {
+                Actual::unseen_after(why, until.map(|until| until.since(origin.latest)))
+            }
         }
     }
 }
@@ -187,10 +202,12 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     };
     let mut impact = by(|view| &view.recovery);
     // Nobody knows where it makes a difference which side it was that did not tell.
-    if impact.restored != by(|view| &view.at_best).restored {
+    let at_best = by(|view| &view.at_best).restored;
+    if impact.restored != at_best {
         let untold = views.iter().find(|view| view.recovery != view.at_best);
         let name = untold.map(|view| view.name()).unwrap_or_default();
-        impact.restored = Restored::Unsure(format!("{name} does not tell which side answered"));
+        let why = format!("{name} does not tell which side answered");
+        impact.restored = Restored::Unsure(why, at_best.surely_until());
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
@@ -214,8 +231,10 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
 /// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.
 pub(super) fn on_the_way_there(outages: &[Outage], windows: Windows) -> Vec<Outage> {
     let counts = |outage: &&Outage| {
-        (windows.from..windows.failback).contains(&outage.begin.latest)
-            && outage.begin.earliest < windows.stop
+        // What it began with may have timed out long after its side's end.
+        let before_failback = outage.begin.latest < windows.failback
+            || outage.ends_with_its_side && outage.begin.earliest < windows.failback;
+        windows.from <= outage.begin.latest && before_failback && outage.begin.earliest < windows.stop
     };
     outages.iter().filter(counts).cloned().collect()
 }
@@ -260,11 +279,11 @@ fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact 
 /// The part of an outage that lies in the failback.
 fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
     let began = windows.failback;
-    if outage.begin.latest >= began {
-        return Some(outage.clone());
-    }
     if outage.ends_with_its_side {
         return None;
+    }
+    if outage.begin.latest >= began {
+        return Some(outage.clone());
     }
     let after = |at: Interval| at.max(&Interval::exactly(began));
     (began < windows.end && outage.end.is_none_or(|end| end.latest > began)).then(|| Outage {
@@ -342,11 +361,12 @@ fn lasted_until(outage: &Outage, stop: At, seen: At) -> At {
 pub(super) fn restored(source: &str, outage: &Outage, stop: At, seen: At) -> Restored {
     match (outage.end, outage.unconfirmed) {
         _ if outage.begin.latest >= stop => {
-            Restored::Unsure(format!("{source} may have failed only after the drill was stopped"))
+            Restored::Unsure(format!("{source} may have failed only after the drill was stopped"), None)
         }
         (Some(end), _) if end.latest <= stop => Restored::At(end, source.to_owned()),
         (None, Some(at)) if at.latest <= stop => {
-            Restored::Unsure(format!("{source} succeeded again, but not for long enough to be sure"))
+            let why = format!("{source} succeeded again, but not for long enough to be sure");
+            Restored::Unsure(why, Some(at.earliest))
         }
         (Some(_) | None, _) => Restored::Never(lasted_until(outage, stop, seen)),
     }
@@ -360,9 +380,14 @@ fn later(known: Restored, new: Restored) -> Restored {
             Restored::At(a.max(&b), if b.latest > a.latest { from_b } else { from_a })
         }
         (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
-        (Restored::Unsure(why), _) | (_, Restored::Unsure(why)) => Restored::Unsure(why),
+        (Restored::Unsure(why, until), other) | (other, Restored::Unsure(why, until)) => {
+            // Of what one never saw end, another may have: they would disagree.
+            let others = other.surely_until().filter(|_| !matches!(other, Restored::Never(_)));
+            Restored::Unsure(why, until.max(others))
+        }
         (Restored::At(_, from), Restored::Never(_)) | (Restored::Never(_), Restored::At(_, from)) => {
-            Restored::Unsure(format!("the vantages disagree to the end: only {from} saw it restored"))
+            let why = format!("the vantages disagree to the end: only {from} saw it restored");
+            Restored::Unsure(why, None)
         }
     }
 }
@@ -491,7 +516,7 @@ fn mtpd(story: &Story<'_>, impact: &Impact, verified: Option<Interval>) -> Actua
     let verifies = story.steps_in(Stage::Verify).next().is_some();
     let Some(impacted) = impact.began() else {
         return match verified {
-            None if verifies => Actual::Unseen { why: "the data was not verified".to_owned() },
+            None if verifies => Actual::unseen("the data was not verified"),
             Some(_) | None => impact.since(None),
         };
     };

@@ -6,7 +6,7 @@ use super::measured::{Excluded, Series};
 use super::service::Windows;
 use crate::model::evidence::Evidence;
 use crate::model::name::{Region, Vantage};
-use crate::model::outage::{Outage, Rules, failures, outages_by, strays, sustained};
+use crate::model::outage::{Outage, Rules, failures, outages_by, strays, sustained, under_way_since};
 use crate::model::plan::{Plan, Probe, Service};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
@@ -47,6 +47,14 @@ impl View<'_> {
     /// Every time that it failed, be it once.
     pub fn failures(&self) -> Vec<Outage> {
         failures(&self.samples)
+    }
+
+    /// Whether an outage surely was there at an instant: what it began with would have been answered before that by a service that was well.
+    pub fn was_there(&self, outage: &Outage, at: At) -> bool {
+        let seen = || self.samples.iter().filter(|sample| sample.seen != Seen::Gap);
+        let from = self.samples.partition_point(|sample| sample.sent <= outage.begin.earliest);
+        let first = self.samples[from..].iter().find(|sample| matches!(sample.seen, Seen::Failed(_)));
+        outage.begin.latest < at || first.is_some_and(|first| first.sent < under_way_since(seen(), at))
     }
 
     /// Whether probes were not sent within a time, or none were at all.

@@ -149,6 +149,18 @@ pub fn strays(samples: &[Sample]) -> Vec<Interval> {
     series.seen.windows(3).filter(alone).filter_map(bounds).collect()
 }
 
+/// However fast answers are, so long may a busy machine take to send a request and to read its answer.
+const BUSY: Duration = Duration::from_millis(500);
+
+/// Since when a request was sent that could be under way at an instant: three times as long before it as the slowest of the last answers
+/// took, and at least as long as a busy machine takes. One that was sent earlier would have been answered, had the service been well. Of
+/// samples in the order of sending.
+pub fn under_way_since<'a>(samples: impl DoubleEndedIterator<Item = &'a Sample>, at: At) -> At {
+    let answered = samples.rev().filter(|sample| is_ok(sample) && sample.completed <= at);
+    let slowest = answered.take(FEWEST).map(|sample| sample.completed.since(sample.sent)).max();
+    slowest.map_or(At(i64::MIN), |slowest| at.minus(slowest.plus(slowest).plus(slowest).max(BUSY)))
+}
+
 fn is_ok(sample: &Sample) -> bool {
     sample.seen == Seen::Ok
 }
@@ -224,7 +236,9 @@ impl<'a> Series<'a> {
         }
         // What was under way at such an instant, and failed, may have failed by what happened there.
         let border = |at: &At| {
-            let behind = |sample: &&Sample| sample.sent >= *at || !is_ok(sample) && sample.completed >= *at;
+            let since = under_way_since(seen.iter().copied(), *at);
+            let failed = |sample: &Sample| !is_ok(sample) && sample.completed >= *at && sample.sent >= since;
+            let behind = |sample: &&Sample| sample.sent >= *at || failed(sample);
             seen.iter().position(behind).unwrap_or(seen.len())
         };
         let mut borders: Vec<usize> = rules.apart.iter().map(border).collect();

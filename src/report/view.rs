@@ -195,7 +195,8 @@ impl From<&Actual> for Shown {
             Actual::Took(span) => super::words::span(span),
             Actual::NotApplicable { why } => format!("not applicable: {why}"),
             Actual::NotExercised { why } => format!("not exercised: {why}"),
-            Actual::Unseen { why } => format!("not seen: {why}"),
+            Actual::Unseen { why, at_least: None } => format!("not seen: {why}"),
+            Actual::Unseen { why, at_least: Some(least) } => format!("at least {least}; not seen: {why}"),
         };
         Shown { actual: actual.span().as_ref().map(Lasted::from), text }
     }

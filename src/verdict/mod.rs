@@ -277,7 +277,8 @@ impl Court<'_> {
             if loss.is_outdated {
                 unseen = Some(OUTDATED.to_owned());
             }
-            if let (Actual::Unseen { why }, false, false) = (&loss.rpa, loss.is_read_whole, loss.is_moot) {
+            if let (Actual::Unseen { why, .. }, false, false) = (&loss.rpa, loss.is_read_whole, loss.is_moot)
+            {
                 unseen = Some(why.clone());
             }
         }
@@ -460,7 +461,10 @@ fn words(what: Interrupted, from: Option<Origin>, is_known: bool) -> String {
 /// A time against its target: met only if its upper bound lies within, missed only if its lower bound lies over it.
 fn timed(target: Option<Duration>, actual: &Actual) -> Opinion {
     let (verdict, why) = match (actual, target) {
-        (Actual::Unseen { why }, _) => (Verdict::Inconclusive, why.clone()),
+        (Actual::Unseen { why, at_least: Some(least) }, Some(target)) if *least > target => {
+            (Verdict::Missed, format!("at least {least}, over the target of {target}; {why}"))
+        }
+        (Actual::Unseen { why, .. }, _) => (Verdict::Inconclusive, why.clone()),
         (Actual::NotExercised { why } | Actual::NotApplicable { why }, _) => {
             (Verdict::NotExercised, why.clone())
         }

@@ -239,7 +239,16 @@ fn a_proof_that_was_failing_before_the_fault_shows_nothing_of_it() {
         assert_eq!(again.verdict().0, Overall::Invalid, "it failed again before the fault was asked for");
         let later = Drill { opened: vec![(61.0, 61.5)], ..again };
         assert_eq!(later.verdict().0, Overall::Met);
+        // Answers take 5 ms: what was sent 800 ms before and timed out after the request was failing already.
+        let hung = Drill { until, fault_shows: Some((59.2, 400.0)), ..Drill::default() };
+        assert!(invalid(&hung).contains("had no effect that anything showed"), "{}", invalid(&hung));
+        let under_way = Drill { fault_shows: Some((59.7, 400.0)), ..hung };
+        assert_eq!(under_way.verdict().0, Overall::Met);
     }
+    let mut hung = Drill { down: both(59.2, 100.0), ..Drill::default() };
+    assert!(invalid(&hung).contains("steady state was lost"), "{}", invalid(&hung));
+    hung.down = both(59.7, 100.0);
+    assert_eq!(hung.verdict().0, Overall::Met, "it may have been under way");
 }
 
 /// A fault that is proved by its objects, with these events.

@@ -150,8 +150,8 @@ fn steady(
 ) -> Steady {
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
     let probed = measuring.filter_map(|view| {
-        let outage = view.outages.iter().find(|outage| view.was_there(outage, windows.from))?;
-        Some((view.name(), outage))
+        let was_there = view.was_there_at(windows.from);
+        Some((view.name(), view.outages.iter().find(|outage| was_there(outage))?))
     });
     let written = written.iter().filter_map(|(name, outages)| {
         Some((name.clone(), outages.iter().find(|outage| outage.begin.latest < windows.from)?))

@@ -128,8 +128,9 @@ fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At, comes_
         .filter_map(|view| {
             let failures = view.failures();
             // One that surely failed before the request, or whose last failure was sent before it, says nothing of it.
+            let was_there = view.was_there_at(requested);
             let later = |failed: &&Outage| {
-                !view.was_there(failed, requested) && failed.end.is_none_or(|end| end.earliest >= requested)
+                !was_there(failed) && failed.end.is_none_or(|end| end.earliest >= requested)
             };
             let mut later = failures.iter().filter(later);
             let first = later.next()?;

@@ -50,11 +50,14 @@ impl View<'_> {
     }
 
     /// Whether an outage surely was there at an instant: what it began with would have been answered before that by a service that was well.
-    pub fn was_there(&self, outage: &Outage, at: At) -> bool {
-        let seen = || self.samples.iter().filter(|sample| sample.seen != Seen::Gap);
-        let from = self.samples.partition_point(|sample| sample.sent <= outage.begin.earliest);
-        let first = self.samples[from..].iter().find(|sample| matches!(sample.seen, Seen::Failed(_)));
-        outage.begin.latest < at || first.is_some_and(|first| first.sent < under_way_since(seen(), at))
+    pub fn was_there_at(&self, at: At) -> impl Fn(&Outage) -> bool + '_ {
+        let seen = self.samples.iter().filter(|sample| sample.seen != Seen::Gap);
+        let under_way = under_way_since(seen, at);
+        move |outage| {
+            let from = self.samples.partition_point(|sample| sample.sent <= outage.begin.earliest);
+            let first = self.samples[from..].iter().find(|sample| matches!(sample.seen, Seen::Failed(_)));
+            outage.begin.latest < at || first.is_some_and(|first| first.sent < under_way)
+        }
     }
 
     /// Whether probes were not sent within a time, or none were at all.

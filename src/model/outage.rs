@@ -4,11 +4,13 @@
 //! the last ok before it was sent, and no later than its earliest failure completed; it ended after the last failure before
 //! the sustained run was sent, and no later than the run's first ok completed that was sent when one of those failures was known. So
 //! either bound is known to a period and a timeout; to an answer's time more where probes overtake each other: until a single
-//! last failure has timed out, nothing shows that the service was not down once more after the answers to later probes. Between two failures in a row the service is
-//! taken as down. One failure between successes is no outage, whatever its kind: a stray, whose length [`strays`] bounds. Single
-//! failures that come more often than the clause allows are one: a service that fails every second user is not up. Nor is one whose
-//! answers are slower than the clause's p99 allows. And single failures that run into an outage, more than the clause allows from there on
-//! and with fewer answers from one to the next than make a run, are its beginning: one endpoint of several fails before the others do.
+//! last failure has timed out, nothing shows that the service was not down once more after the answers to later probes. Between
+//! two failures in a row the service is taken as down. One failure between successes is no outage, whatever its kind: a stray,
+//! whose length [`strays`] bounds. Single failures that come more often than the clause allows are one: a service that fails
+//! every second user is not up. Nor is one whose answers are slower than the clause's p99 allows. And single failures that run
+//! into an outage, more than the clause allows from there on and with fewer answers from one to the next than make a run, are its
+//! beginning: one endpoint of several fails before the others do. The fault and the way back are borders: what failed before one and
+//! what failed after it are never one outage, and what was under way at it and failed counts to what follows.
 //! Rejected: ordering by completion, since a probe that times out completes long after it saw what it saw.
 
 use std::ops::Range;

@@ -94,7 +94,7 @@ fn what_never_comes_back_is_missed_and_what_comes_back_too_late_to_tell_is_incon
     drill.down = vec![("outside", 60.0, 104.0), ("west", 60.0, 104.0)];
     let short = Drill { rows_until: 112.0, ..drill.clone() };
     assert_eq!(short.verdict().1, Verdict::Inconclusive, "it answered for less than its clause asks");
-    let over = Drill { objectives: vec![rta("30s", "impact")], ..short };
+    let over = Drill { objectives: vec![rta("30s", "impact")], with_ledger: false, ..short };
     assert_eq!(over.verdict().1, Verdict::Missed, "whether it lasts or not, it took more than 42 s");
     drill.down = vec![("outside", 60.0, 600.0), ("west", 60.0, 90.0)];
     assert_eq!(drill.verdict(), (Overall::Inconclusive, Verdict::Inconclusive), "the vantages disagree");

@@ -97,7 +97,7 @@ fn the_failback_is_over_only_where_another_side_answers_to_the_end() {
 #[test]
 fn what_failed_shortly_before_the_way_back_is_no_part_of_it() {
     let mut drill = Drill { objectives: vec![objective("failback", Some("10s"), None)], ..Drill::default() };
-    drill.down.extend([("outside", 282.0, 285.0), ("outside", 302.0, 308.0)]);
+    drill.down.extend([("outside", 294.0, 296.0), ("outside", 302.0, 308.0)]);
     let (measured, judged) = drill.judged();
     let (least, most) = secs(of(&measured).failback.outage.clone());
     assert!(least <= 6.0 && (6.0..8.5).contains(&most), "[{least}, {most}]");

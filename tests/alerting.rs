@@ -126,7 +126,6 @@ async fn a_run_hears_of_an_alert_when_it_is_paged_and_when_it_asks() {
     let _servers = alerting(place.path(), service, manager, pages);
     in_time("Prometheus asks the service", async {
         while asked.load(Ordering::Relaxed) < 3 {
-            tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })

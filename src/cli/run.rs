@@ -185,13 +185,13 @@ fn conclude(arguments: &Run, inputs: &Inputs, folder: &Path, finished: &Finished
     let made = journal::read(folder)
         .map_err(ReportError::from)
         .and_then(|evidence| Ok(rendered(&evidence, runbook)?));
-    let written = made.as_ref().ok().map(|made| made.write(folder));
-    let report = matches!(written, Some(Ok(()))).then(|| folder.join(Format::Html.file()));
+    let written = made.as_ref().map_or(Ok(()), |made| made.write(folder));
+    let report = (made.is_ok() && written.is_ok()).then(|| folder.join(Format::Html.file()));
     say(&summary(finished, made.as_ref().ok().map(|made| &made.judged), report.as_deref(), head));
     if let (OutputFormat::Json, Ok(made)) = (arguments.output, &made) {
         print_json(made.text(Format::Json));
     }
-    exit::code(match made.and_then(|made| written.unwrap_or(Ok(())).map(|()| made.judged.overall)) {
+    exit::code(match made.and_then(|made| written.map(|()| made.judged.overall)) {
         Ok(overall) => exit::of_run(finished, overall),
         Err(error) => {
             say(&format!("error: {error}"));

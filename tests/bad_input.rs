@@ -106,6 +106,8 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("zero_period", "every: 1s", "every: 0s"),
     ("period_longer_than_the_target_allows", "every: 100ms", "every: 1m"),
     ("period_longer_than_the_way_back_allows", "every: 100ms", "every: 2s"),
+    ("timeout_longer_than_the_target_allows", "timeout: 1s", "timeout: 2m"),
+    ("timeout_of_writes_longer_than_the_target_allows", "writesPerSecond: 50", "timeout: 60s, writesPerSecond: 50"),
     ("missing_field", "  limits:\n    maxDuration: 2h\n", "  limits:\n"),
     ("missing_purpose", "  purpose: Checkout survives the loss of east within its targets.\n", ""),
     (
@@ -319,6 +321,17 @@ fn each_bad_catalogue_is_refused_with_a_place_and_a_way_out() {
     for (case, from, to) in CATALOGUES {
         snapshot(case, of_catalogue(&edited(CATALOGUE, from, to)));
     }
+}
+
+#[test]
+fn a_service_that_is_restored_before_its_probes_can_see_it_is_refused_at_those() {
+    let catalogue = edited(CATALOGUE, "for: 60s", "for: 150ms");
+    let files = [
+        ("drill.yaml", DRILL.as_bytes()),
+        ("catalogue.yaml", catalogue.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+    ];
+    snapshot("probe_and_writes_too_slow_for_the_clause", said(&files, "drill.yaml"));
 }
 
 /// Edits of the sandbox; they stand at the drill that names it, too.

@@ -22,10 +22,32 @@ use crate::model::sample::Sample;
 use crate::model::time::{At, Duration, Interval, Span};
 
 /// A ledger's writes, as a probe saw the write path.
-struct Written<'a> {
+pub(super) struct Written<'a> {
     ledger: &'a Ledger,
-    samples: Vec<Sample>,
-    outages: Vec<Outage>,
+    pub samples: Vec<Sample>,
+    /// When no write was acknowledged.
+    pub outages: Vec<Outage>,
+}
+
+impl<'a> Written<'a> {
+    /// All of them since the steady state.
+    pub fn of(
+        (plan, evidence): (&Plan, &Evidence),
+        service: &Service,
+        ledger: &'a Ledger,
+        windows: Windows,
+    ) -> Self {
+        let samples = as_samples(plan, evidence, ledger);
+        let clause = service.restored.of_writes();
+        let rules = Rules { apart: &windows.apart(), ..Rules::of(&clause) };
+        let outages = outages_by(since(&samples, windows.steady), &rules);
+        Self { ledger, samples, outages }
+    }
+
+    /// `writes to orders from outside`.
+    pub fn name(&self) -> String {
+        source(self.ledger)
+    }
 }
 
 /// Those of one service, its probes' before its writes'.
@@ -40,8 +62,11 @@ pub(super) fn interruptions(
     let of_it = |ledger: &&Ledger| ledger.service == service.name;
     let is_blind = |ledger: &Ledger| excluded.iter().find(|out| out.vantage == ledger.from);
     let seen = plan.ledgers.iter().filter(of_it).filter(|ledger| is_blind(ledger).is_none());
-    let written: Vec<Written<'_>> =
-        seen.map(|ledger| writes((plan, evidence), service, ledger, windows)).collect();
+    let mut written: Vec<Written<'_>> =
+        seen.map(|ledger| Written::of((plan, evidence), service, ledger, windows)).collect();
+    for one in &mut written {
+        one.outages.retain(|outage| outage.begin.latest >= windows.from);
+    }
     let all = views.iter().map(|view| &view.recovery).chain(written.iter().map(|one| &one.outages));
     let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), lasting);
     let over = first.iter().flatten().map(|outage| served_from(outage, lasting)).max();
@@ -52,11 +77,13 @@ pub(super) fn interruptions(
         let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
-            let name = view.name();
-            let one = |outage| {
-                count.interruption((Interrupted::Recovered, &name), &outage, view.seen_until(), way_back)
+            let source = Source {
+                what: Interrupted::Recovered,
+                name: &view.name(),
+                outages: &view.outages,
+                seen_until: view.seen_until(),
             };
-            found.extend(again.map(one));
+            found.extend(again.map(|outage| count.interruption(&source, &outage, way_back)));
         }
     }
     for view in views {
@@ -131,46 +158,36 @@ fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> 
     without_sight(with_silences(&samples, ledger.period(), last_sent(evidence)), &blind)
 }
 
-/// When no write was acknowledged.
-fn outages_of(samples: &[Sample], service: &Service, windows: Windows) -> Vec<Outage> {
-    let clause = service.restored.of_writes();
-    outages_by(since(samples, windows.steady), &Rules { apart: &windows.apart(), ..Rules::of(&clause) })
-}
-
-/// The outages of a ledger's writes, with what names them.
-pub(super) fn of_ledger(
-    plan: &Plan,
-    evidence: &Evidence,
-    service: &Service,
-    ledger: &Ledger,
-    windows: Windows,
-) -> (String, Vec<Outage>) {
-    (source(ledger), outages_of(&as_samples(plan, evidence, ledger), service, windows))
-}
-
-fn writes<'a>(
-    (plan, evidence): (&Plan, &Evidence),
-    service: &Service,
-    ledger: &'a Ledger,
-    windows: Windows,
-) -> Written<'a> {
-    let samples = as_samples(plan, evidence, ledger);
-    let mut outages = outages_of(&samples, service, windows);
-    outages.retain(|outage| outage.begin.latest >= windows.from);
-    Written { ledger, samples, outages }
-}
-
 fn of_writes(written: &Written<'_>, service: &Service, count: &Count) -> Vec<Interruption> {
-    let Written { ledger, samples, outages } = written;
-    let source = source(ledger);
-    let what = (Interrupted::Writes, source.as_str());
-    let mut found = unseen(samples, outages, what, service, count.windows);
-    let seen = seen_until(samples);
+    let Written { samples, outages, .. } = written;
+    let name = written.name();
+    let mut found = unseen(samples, outages, (Interrupted::Writes, &name), service, count.windows);
+    let source =
+        Source { what: Interrupted::Writes, name: &name, outages, seen_until: seen_until(samples) };
     for way_back in [false, true] {
         let outages = count.of_way(outages, way_back);
-        found.extend(outages.iter().map(|outage| count.interruption(what, outage, seen, way_back)));
+        found.extend(outages.iter().map(|outage| count.interruption(&source, outage, way_back)));
     }
     found
+}
+
+/// What saw an interruption.
+struct Source<'a> {
+    what: Interrupted,
+    name: &'a str,
+    /// All that it saw, in order.
+    outages: &'a [Outage],
+    /// When the last was sent of which it knows how it went.
+    seen_until: At,
+}
+
+impl Source<'_> {
+    /// When what failed until its side ended, or shortly before, was over at the latest: with what came right after it.
+    fn over_by(&self, outage: &Outage) -> Option<Interval> {
+        let next = self.outages.partition_point(|one| one.begin.latest <= outage.begin.latest);
+        let next = self.outages.get(next).filter(|_| outage.ends_with_its_side)?;
+        next.end.filter(|_| !next.gap_at_end)
+    }
 }
 
 /// From where interruptions count.
@@ -192,22 +209,29 @@ impl Count {
 
     fn interruption(
         &self,
-        (what, source): (Interrupted, &str),
+        source: &Source<'_>,
         outage: &Outage,
-        seen: At,
         way_back: bool,
     ) -> Interruption {
+        let Source { what, name, seen_until, .. } = *source;
         let stop = if way_back { self.windows.end } else { self.windows.stop };
-        let ended = restored(source, outage, stop, seen);
+        let ended = restored(name, outage, stop, seen_until);
         let since = |origin: Option<Interval>| match (&ended, origin.unwrap_or(outage.begin)) {
             _ if outage.gap_at_begin || outage.gap_at_end => {
-                Actual::unseen(format!("{source} were not sent at a bound of the interruption"))
+                Actual::unseen(format!("{name} were not sent at a bound of the interruption"))
             }
             (Restored::Unharmed, _) => Actual::Took(Span::ZERO),
             (Restored::At(end, _), origin) => Actual::Took(origin.until(end)),
             (Restored::Never(until), origin) => Actual::Took(Span::at_least(until.since(origin.latest))),
             (Restored::Unsure(why, until), origin) => {
-                Actual::unseen_after(why, until.map(|until| until.since(origin.latest)))
+                let least = until.map(|until| until.since(origin.latest));
+                match (least, source.over_by(outage)) {
+                    // It was back before its side ended, or together with what failed next.
+                    (Some(least), Some(over)) => {
+                        Actual::Took(Span { least, most: origin.until(&over).most })
+                    }
+                    (least, _) => Actual::unseen_after(why, least),
+                }
             }
         };
         let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
@@ -217,6 +241,6 @@ impl Count {
         };
         let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, since));
         let took = since(None);
-        Interruption { what, way_back, begin: outage.begin, took, rta, source: source.to_owned() }
+        Interruption { what, way_back, begin: outage.begin, took, rta, source: name.to_owned() }
     }
 }

@@ -26,11 +26,12 @@ use crate::model::evidence::Evidence;
 use crate::model::name::Name;
 use crate::model::outage::Outage;
 use crate::model::plan::{Ledger, Plan};
-use crate::model::sample::WriteSeen;
+use crate::model::sample::{Sample, WriteSeen};
 use crate::model::time::{At, Duration, Interval};
+use interruption::Written;
 use service::{Impact, Windows};
 use story::Story;
-use view::{View, views};
+use view::{View, views, was_there_at};
 
 /// Everything that a run's evidence says in numbers; of a journal without a beginning, only that.
 pub fn measure(evidence: &Evidence) -> Measured {
@@ -127,16 +128,16 @@ fn steady_since(story: &Story<'_>) -> (Option<At>, Option<String>) {
 }
 
 /// The outages of every ledger's writes, of a vantage that could see.
-fn written(
-    plan: &Plan,
+fn written<'a>(
+    plan: &'a Plan,
     evidence: &Evidence,
     excluded: &[Excluded],
     windows: Windows,
-) -> Vec<(String, Vec<Outage>)> {
+) -> Vec<Written<'a>> {
     let seen = plan.ledgers.iter().filter(|ledger| excluded.iter().all(|out| out.vantage != ledger.from));
     seen.filter_map(|ledger| {
         let service = plan.service(&ledger.service)?;
-        Some(interruption::of_ledger(plan, evidence, service, ledger, windows))
+        Some(Written::of((plan, evidence), service, ledger, windows))
     })
     .collect()
 }
@@ -145,19 +146,18 @@ fn written(
 fn steady(
     (since, why): (Option<At>, Option<String>),
     views: &[View<'_>],
-    written: &[(String, Vec<Outage>)],
+    written: &[Written<'_>],
     windows: Windows,
 ) -> Steady {
+    let lost_in = |name: String, samples: &[Sample], outages: &[Outage]| {
+        let was_there = was_there_at(samples, windows.from);
+        Some((name, outages.iter().find(|outage| was_there(outage))?.begin.latest))
+    };
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
-    let probed = measuring.filter_map(|view| {
-        let was_there = view.was_there_at(windows.from);
-        Some((view.name(), view.outages.iter().find(|outage| was_there(outage))?))
-    });
-    let written = written.iter().filter_map(|(name, outages)| {
-        Some((name.clone(), outages.iter().find(|outage| outage.begin.latest < windows.from)?))
-    });
-    let lost = probed.chain(written).map(|(name, outage)| {
-        format!("{name} failed at {} before the first fault", outage.begin.latest.min(windows.from))
+    let probed = measuring.filter_map(|view| lost_in(view.name(), &view.samples, &view.outages));
+    let written = written.iter().filter_map(|one| lost_in(one.name(), &one.samples, &one.outages));
+    let lost = probed.chain(written).map(|(name, began)| {
+        format!("{name} failed at {} before the first fault", began.min(windows.from))
     });
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }

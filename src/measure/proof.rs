@@ -3,7 +3,7 @@
 
 use super::measured::FaultShown;
 use super::story::Story;
-use super::view::View;
+use super::view::{View, was_there_at};
 use crate::model::event::What;
 use crate::model::name::{ProbeId, StepId};
 use crate::model::outage::Outage;
@@ -128,7 +128,7 @@ fn by_probe<'a>(views: impl Iterator<Item = &'a View<'a>>, requested: At, comes_
         .filter_map(|view| {
             let failures = view.failures();
             // One that surely failed before the request, or whose last failure was sent before it, says nothing of it.
-            let was_there = view.was_there_at(requested);
+            let was_there = was_there_at(&view.samples, requested);
             let later = |failed: &&Outage| {
                 !was_there(failed) && failed.end.is_none_or(|end| end.earliest >= requested)
             };

@@ -49,17 +49,6 @@ impl View<'_> {
         failures(&self.samples)
     }
 
-    /// Whether an outage surely was there at an instant: what it began with would have been answered before that by a service that was well.
-    pub fn was_there_at(&self, at: At) -> impl Fn(&Outage) -> bool + '_ {
-        let seen = self.samples.iter().filter(|sample| sample.seen != Seen::Gap);
-        let under_way = under_way_since(seen, at);
-        move |outage| {
-            let from = self.samples.partition_point(|sample| sample.sent <= outage.begin.earliest);
-            let first = self.samples[from..].iter().find(|sample| matches!(sample.seen, Seen::Failed(_)));
-            outage.begin.latest < at || first.is_some_and(|first| first.sent < under_way)
-        }
-    }
-
     /// Whether probes were not sent within a time, or none were at all.
     pub fn is_blind(&self, within: Interval) -> bool {
         let mut inside = self.samples.iter().filter(|sample| within.contains(sample.sent)).peekable();
@@ -227,6 +216,16 @@ fn take_sides(
             |sample: &Sample| sample.seen == Seen::Ok && (by_it(sample) || sample.answered_by.is_none());
         let home = back.iter().rposition(away).map_or(0, |last| last + 1);
         view.taken_back = sustained(&back[home..], rules);
+    }
+}
+
+/// Whether an outage surely was there at an instant: what it began with would have been answered before that by a service that was well.
+pub(super) fn was_there_at(samples: &[Sample], at: At) -> impl Fn(&Outage) -> bool {
+    let under_way = under_way_since(samples.iter().filter(|sample| sample.seen != Seen::Gap), at);
+    move |outage| {
+        let from = samples.partition_point(|sample| sample.sent <= outage.begin.earliest);
+        let first = samples[from..].iter().find(|sample| matches!(sample.seen, Seen::Failed(_)));
+        outage.begin.latest < at || first.is_some_and(|first| first.sent < under_way)
     }
 }
 

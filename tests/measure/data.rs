@@ -169,7 +169,7 @@ fn a_reading_stands_for_nothing_that_may_have_been_lost_after_it() {
     assert_eq!(verdicts(at_rest(&[])), met);
     let acted = effect(8, "hold", json!({"recovery": {"movesAuthority": false}}));
     assert_eq!(verdicts(at_rest(&[(150.0, acted.clone())])), unshown, "something was done");
-    let refused = Drill { refused: Some((200.0, 201.0)), ..at_rest(&[]) };
+    let refused = Drill { refused: vec![(200.0, 201.0)], ..at_rest(&[]) };
     assert_eq!(verdicts(refused), unshown, "writes failed");
     let (measured, judged) = at_rest(&[(150.0, acted.clone())]).judged();
     assert!(secs(measured.losses[0].rpa.clone()).1.is_infinite(), "more may be lost");

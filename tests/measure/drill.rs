@@ -62,7 +62,9 @@ pub(super) struct Drill {
     /// A recovery step of `inject` made something ready at 40.
     pub(super) warmed: bool,
     /// No write was acknowledged.
-    pub(super) refused: Option<(f64, f64)>,
+    pub(super) refused: Vec<(f64, f64)>,
+    /// No write was answered.
+    pub(super) hung: Option<(f64, f64)>,
     /// No write was sent.
     pub(super) unwritten: Option<(f64, f64)>,
     /// Records that are damaged whenever they are read.
@@ -107,7 +109,8 @@ impl Default for Drill {
             opened: vec![],
             by_objects: false,
             warmed: false,
-            refused: None,
+            refused: vec![],
+            hung: None,
             unwritten: None,
             corrupt: vec![],
             steady_since: 0.0,
@@ -277,11 +280,16 @@ impl Drill {
                 continue;
             }
             let within = |(from, to): (f64, f64)| nanos(from) <= sent.0 && sent.0 < nanos(to);
-            let refused = self.refused.is_some_and(within);
-            let served = !refused && (sent < At(60 * S) || sent > At(100 * S));
+            let refused = self.refused.iter().copied().any(within);
+            let hung = self.hung.is_some_and(within);
+            let served = !refused && !hung && (sent < At(60 * S) || sent > At(100 * S));
             let epoch = if sent < At(60 * S) { 1 } else { 2 };
-            let seen = if served { WriteSeen::Ok { epoch } } else { WriteSeen::Failed(Failure::Refused) };
-            let completed = At(sent.0 + 5_000_000);
+            let (seen, took) = match (hung, served) {
+                (true, _) => (WriteSeen::Unknown(Failure::Timeout), S),
+                (false, true) => (WriteSeen::Ok { epoch }, 5_000_000),
+                (false, false) => (WriteSeen::Failed(Failure::Refused), 5_000_000),
+            };
+            let completed = At(sent.0 + took);
             let mut line = String::new();
             Write { number, scheduled: sent, sent, completed, seen, address: None }.write(&mut line);
             sink.row(sent, &RowFile::Writes("orders".into()), &line).unwrap();

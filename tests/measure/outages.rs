@@ -29,13 +29,35 @@ fn invalid(drill: &Drill) -> String {
 
 #[test]
 fn writes_that_ended_before_the_fault_are_lost_steady_state() {
-    let drill = Drill { refused: Some((50.0, 500.0)), ..Drill::default() };
+    let drill = Drill { refused: vec![(50.0, 500.0)], ..Drill::default() };
     assert_eq!(drill.verdict(), (Overall::Invalid, Verdict::Void));
     assert!(invalid(&drill).contains("writes to orders from outside failed at 50s"), "{}", invalid(&drill));
-    let over = Drill { refused: Some((10.0, 20.0)), steady_since: 22.0, ..Drill::default() };
+    let over = Drill { refused: vec![(10.0, 20.0)], steady_since: 22.0, ..Drill::default() };
     assert_eq!(over.verdict(), (Overall::Met, Verdict::Met), "that was before the steady state");
     let just = Drill { steady_since: 20.0, ..over };
     assert_eq!(just.verdict(), (Overall::Met, Verdict::Met), "the first write since then was acknowledged");
+}
+
+#[test]
+fn writes_that_hung_before_the_fault_are_lost_steady_state_before_they_time_out() {
+    let hung = |from| Drill { hung: Some((from, 60.0)), ..Drill::default() };
+    assert!(invalid(&hung(59.3)).contains("writes to orders from outside failed"), "{}", invalid(&hung(59.3)));
+    assert_eq!(hung(59.7).verdict(), (Overall::Met, Verdict::Met), "the fault may be why it hung");
+}
+
+#[test]
+fn what_came_back_too_shortly_before_the_way_back_lasted_at_most_until_it_was_back_after_what_failed_then() {
+    let promised = |target| Drill {
+        refused: vec![(294.0, 296.0), (302.0, 308.0)],
+        objectives: vec![rta(target, "impact")],
+        ..Drill::default()
+    };
+    let (measured, judged) = promised("60s").judged();
+    assert_eq!(judged.objectives[0].verdict, Verdict::Met, "{}", judged.objectives[0].why);
+    let took = of(&measured).interruptions.iter().find(|one| one.begin.earliest > At(290 * S)).unwrap();
+    let (least, most) = secs(took.took.clone());
+    assert!((1.5..=2.0).contains(&least) && (14.0..15.0).contains(&most), "[{least}, {most}]");
+    assert_eq!(promised("41s").verdict().1, Verdict::Met);
 }
 
 #[test]
@@ -429,7 +451,7 @@ fn what_belongs_to_the_fault_counts_from_where_the_promise_does_and_what_comes_l
     assert_eq!(judged(declared("29s")).0, Verdict::Missed);
     let never = |declared| Drill {
         declared,
-        refused: Some((60.0, 600.0)),
+        refused: vec![(60.0, 600.0)],
         objectives: promised("60s", "declaration"),
         ..Drill::default()
     };
@@ -438,7 +460,7 @@ fn what_belongs_to_the_fault_counts_from_where_the_promise_does_and_what_comes_l
     // The service failed until 130 s; writes, which were back at 100 s, failed again from 115 s to 170 s.
     let switched = |target, origin| Drill {
         down: both(60.0, 130.0),
-        refused: Some((115.0, 170.0)),
+        refused: vec![(115.0, 170.0)],
         objectives: promised(target, origin),
         ..Drill::default()
     };
@@ -449,7 +471,7 @@ fn what_belongs_to_the_fault_counts_from_where_the_promise_does_and_what_comes_l
     }
     // Restored at 100 s for longer than its clause asks, and writes failed again from 150 s to 200 s.
     let again = |target, origin| Drill {
-        refused: Some((150.0, 200.0)),
+        refused: vec![(150.0, 200.0)],
         objectives: promised(target, origin),
         ..Drill::default()
     };

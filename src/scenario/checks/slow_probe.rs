@@ -1,43 +1,113 @@
-//! A probe sees an outage only as finely as it asks: its period is at most a hundredth of the RTO, on the way there and back, a control probe's is no longer than
-//! those of the probes that it vouches for, and nothing is zero.
+//! A probe sees an outage only as finely as it asks. Its period is at most a hundredth of the RTO, on the way there and back, and a tenth of
+//! the time for which the service must answer to count as restored; a control probe's is no longer than those of the probes that it vouches
+//! for; a recovery time may be uncertain by two periods and two timeouts (DESIGN section 5), which is within the RTO; and nothing is zero.
 
 use super::steps;
+use crate::catalogue::Service;
 use crate::document::{Diagnostic, Path};
+use crate::model::name::Name;
 use crate::model::time::Duration;
 use crate::scenario::{Probe, Scenario};
 
 /// How many samples an RTO holds at least.
 const SAMPLES: u32 = 100;
 
+/// So many answers at least show that a service is restored ([`outage`](crate::model::outage)).
+const ANSWERS: u32 = 10;
+
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let drill = &scenario.drill;
     let mut found = zeros(scenario);
     found.extend(slow_controls(scenario));
     for (index, probe) in drill.spec.probes.iter().enumerate() {
-        let path = Path::spec().then("probes").then(index).then("every");
-        let goes_back = !drill.spec.stages.failback.is_empty();
-        let rto = scenario.catalogue.as_ref().and_then(|catalogue| {
-            let service = catalogue.spec.service(probe.service.as_ref()?)?;
-            let there = match &drill.spec.regions.lost {
-                Some(lost) => service.targets.get(lost).map(|targets| targets.rto),
-                None => service.targets.values().map(|targets| targets.rto).min(),
-            };
-            let there = there.map(|rto| (rto, "the RTO"));
-            let back = service.failback.as_ref().filter(|_| goes_back);
-            let back = back.map(|back| (back.rto, "the failback's RTO"));
-            there.into_iter().chain(back).filter(|(rto, _)| *rto > Duration::ZERO).min()
-        });
-        if let Some((rto, which)) = rto
-            && u128::from(SAMPLES) * probe.every.as_nanos() > rto.as_nanos()
-        {
+        let Some(service) = probe.service.as_ref().and_then(|name| service(scenario, name)) else { continue };
+        let path = Path::spec().then("probes").then(index);
+        let asks = Asks { every: probe.every, timeout: probe.timeout, service };
+        let help = |most| format!("ask at least every {}", Duration::from(most));
+        let too_slow_for_clause = || asks.too_slow_for_clause(scenario, path.then("every"), help);
+        found.extend(asks.too_slow_for_target(scenario, &path).or_else(too_slow_for_clause));
+        found.extend(asks.too_long_for_target(scenario, &path));
+    }
+    if let Some(ledger) = &drill.spec.workload.ledger
+        && let Some(service) = service(scenario, &ledger.service)
+    {
+        let path = Path::spec().then("workload").then("ledger");
+        let every = std::time::Duration::from_secs(1) / ledger.writes_per_second.max(1);
+        let asks = Asks { every: every.into(), timeout: ledger.timeout, service };
+        found.extend(asks.too_long_for_target(scenario, &path));
+        found.extend(asks.too_slow_for_clause(scenario, path.then("writesPerSecond"), |most| {
+            format!("write at least {} times a second", 1_000_000_000_u128.div_ceil(most.as_nanos().max(1)))
+        }));
+    }
+    found
+}
+
+fn service<'a>(scenario: &'a Scenario, name: &Name) -> Option<&'a Service> {
+    scenario.catalogue.as_ref()?.spec.service(name)
+}
+
+/// The shortest RTO of a service that the drill measures, with what names it.
+fn shortest_rto(scenario: &Scenario, service: &Service) -> Option<(Duration, &'static str)> {
+    let spec = &scenario.drill.spec;
+    let there = match &spec.regions.lost {
+        Some(lost) => service.targets.get(lost).map(|targets| targets.rto),
+        None => service.targets.values().map(|targets| targets.rto).min(),
+    };
+    let there = there.map(|rto| (rto, "the RTO"));
+    let back = service.failback.as_ref().filter(|_| !spec.stages.failback.is_empty());
+    let back = back.map(|back| (back.rto, "the failback's RTO"));
+    there.into_iter().chain(back).filter(|(rto, _)| *rto > Duration::ZERO).min()
+}
+
+/// What a service's times are measured with: a probe, or a ledger's writes.
+struct Asks<'a> {
+    every: Duration,
+    timeout: Duration,
+    service: &'a Service,
+}
+
+impl Asks<'_> {
+    fn too_slow_for_target(&self, scenario: &Scenario, path: &Path) -> Option<Diagnostic> {
+        let (rto, which) = shortest_rto(scenario, self.service)?;
+        (u128::from(SAMPLES) * self.every.as_nanos() > rto.as_nanos()).then(|| {
             let most = Duration::from(*rto / SAMPLES);
             let message = format!(
                 "too slow for {which} of {rto}: the measured time would be too coarse to say anything"
             );
-            found.push(drill.text.error(&path, message).help(format!("ask at least every {most}")));
-        }
+            let error = scenario.drill.text.error(&path.then("every"), message);
+            error.help(format!("ask at least every {most}"))
+        })
     }
-    found
+
+    fn too_long_for_target(&self, scenario: &Scenario, path: &Path) -> Option<Diagnostic> {
+        let (rto, which) = shortest_rto(scenario, self.service)?;
+        // Where the period is too long, that is told already.
+        let every = self.every.min((*rto / SAMPLES).into());
+        (2 * (every.as_nanos() + self.timeout.as_nanos()) > rto.as_nanos()).then(|| {
+            let message = format!(
+                "too long for {which} of {rto}: where nothing answers in time, the measured time may be uncertain by more than that"
+            );
+            let help = "twice a period and a timeout are within the RTO; for most services one or two seconds do";
+            scenario.drill.text.error(&path.then("timeout"), message).help(help)
+        })
+    }
+
+    fn too_slow_for_clause(
+        &self,
+        scenario: &Scenario,
+        path: Path,
+        help: impl Fn(std::time::Duration) -> String,
+    ) -> Option<Diagnostic> {
+        let clause = self.service.restored.clone().unwrap_or_default();
+        let is_slow = u128::from(ANSWERS) * self.every.as_nanos() > clause.lasting.as_nanos();
+        (is_slow && clause.lasting > Duration::ZERO).then(|| {
+            let message = format!(
+                "too slow to see `{}` restored: for {} it must be asked {ANSWERS} times at least",
+                self.service.name, clause.lasting
+            );
+            scenario.drill.text.error(&path, message).help(help(*clause.lasting / ANSWERS))
+        })
+    }
 }
 
 /// A vantage may be blind for as long as its control probe asks nothing.

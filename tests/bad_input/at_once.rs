@@ -79,6 +79,8 @@ fn a_field_of_no_shape_hides_nothing_that_is_wrong_elsewhere() {
         let both = of_drill(edited(&misspelt, from, to).as_bytes());
         assert_eq!(both.matches("error:").count(), 2, "{from} → {to}: {both}");
     }
+    let inside = of_drill(edited(DRILL, "services: [checkout]", "services: chekout").as_bytes());
+    assert!(inside.contains("unknown service `chekout`, did you mean `checkout`?"), "{inside}");
     // The catalogue's own errors hide nothing of the drill's.
     let catalogue = edited(CATALOGUE, "p99: 800ms", "p99: 800");
     let drill = edited(DRILL, "probe: west-direct, failsFor", "probe: vest, failsFor");

@@ -40,7 +40,7 @@ impl Draw {
             seed,
             period,
             timeout: logarithmic(&mut random, 250, 3_000),
-            lasting: random.u64(1_000..3_000).max(2 * period),
+            lasting: random.u64(1_250..3_250).max(10 * period),
             ttl: random.u64(1..=8),
             latencies: [random.u64(0..=30), random.u64(0..=30), random.u64(0..=40)],
             ship: random.u64(300..=8_000),

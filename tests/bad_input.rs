@@ -107,7 +107,22 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("period_longer_than_the_target_allows", "every: 100ms", "every: 1m"),
     ("period_longer_than_the_way_back_allows", "every: 100ms", "every: 2s"),
     ("timeout_longer_than_the_target_allows", "timeout: 1s", "timeout: 2m"),
-    ("timeout_of_writes_longer_than_the_target_allows", "writesPerSecond: 50", "timeout: 60s, writesPerSecond: 50"),
+    (
+        "timeout_of_writes_longer_than_the_target_allows",
+        "writesPerSecond: 50",
+        "timeout: 60s, writesPerSecond: 50",
+    ),
+    ("lost_region_misspelt", "lost: east", "lost: eats"),
+    (
+        "colon_within_a_text",
+        "purpose: Checkout survives the loss of east within its targets.",
+        "purpose: {Checkout: survives}",
+    ),
+    (
+        "promotion_in_another_namespace",
+        "promote: {workload: statefulset/ledger, namespace: shop",
+        "promote: {workload: statefulset/ledger, namespace: shp",
+    ),
     ("missing_field", "  limits:\n    maxDuration: 2h\n", "  limits:\n"),
     ("missing_purpose", "  purpose: Checkout survives the loss of east within its targets.\n", ""),
     (
@@ -313,6 +328,8 @@ const CATALOGUES: &[(&str, &str, &str)] = &[
     ("catalogue_zone_typo", "Europe/Berlin", "Europe/Belrin"),
     ("catalogue_zone_of_nobody", "Europe/Berlin", "Middle-earth/Shire"),
     ("catalogue_nothing_restored", "success: 99%", "success: 0%"),
+    ("catalogue_promise_left_empty", "rpo: 5s", "rpo: "),
+    ("catalogue_answers_in_no_time", "p99: 800ms", "p99: 0s"),
     ("catalogue_freeze_backwards", "until: \"2026-12-02\"", "until: \"2026-11-02\""),
 ];
 
@@ -332,6 +349,35 @@ fn a_service_that_is_restored_before_its_probes_can_see_it_is_refused_at_those()
         ("sandbox.yaml", SANDBOX.as_bytes()),
     ];
     snapshot("probe_and_writes_too_slow_for_the_clause", said(&files, "drill.yaml"));
+    for (case, from, to) in [
+        ("clause_shorter_than_anything_asks", "for: 60s", "for: 9ms"),
+        ("clause_of_odd_milliseconds", "for: 60s", "for: 995ms"),
+        ("clause_longer_than_the_run", "for: 60s", "for: 5h"),
+        ("failback_too_short_to_be_measured", "failback: {rto: 2m", "failback: {rto: 50ms"),
+    ] {
+        let catalogue = edited(CATALOGUE, from, to);
+        let files = [
+            ("drill.yaml", DRILL.as_bytes()),
+            ("catalogue.yaml", catalogue.as_bytes()),
+            ("sandbox.yaml", SANDBOX.as_bytes()),
+        ];
+        snapshot(case, said(&files, "drill.yaml"));
+    }
+}
+
+#[test]
+fn a_promise_from_a_declaration_that_nobody_is_asked_for_is_warned_of() {
+    let catalogue = edited(CATALOGUE, "from: impact", "from: declaration");
+    let declare = "    declare:\n      - id: declare\n        declare: {role: duty-manager}\n        budget: 4m\n        timeout: 10m\n";
+    let drill = edited(DRILL, declare, "");
+    let files = [
+        ("drill.yaml", drill.as_bytes()),
+        ("catalogue.yaml", catalogue.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+    ];
+    let said = said(&files, "drill.yaml");
+    assert!(said.starts_with("warning: the RTO of `checkout` counts from a declaration"), "{said}");
+    assert!(!said.contains("error"), "{said}");
 }
 
 /// Edits of the sandbox; they stand at the drill that names it, too.

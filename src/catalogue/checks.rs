@@ -221,6 +221,12 @@ fn restored(catalogue: &Document<ServiceCatalogue>) -> Vec<Diagnostic> {
             let message = format!("`{}` would count as restored while nothing answers", service.name);
             found.push(catalogue.text.error(&path, message).help("name the share that must succeed: `99%`"));
         }
+        if service.restored.as_ref().is_some_and(|clause| clause.p99 == Some(Duration::ZERO)) {
+            let path = service_path(index).then("restored").then("p99");
+            let message =
+                format!("`{}` would never count as restored: every answer takes some time", service.name);
+            found.push(catalogue.text.error(&path, message).help("write it like `800ms`"));
+        }
     }
     found
 }

@@ -58,13 +58,27 @@ struct Owed {
 
 /// Runs the command.
 pub fn run(arguments: &Heal) -> ExitCode {
-    let evidence = match journal::read(&arguments.folder) {
-        Ok(evidence) => evidence,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return exit::code(exit::JOURNAL);
+    let read = journal::read(&arguments.folder).map_err(|damaged| {
+        let events = journal::read_events(&arguments.folder);
+        (damaged, events.ok())
+    });
+    match read {
+        Ok(evidence) => by(arguments, &evidence),
+        // What measured the run is damaged, but not what says how to heal it.
+        Err((damaged, Some(evidence))) => {
+            let code = by(arguments, &evidence);
+            say(&format!("error: {damaged}; healing needs none of that"));
+            if code == exit::code(exit::MET) { exit::code(exit::JOURNAL) } else { code }
         }
-    };
+        Err((error, None)) => {
+            say(&format!("error: {error}"));
+            exit::code(exit::JOURNAL)
+        }
+    }
+}
+
+/// Heals what a journal's events owe.
+fn by(arguments: &Heal, evidence: &Evidence) -> ExitCode {
     for gap in &evidence.gaps {
         say(&format!("note: {gap}"));
     }
@@ -101,7 +115,7 @@ pub fn run(arguments: &Heal) -> ExitCode {
     may_leave(&arguments.folder, arguments.env.as_deref());
     match (interruptions(), live::runtime()) {
         (Ok(_), Ok(runtime)) => {
-            runtime.block_on(healed(arguments, &evidence, &environment.spec, &folder, of_run))
+            runtime.block_on(healed(arguments, evidence, &environment.spec, &folder, of_run))
         }
         (Err(error), _) | (_, Err(error)) => failed(&error, exit::BUG),
     }
@@ -150,7 +164,7 @@ async fn healed(
     if let Some(why) = &finished.journal {
         say(&format!("the journal is incomplete: {why}"));
     }
-    let after = match journal::read(&arguments.folder) {
+    let after = match journal::read_events(&arguments.folder) {
         Ok(evidence) => owed(&evidence.events),
         Err(error) => return stuck(&error),
     };

@@ -201,8 +201,9 @@ fn put(text: &str) {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            UNPRINTED.store(true, Ordering::Relaxed);
-            say(&format!("error: standard output cannot be written: {error}"));
+            if !UNPRINTED.swap(true, Ordering::Relaxed) {
+                say(&format!("error: standard output cannot be written: {error}"));
+            }
         }
         Ok(()) | Err(_) => {}
     }

@@ -13,6 +13,7 @@ use super::exit;
 use super::files::LONGEST_FILE;
 use crate::journal;
 use crate::measure::measure;
+use crate::model::event::What;
 use crate::model::evidence::Evidence;
 use crate::report::{self, Format, RenderError};
 use crate::runbook;
@@ -206,7 +207,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The runbook as the run read it, where it stands among the run's inputs; a path that leaves them is ignored, and so is what is no plain
-/// file or longer than any that a run reads.
+/// file, longer than any that a run reads, or another text than the run read.
 pub(super) fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(String, String)> {
     let path = evidence.header()?.plan.runbook.as_ref()?;
     let inside =
@@ -214,5 +215,7 @@ pub(super) fn recorded_runbook(folder: &Path, evidence: &Evidence) -> Option<(St
     let file = inside.then(|| journal::open(folder, &format!("inputs/{path}")).ok())??;
     let mut text = String::new();
     file.take(LONGEST_FILE + 1).read_to_string(&mut text).ok()?;
-    (text.len() as u64 <= LONGEST_FILE).then(|| (path.clone(), text))
+    let What::RunStarted { inputs, .. } = &evidence.events.first()?.what else { return None };
+    let as_read = inputs.get(path) == Some(&journal::sha256(text.as_bytes()));
+    (as_read && text.len() as u64 <= LONGEST_FILE).then(|| (path.clone(), text))
 }

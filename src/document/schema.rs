@@ -84,7 +84,7 @@ impl<'a> View<'a> {
                     view.name = to.rsplit('/').next().filter(|name| *name != "#").or(view.name);
                     root.pointer(to.trim_start_matches('#'))
                 }
-                // `Option<T>`: an explicit null is as good as nothing.
+                // `Option<T>`. An explicit null is none: what somebody forgot to write would be a promise that nobody judges.
                 None => layer.get("anyOf").and_then(Value::as_array).and_then(|any| {
                     let mut some = any.iter().filter(|schema| schema["type"] != "null");
                     some.next().filter(|_| some.next().is_none())
@@ -100,17 +100,6 @@ impl<'a> View<'a> {
 
     pub(crate) fn text(&self, keyword: &str) -> Option<&'a str> {
         self.get(keyword).and_then(Value::as_str)
-    }
-
-    fn optional(&self) -> bool {
-        let is_null = |schema: &Value| schema["type"] == "null";
-        self.layers.iter().any(|layer| {
-            layer.get("anyOf").and_then(Value::as_array).is_some_and(|any| any.iter().any(is_null))
-                || layer
-                    .get("type")
-                    .and_then(Value::as_array)
-                    .is_some_and(|types| types.contains(&"null".into()))
-        })
     }
 
     /// Times, shares, numbers: what a document says without.
@@ -216,7 +205,6 @@ impl Checker<'_> {
         let enumerates = !view.alternatives().is_empty() || !view.words().is_empty();
         match &node.shape {
             Shape::Refused => self.ambiguous(node, view),
-            Shape::Null if view.optional() => {}
             Shape::Map(entries) if enumerates || matches!(view.kind(), Some("object") | None) => {
                 if view.layers.iter().all(|layer| layer.is_empty())
                     || (enumerates && view.fields().choice.is_empty())
@@ -318,6 +306,10 @@ impl Checker<'_> {
             (Some("array"), Shape::Text(_) | Shape::Number(_)) if short => {
                 Some(format!("a list of one is written `[{written}]`"))
             }
+            (Some("string"), Shape::Map(_)) => {
+                Some("put the text in quotes: `: ` within it makes a mapping of it".to_owned())
+            }
+            (Some("string"), Shape::List(_)) => Some("write one text, and no list".to_owned()),
             (Some("array"), Shape::Map(_)) => Some("each item of a list begins with `- `".to_owned()),
             (Some("integer" | "number"), Shape::Text(text)) if text.parse::<f64>().is_ok() => {
                 Some(format!("without quotes: `{text}`"))

@@ -1,7 +1,7 @@
 //! What the probes and writes say right now: the engine's own decisions wait on it. Results never come from here, they come from
 //! the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -56,6 +56,24 @@ impl Strip {
         let since = self.samples.keys().next_back().map_or(At(i64::MIN), |(sent, _)| sent.minus(kept));
         while self.samples.keys().nth(1).is_some_and(|(sent, _)| *sent <= since) {
             self.samples.pop_first();
+        }
+    }
+
+    /// In words: `12 of 150 failed (timeout)`.
+    fn seen(&self) -> String {
+        let all = self.samples.len();
+        let failures = self.samples.values().filter_map(|sample| match sample.seen {
+            Seen::Failed(failure) => Some(failure),
+            Seen::Ok | Seen::Gap => None,
+        });
+        let classes: BTreeSet<String> = failures.clone().map(|failure| failure.to_string()).collect();
+        let gaps = self.samples.values().filter(|sample| sample.seen == Seen::Gap).count();
+        match (failures.count(), gaps) {
+            (0, 0) => format!("all of {all} were answered, but too slowly or not for long enough"),
+            (0, gaps) => format!("{gaps} of {all} were not sent in time"),
+            (failed, _) => {
+                format!("{failed} of {all} failed ({})", classes.into_iter().collect::<Vec<_>>().join(", "))
+            }
         }
     }
 
@@ -226,6 +244,21 @@ impl Live {
         within: (At, At),
     ) -> bool {
         self.state().written.get(store).is_some_and(|strip| strip.holds(clause, every, within))
+    }
+
+    /// What was seen of a probe at each of its vantages within the time that is kept, for whoever asks why its service is not steady.
+    pub(super) fn seen_of(&self, probe: &ProbeId, vantages: &[Vantage]) -> String {
+        let state = self.state();
+        let of = |vantage: &Vantage| {
+            let seen = state.strips.get(&(probe.clone(), vantage.clone())).map(Strip::seen);
+            format!("from {vantage} {}", seen.unwrap_or_else(|| "nothing came".to_owned()))
+        };
+        vantages.iter().map(of).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same of the writes to a store.
+    pub(super) fn seen_of_writes(&self, store: &Name) -> String {
+        self.state().written.get(store).map_or_else(|| "nothing came".to_owned(), Strip::seen)
     }
 
     /// Whether the newest write of a store was sent at an instant or after it, and has ended.

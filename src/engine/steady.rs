@@ -45,16 +45,21 @@ impl Engine {
             probes.iter().all(|one| probe_holds(live, one)) && stores.iter().all(|one| store_holds(live, one))
         });
         let ended = tokio::time::timeout(patience.std(), all).await;
-        let probes = probes.iter().filter(|one| !probe_holds(&self.live, one)).map(|(p, _)| p.id.to_string());
+        let probes = probes.iter().filter(|one| !probe_holds(&self.live, one));
+        let probes = probes.map(|(p, _)| format!("probe {}: {}", p.id, self.live.seen_of(&p.id, &p.from)));
         let stores = stores.iter().filter(|one| !store_holds(&self.live, one));
-        let unsteady: Vec<_> =
-            probes.chain(stores.map(|(store, _)| format!("writes to {}", store.store))).collect();
+        let stores = stores
+            .map(|(one, _)| format!("writes to {}: {}", one.store, self.live.seen_of_writes(&one.store)));
+        let unsteady: Vec<_> = probes.chain(stores).collect();
         self.live.keep(None);
         let since = since();
         match ended {
             Ok(()) => self.recorder.append(What::Steady { since, outcome: Outcome::Ok }).map(|()| None),
             Err(_) => {
-                let why = format!("not steady within {patience}: {}", unsteady.join(", "));
+                let why = format!(
+                    "not steady within {patience}: {}. Mend what they ask, or what they are asked for, and run it again",
+                    unsteady.join("; ")
+                );
                 self.unsteady(since, why).map(Some)
             }
         }

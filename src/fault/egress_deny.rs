@@ -90,8 +90,11 @@ impl Fault for EgressDeny {
         let pods = facts.objects(scene.region, &Resource::pods(), Some(&self.namespace))?;
         if !pods.values().any(|pod| self.selector.match_object(pod)) {
             return Err(Refusal::NoTarget(format!(
-                "{} has no pods with the labels {} in {}",
-                scene.region, self.selector, self.namespace
+                "{} has no pods with the labels {} in {}{}",
+                scene.region,
+                self.selector,
+                self.namespace,
+                self.selector.instead(pods.values())
             )));
         }
         let lost = self.to.addresses(facts)?;

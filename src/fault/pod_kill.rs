@@ -88,11 +88,12 @@ impl Fault for PodKill {
         let found: Vec<_> = pods.iter().filter(|(_, pod)| lives(pod)).collect();
         let many = self.pods.of(found.len()).filter(|many| *many > 0).ok_or_else(|| {
             Refusal::NoTarget(format!(
-                "{} has {} pods with the labels {} in {}: too few",
+                "{} has {} pods with the labels {} in {}: too few{}",
                 scene.region,
                 found.len(),
                 self.selector,
-                self.namespace
+                self.namespace,
+                self.selector.instead(pods.values())
             ))
         })?;
         let kill = |((_, name), pod): &(&(Option<Name>, Name), &Value)| {

@@ -14,8 +14,9 @@ mod rows;
 pub mod verify;
 pub mod writer;
 
+pub use chain::sha256;
 pub use memory::Memory;
-pub use reader::{ReadError, read};
+pub use reader::{ReadError, read, read_events};
 pub use rows::open;
 pub use verify::{Verified, verify};
 pub use writer::{JournalError, Writer};

@@ -25,6 +25,18 @@ pub enum ReadError {
 /// # Errors
 /// Where it cannot be read, or a record before the end does not hold.
 pub fn read(folder: &Path) -> Result<Evidence, ReadError> {
+    read_with(folder, true)
+}
+
+/// The same without its rows, whatever became of them: what a healing goes by.
+///
+/// # Errors
+/// Where the journal cannot be read, or a record before its end does not hold.
+pub fn read_events(folder: &Path) -> Result<Evidence, ReadError> {
+    read_with(folder, false)
+}
+
+fn read_with(folder: &Path, rows: bool) -> Result<Evidence, ReadError> {
     let path = folder.join(JOURNAL);
     let failed = |why| ReadError::File { path: path.clone(), why };
     let mut chain = Chain::new(BufReader::new(open(folder, JOURNAL).map_err(failed)?));
@@ -43,13 +55,18 @@ pub fn read(folder: &Path) -> Result<Evidence, ReadError> {
             }
             Next::End => break,
         };
-        if let What::Rows { file, from, count, sha256 } = &event.what {
+        if let What::Rows { file, from, count, sha256 } = &event.what
+            && rows
+        {
             let file = &file.0;
             bound.block(folder, file, (*from, *count, sha256), |row| gathered.add(file, row)).map_err(
                 |bad| ReadError::Record { file: file.path(), line: bad.line.unwrap_or(0), what: bad.what },
             )?;
         }
         events.push(event);
+    }
+    if !rows {
+        return Ok(gathered.into_evidence(events, gaps));
     }
     gaps.extend(bound.unbound(folder).into_iter().map(|(file, bad)| format!("{file}: {}", bad.what)));
     Ok(gathered.into_evidence(events, gaps))

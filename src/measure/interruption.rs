@@ -8,10 +8,9 @@
 //! the fault did, and counts from the origin that the promise names, as the recovery time does. Any later one, and each on the way back, has
 //! an origin of its own: its beginning. So has a silence, of which nobody knows whether it was one at all.
 
+use super::ending::{Restored, Source};
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
-use super::service::{
-    Origins, Restored, Windows, first_outage, on_the_way_back, on_the_way_there, restored, served_from,
-};
+use super::service::{Origins, Windows, first_outage, on_the_way_back, on_the_way_there, served_from};
 use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, since, with_silences, without_sight,
 };
@@ -77,13 +76,9 @@ pub(super) fn interruptions(
         let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
-            let source = Source {
-                what: Interrupted::Recovered,
-                name: &view.name(),
-                outages: &view.outages,
-                seen_until: view.seen_until(),
-            };
-            found.extend(again.map(|outage| count.interruption(&source, &outage, way_back)));
+            let source = Source { name: &view.name(), outages: &view.outages, seen_until: view.seen_until() };
+            let what = Interrupted::Recovered;
+            found.extend(again.map(|outage| count.interruption((what, &source), &outage, way_back)));
         }
     }
     for view in views {
@@ -162,32 +157,14 @@ fn of_writes(written: &Written<'_>, service: &Service, count: &Count) -> Vec<Int
     let Written { samples, outages, .. } = written;
     let name = written.name();
     let mut found = unseen(samples, outages, (Interrupted::Writes, &name), service, count.windows);
-    let source =
-        Source { what: Interrupted::Writes, name: &name, outages, seen_until: seen_until(samples) };
+    let source = Source { name: &name, outages, seen_until: seen_until(samples) };
     for way_back in [false, true] {
         let outages = count.of_way(outages, way_back);
-        found.extend(outages.iter().map(|outage| count.interruption(&source, outage, way_back)));
+        found.extend(
+            outages.iter().map(|outage| count.interruption((Interrupted::Writes, &source), outage, way_back)),
+        );
     }
     found
-}
-
-/// What saw an interruption.
-struct Source<'a> {
-    what: Interrupted,
-    name: &'a str,
-    /// All that it saw, in order.
-    outages: &'a [Outage],
-    /// When the last was sent of which it knows how it went.
-    seen_until: At,
-}
-
-impl Source<'_> {
-    /// When what failed until its side ended, or shortly before, was over at the latest: with what came right after it.
-    fn over_by(&self, outage: &Outage) -> Option<Interval> {
-        let next = self.outages.partition_point(|one| one.begin.latest <= outage.begin.latest);
-        let next = self.outages.get(next).filter(|_| outage.ends_with_its_side)?;
-        next.end.filter(|_| !next.gap_at_end)
-    }
 }
 
 /// From where interruptions count.
@@ -209,13 +186,13 @@ impl Count {
 
     fn interruption(
         &self,
-        source: &Source<'_>,
+        (what, source): (Interrupted, &Source<'_>),
         outage: &Outage,
         way_back: bool,
     ) -> Interruption {
-        let Source { what, name, seen_until, .. } = *source;
+        let name = source.name;
         let stop = if way_back { self.windows.end } else { self.windows.stop };
-        let ended = restored(name, outage, stop, seen_until);
+        let ended = source.end_of(outage, stop);
         let since = |origin: Option<Interval>| match (&ended, origin.unwrap_or(outage.begin)) {
             _ if outage.gap_at_begin || outage.gap_at_end => {
                 Actual::unseen(format!("{name} were not sent at a bound of the interruption"))
@@ -223,16 +200,7 @@ impl Count {
             (Restored::Unharmed, _) => Actual::Took(Span::ZERO),
             (Restored::At(end, _), origin) => Actual::Took(origin.until(end)),
             (Restored::Never(until), origin) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            (Restored::Unsure(why, until), origin) => {
-                let least = until.map(|until| until.since(origin.latest));
-                match (least, source.over_by(outage)) {
-                    // It was back before its side ended, or together with what failed next.
-                    (Some(least), Some(over)) => {
-                        Actual::Took(Span { least, most: origin.until(&over).most })
-                    }
-                    (least, _) => Actual::unseen_after(why, least),
-                }
-            }
+            (Restored::Unsure(why, known), origin) => known.since(origin, why),
         };
         let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
         let end = match &ended {

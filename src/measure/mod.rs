@@ -7,6 +7,7 @@
 //! ```
 //! Left out: load. The share of the peak under which a service must hold is not in the evidence of a drill; the report says so.
 
+mod ending;
 mod interruption;
 pub mod ledger;
 pub mod measured;
@@ -156,9 +157,9 @@ fn steady(
     let measuring = views.iter().filter(|view| view.probe.service.is_some() && !view.excluded);
     let probed = measuring.filter_map(|view| lost_in(view.name(), &view.samples, &view.outages));
     let written = written.iter().filter_map(|one| lost_in(one.name(), &one.samples, &one.outages));
-    let lost = probed.chain(written).map(|(name, began)| {
-        format!("{name} failed at {} before the first fault", began.min(windows.from))
-    });
+    let lost = probed
+        .chain(written)
+        .map(|(name, began)| format!("{name} failed at {} before the first fault", began.min(windows.from)));
     Steady { since, lost: why.or_else(|| since.and_then(|_| lost.min())) }
 }
 

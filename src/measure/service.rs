@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ending::{Known, Restored, Source, later};
 use super::measured::{Actual, Failback, Latency, Mark, Moment, Rta, ServiceMeasured};
 use super::phases::phases;
 use super::story::Story;
@@ -26,30 +27,6 @@ pub(super) struct Impact {
     pub with_unseen: Option<Interval>,
     pub blind: Vec<String>,
     pub flaps: u32,
-}
-
-/// How an impact ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Restored {
-    /// There was none.
-    Unharmed,
-    At(Interval, String),
-    /// At least until here.
-    Never(At),
-    /// Nobody knows when, and why; surely not before an instant.
-    Unsure(String, Option<At>),
-}
-
-impl Restored {
-    /// Until when it surely was not.
-    fn surely_until(&self) -> Option<At> {
-        match self {
-            Restored::Unharmed => None,
-            Restored::At(at, _) => Some(at.earliest),
-            Restored::Never(until) => Some(*until),
-            Restored::Unsure(_, until) => *until,
-        }
-    }
 }
 
 impl Impact {
@@ -94,9 +71,7 @@ impl Impact {
                 Actual::Took(Span { most: span.most.max(Some(self.resolution)), ..span })
             }
             Restored::Never(until) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            Restored::Unsure(why, until) => {
-                Actual::unseen_after(why, until.map(|until| until.since(origin.latest)))
-            }
+            Restored::Unsure(why, known) => known.since(origin, why),
         }
     }
 }
@@ -198,7 +173,7 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     let stop = windows.stop.min(windows.failback);
     let by = |outages: for<'a> fn(&'a View<'_>) -> &'a [Outage]| {
         let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
-        together(views, first_outage(seen, lasting), within, stop)
+        together((views, outages), first_outage(seen, lasting), within, stop)
     };
     let mut impact = by(|view| &view.recovery);
     // Nobody knows where it makes a difference which side it was that did not tell.
@@ -207,15 +182,22 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         let untold = views.iter().find(|view| view.recovery != view.at_best);
         let name = untold.map(|view| view.name()).unwrap_or_default();
         let why = format!("{name} does not tell which side answered");
-        impact.restored = Restored::Unsure(why, at_best.surely_until());
+        impact.restored = Restored::Unsure(why, Known { not_before: at_best.surely_until(), by: None });
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
         let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
         for (view, outages) in views.iter().zip(first_outage(seen, lasting)) {
-            let lasted = |outage: &Outage| lasted_until(outage, windows.stop, view.seen_until());
+            let source = Source { name: "", outages: &view.outages, seen_until: view.seen_until() };
+            let lasted = |outage: &Outage| source.lasted_until(outage, windows.stop);
             *until = outages.iter().map(lasted).fold(*until, At::max);
         }
+    }
+    // Where the side that takes over never did, the way back is no recovery.
+    if let Restored::Unsure(_, known) = &mut impact.restored
+        && views.iter().any(|view| !view.taken_over)
+    {
+        known.by = None;
     }
     let never =
         views.iter().find(|view| !view.taken_over).filter(|_| matches!(impact.restored, Restored::Unharmed));
@@ -273,7 +255,7 @@ pub(super) fn served_from(outage: &Outage, lasting: Duration) -> At {
 fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
     let seen = views.iter().map(|view| on_the_way_back(&view.outages, windows)).collect();
-    together(views, first_outage(seen, lasting), within, windows.end)
+    together((views, |view| &view.outages), first_outage(seen, lasting), within, windows.end)
 }
 
 /// The part of an outage that lies in the failback.
@@ -297,7 +279,12 @@ fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
 }
 
 /// One outage, out of the parts that each vantage saw.
-fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop: At) -> Impact {
+fn together(
+    (views, all): (&[&View<'_>], for<'a> fn(&'a View<'_>) -> &'a [Outage]),
+    parts: Vec<Vec<Outage>>,
+    within: Interval,
+    stop: At,
+) -> Impact {
     let mut impact = Impact {
         impacted: None,
         first_success: None,
@@ -332,7 +319,8 @@ fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop
         if let Some(success) = first.first_success {
             impact.first_success = Some(earlier(impact.first_success, (success, view.name())));
         }
-        impact.restored = later(impact.restored, restored(&view.name(), last, stop, view.seen_until()));
+        let source = Source { name: &view.name(), outages: all(view), seen_until: view.seen_until() };
+        impact.restored = later(impact.restored, source.end_of(last, stop));
     }
     if let (Some((begin, _)), Some(end)) = (&impact.impacted, impact.restored_at()) {
         let seen = Interval::between(begin.earliest, end.latest);
@@ -349,47 +337,6 @@ fn earlier(known: Option<(Interval, String)>, new: (Interval, String)) -> (Inter
     let Some((at, source)) = known else { return new };
     let first = Interval { earliest: at.earliest.min(new.0.earliest), latest: at.latest.min(new.0.latest) };
     (first, if new.0.latest < at.latest { new.1 } else { source })
-}
-
-/// Until when an outage surely lasted, of what came before `stop` and of what was seen at all.
-fn lasted_until(outage: &Outage, stop: At, seen: At) -> At {
-    outage.end.or(outage.unconfirmed).map_or(seen, |up| up.earliest).min(stop)
-}
-
-/// How an outage ended, as one source saw it that saw anything until `seen`. One that may have begun at `stop` or after it may be what
-/// stopped the drill, or what healing did.
-pub(super) fn restored(source: &str, outage: &Outage, stop: At, seen: At) -> Restored {
-    match (outage.end, outage.unconfirmed) {
-        _ if outage.begin.latest >= stop => {
-            Restored::Unsure(format!("{source} may have failed only after the drill was stopped"), None)
-        }
-        (Some(end), _) if end.latest <= stop => Restored::At(end, source.to_owned()),
-        (None, Some(at)) if at.latest <= stop => {
-            let why = format!("{source} succeeded again, but not for long enough to be sure");
-            Restored::Unsure(why, Some(at.earliest))
-        }
-        (Some(_) | None, _) => Restored::Never(lasted_until(outage, stop, seen)),
-    }
-}
-
-/// Restored at the last vantage; what one saw end and another did not is disagreement, and inconclusive.
-fn later(known: Restored, new: Restored) -> Restored {
-    match (known, new) {
-        (Restored::Unharmed, other) | (other, Restored::Unharmed) => other,
-        (Restored::At(a, from_a), Restored::At(b, from_b)) => {
-            Restored::At(a.max(&b), if b.latest > a.latest { from_b } else { from_a })
-        }
-        (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
-        (Restored::Unsure(why, until), other) | (other, Restored::Unsure(why, until)) => {
-            // Of what one never saw end, another may have: they would disagree.
-            let others = other.surely_until().filter(|_| !matches!(other, Restored::Never(_)));
-            Restored::Unsure(why, until.max(others))
-        }
-        (Restored::At(_, from), Restored::Never(_)) | (Restored::Never(_), Restored::At(_, from)) => {
-            let why = format!("the vantages disagree to the end: only {from} saw it restored");
-            Restored::Unsure(why, None)
-        }
-    }
 }
 
 /// A service's whole measurement, but for its interruptions, and from where those count; `fault` is when the first fault took effect.
@@ -455,10 +402,11 @@ fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)
         marks.extend(told.map(|(at, source)| (moment, at, source)));
     };
     add(Moment::FaultEffective, fault);
-    add(Moment::Impacted, impact.impacted.clone());
+    let by = impact.impacted.as_ref().map(|(_, source)| source.clone());
+    add(Moment::Impacted, impact.began().zip(by));
     add(Moment::FirstSuccess, impact.first_success.clone());
-    if let Restored::At(at, source) = &impact.restored {
-        add(Moment::Restored, Some((*at, source.clone())));
+    if let (Restored::At(_, source), Some(at)) = (&impact.restored, impact.over()) {
+        add(Moment::Restored, Some((at, source.clone())));
     }
     let by_people = |moment: Moment, source: &str| match moment {
         Moment::Acknowledged | Moment::Declared => true,

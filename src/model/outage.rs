@@ -369,7 +369,7 @@ impl<'a> Series<'a> {
             let open = first.sent.plus(self.clause.lasting) > last || !whole;
             return if open { Run::Open { run, until: self.seen.len() } } else { Run::Restores(run) };
         }
-        let is_cut = run.saturating_add(self.rules.fewest) <= side_ends && side_ends < end;
+        let is_cut = run < side_ends && side_ends < end;
         if is_cut && self.keeps(run, side_ends) {
             return Run::Open { run, until: side_ends };
         }

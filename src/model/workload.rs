@@ -121,6 +121,30 @@ impl Labels {
         let labels = &object["metadata"]["labels"];
         self.0.iter().all(|(key, value)| labels[key] == **value)
     }
+
+    /// What objects have instead, for whoever named labels that none of them has: `; there are app=checkout, app=ledger`.
+    pub fn instead<'a>(&self, objects: impl Iterator<Item = &'a Value>) -> String {
+        let all = objects.map(|object| &object["metadata"]["labels"]);
+        let of = |labels: &Value| -> Vec<String> {
+            let known = self.0.keys().filter_map(|key| Some(format!("{key}={}", labels[key].as_str()?)));
+            known.collect()
+        };
+        there_are(all.flat_map(of).collect())
+    }
+}
+
+/// As many are named as anybody reads.
+const MOST_NAMED: usize = 8;
+
+/// `; there are a, b and 12 others`.
+fn there_are(all: BTreeSet<String>) -> String {
+    let named: Vec<&str> = all.iter().take(MOST_NAMED).map(String::as_str).collect();
+    match (all.len(), all.len().saturating_sub(MOST_NAMED)) {
+        (0, _) => String::new(),
+        (1, _) => format!("; there is {}", named.join(", ")),
+        (_, 0) => format!("; there are {}", named.join(", ")),
+        (_, others) => format!("; there are {} and {others} others", named.join(", ")),
+    }
 }
 
 impl fmt::Display for Labels {
@@ -164,7 +188,9 @@ impl Nodes {
         let selected: Vec<_> = match self {
             Nodes::Named(names) => {
                 if let Some(missing) = names.iter().find(|name| named(name).is_none()) {
-                    return Err(Refusal::NoTarget(format!("{region} has no node {missing}")));
+                    let all = nodes.keys().map(|(_, name)| name.to_string()).collect();
+                    let instead = there_are(all);
+                    return Err(Refusal::NoTarget(format!("{region} has no node {missing}{instead}")));
                 }
                 let names: BTreeSet<&Name> = names.iter().collect();
                 names.into_iter().filter_map(named).collect()
@@ -172,7 +198,11 @@ impl Nodes {
             Nodes::Labelled(labels) => nodes.iter().filter(|(_, node)| labels.match_object(node)).collect(),
         };
         if selected.is_empty() {
-            return Err(Refusal::NoTarget(format!("{region} has no node {self}")));
+            let instead = match self {
+                Nodes::Named(_) => String::new(),
+                Nodes::Labelled(labels) => labels.instead(nodes.values()),
+            };
+            return Err(Refusal::NoTarget(format!("{region} has no node {self}{instead}")));
         }
         Ok(selected.into_iter().map(|((_, name), node)| (name, node)).collect())
     }

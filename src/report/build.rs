@@ -419,7 +419,11 @@ fn method(evidence: &Evidence) -> Vec<String> {
         "A promise is kept only where the upper bound lies within the target; missing data never passes.".to_owned(),
         "Data loss is that of the named store as the drill's own numbered writes saw it; other writes may have fared otherwise.".to_owned(),
     ];
-    for probe in evidence.header().map(|header| &header.plan.probes[..]).unwrap_or_default() {
+    let probes = evidence.header().map(|header| &header.plan.probes[..]).unwrap_or_default();
+    if probes.iter().any(|probe| probe.service.is_some() && probe.from.len() > 1) {
+        method.push("A service is without it from its first vantage's failure to its last vantage's recovery. A vantage that saw no failure may have missed one between two of its answers: the interval reaches to those next to it.".to_owned());
+    }
+    for probe in probes {
         let overtaken = if probe.timeout >= probe.every {
             ", or to an answer's time more where a later probe was answered before an earlier one"
         } else {

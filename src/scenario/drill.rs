@@ -115,9 +115,10 @@ pub struct Probe {
     /// than once in a while, the vantage is excluded.
     #[serde(default)]
     pub control: bool,
-    /// The time between two sends; at most a hundredth of the RTO.
+    /// The time between two sends; at most a hundredth of the RTO, and a tenth of the time for which the service must answer to count as
+    /// restored.
     pub every: Duration,
-    /// After this without an answer, the probe has failed.
+    /// After this without an answer, the probe has failed; with the period at most half of the RTO.
     pub timeout: Duration,
     /// Where it sends from: `outside`, or a region.
     #[serde(default = "outside")]

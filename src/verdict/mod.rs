@@ -415,7 +415,7 @@ fn interrupted(
             _ => each.why,
         };
         let key = (each.verdict, took.map(|span| span.least));
-        let words = words(one.what, one.rta.is_some().then_some(objective.origin), took.is_some());
+        let words = words(one.what, one.rta.is_some().then_some(objective.origin), took);
         told.entry(words)
             .and_modify(|(known, told_why, times)| {
                 *times += 1;
@@ -435,7 +435,8 @@ fn interrupted(
 }
 
 /// What was interrupted, before its length or why nobody knows it; where it counts from an origin, before the time until it was over.
-fn words(what: Interrupted, from: Option<Origin>, is_known: bool) -> String {
+fn words(what: Interrupted, from: Option<Origin>, took: Option<Span>) -> String {
+    let is_known = took.is_some();
     let origin = match from.filter(|_| is_known) {
         Some(Origin::Fault) => "the fault",
         Some(Origin::Impact) => "the first failure",
@@ -451,11 +452,14 @@ fn words(what: Interrupted, from: Option<Origin>, is_known: bool) -> String {
             return words.to_owned();
         }
     };
-    let back = match what {
-        Interrupted::Writes => "writes were back",
-        Interrupted::Recovered | Interrupted::Silent => "it was back",
+    let ended = took.is_some_and(|span| span.most.is_some());
+    let back = match (what, ended) {
+        (Interrupted::Writes, true) => "writes were back after",
+        (Interrupted::Writes, false) => "no write was acknowledged again for",
+        (Interrupted::Recovered | Interrupted::Silent, true) => "it was back after",
+        (Interrupted::Recovered | Interrupted::Silent, false) => "it was not back for",
     };
-    format!("counted from {origin}, {back} after")
+    format!("counted from {origin}, {back}")
 }
 
 /// A time against its target: met only if its upper bound lies within, missed only if its lower bound lies over it.

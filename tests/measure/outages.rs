@@ -41,7 +41,11 @@ fn writes_that_ended_before_the_fault_are_lost_steady_state() {
 #[test]
 fn writes_that_hung_before_the_fault_are_lost_steady_state_before_they_time_out() {
     let hung = |from| Drill { hung: Some((from, 60.0)), ..Drill::default() };
-    assert!(invalid(&hung(59.3)).contains("writes to orders from outside failed"), "{}", invalid(&hung(59.3)));
+    assert!(
+        invalid(&hung(59.3)).contains("writes to orders from outside failed"),
+        "{}",
+        invalid(&hung(59.3))
+    );
     assert_eq!(hung(59.7).verdict(), (Overall::Met, Verdict::Met), "the fault may be why it hung");
 }
 
@@ -124,6 +128,39 @@ fn what_failed_shortly_before_the_way_back_is_no_part_of_it() {
     let (least, most) = secs(of(&measured).failback.outage.clone());
     assert!(least <= 6.0 && (6.0..8.5).contains(&most), "[{least}, {most}]");
     assert_eq!(judged.objectives[0].verdict, Verdict::Met, "{}", judged.objectives[0].why);
+}
+
+#[test]
+fn what_failed_just_before_the_way_back_and_what_failed_in_it_are_never_one() {
+    let mut drill = Drill {
+        objectives: vec![rta("60s", "impact"), objective("failback", Some("22s"), None)],
+        ..Drill::default()
+    };
+    drill.down.extend([("outside", 299.0, 299.4), ("outside", 305.0, 325.0)]);
+    assert_eq!(
+        verdicts(&drill),
+        [Verdict::Met, Verdict::Met],
+        "six answers came between the first and the way back"
+    );
+    let (measured, _) = drill.judged();
+    let (least, most) = secs(of(&measured).failback.outage.clone());
+    assert!(least <= 20.0 && (20.0..22.0).contains(&most), "[{least}, {most}]");
+}
+
+#[test]
+fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_after_it() {
+    let promised = |target| Drill {
+        down: vec![("outside", 297.0, 297.4), ("outside", 302.0, 307.0)],
+        objectives: vec![rta(target, "impact")],
+        with_ledger: false,
+        ..Drill::default()
+    };
+    let (least, most) = secs(of(&promised("20s").judged().0).rta.impact.clone());
+    assert!(least <= 0.4 && (10.0..12.0).contains(&most), "[{least}, {most}]");
+    assert_eq!(promised("20s").verdict().1, Verdict::Met);
+    assert_eq!(promised("5s").verdict().1, Verdict::Indeterminate);
+    let never = Drill { sides: vec![(0.0, 300.0, Some("east"))], ..promised("20s") };
+    assert_eq!(never.verdict().1, Verdict::Inconclusive, "the way back is no recovery");
 }
 
 #[test]

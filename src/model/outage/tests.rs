@@ -143,8 +143,11 @@ fn a_run_that_a_border_cuts_short_leaves_what_fails_behind_it_an_outage_of_its_o
     assert_eq!((before.end, before.unconfirmed), (None, Some(ms(5100, 5210))));
     assert!(before.ends_with_its_side && !behind.ends_with_its_side);
     assert_eq!((behind.begin, behind.end), (ms(8900, 9010), Some(ms(9900, 10_010))));
-    let short = outages_by(&strip_with(9), &rules);
-    assert_eq!(short.len(), 1, "nine answers before it make no run: {short:?}");
+    let short = outages_by(&strip_with(1), &rules);
+    let [before, behind] = &short[..] else { panic!("{short:?}") };
+    assert_eq!((before.end, before.unconfirmed), (None, Some(ms(8000, 8110))), "one answer may be its end");
+    assert_eq!((behind.begin, behind.end), (ms(8900, 9010), Some(ms(9900, 10_010))));
+    assert_eq!(outages_by(&strip_with(0), &rules).len(), 1, "it went on at the border");
 }
 
 #[test]

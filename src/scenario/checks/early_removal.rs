@@ -48,7 +48,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
 fn misspelt(sides: &Sides, steps: &[Placed], moved_by: &StepId, region: &Region) -> Option<String> {
     let workload = |placed: &Placed| {
         let (_, parameters) = placed.step.action.parameters()?;
-        Some(parameters["workload"].as_str()?.to_owned())
+        let namespace = parameters["namespace"].as_str().unwrap_or_default();
+        Some(format!("{} in {namespace}", parameters["workload"].as_str()?))
     };
     let moved = steps.iter().find(|placed| placed.step.id == *moved_by).and_then(workload)?;
     let fences =

@@ -22,6 +22,7 @@ mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
 pub mod too_short;
+pub mod undeclared;
 pub mod unfenceable;
 pub mod unknown_alert;
 pub mod unknown_probe;
@@ -62,6 +63,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     slow_probe::check,
     stage_fits::check,
     too_short::check,
+    undeclared::check,
     unfenceable::check,
     unknown_alert::check,
     unknown_probe::check,

@@ -1,7 +1,7 @@
 //! Regions and vantages exist, and the region that is lost does not take over.
 
 use super::steps;
-use crate::document::{Diagnostic, Path, Text};
+use crate::document::{self, Diagnostic, Path, Text};
 use crate::model::name::Region;
 use crate::scenario::{Action, Scenario};
 
@@ -21,13 +21,19 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let (lost, takes_over) = (spec.regions.lost.as_ref(), spec.regions.takes_over.as_ref());
     for (key, region, other) in [("lost", lost, takes_over), ("takesOver", takes_over, lost)] {
         if let Some(region) = region {
-            let mut known = known(scenario);
-            let is_known = known.contains(&region.as_str());
-            // No help names the region that has the other part.
-            known.retain(|known| other.is_none_or(|other| other.as_str() != *known));
-            let unknown =
-                || drill.text.unknown(&path.then(key), "region", region.as_str(), known.into_iter());
-            found.extend((!is_known).then(unknown));
+            let known = known(scenario);
+            if known.contains(&region.as_str()) {
+                continue;
+            }
+            // The region that has the other part was not meant.
+            let meant = known.iter().filter(|known| other.is_none_or(|other| other.as_str() != **known));
+            let (message, help) =
+                document::unknown("region", region.as_str(), known.iter().copied(), meant.copied());
+            let error = drill.text.error(&path.then(key), message);
+            found.push(match help {
+                Some(help) => error.help(help),
+                None => error,
+            });
         }
     }
     for (index, probe) in spec.probes.iter().enumerate() {
@@ -82,7 +88,7 @@ fn homeless(scenario: &Scenario, action: &Action) -> Option<(&'static str, &'sta
 }
 
 /// The regions of the surroundings or, where there are none, of the drill and its catalogue.
-fn known(scenario: &Scenario) -> Vec<&str> {
+pub(super) fn known(scenario: &Scenario) -> Vec<&str> {
     let own = &scenario.drill.spec.regions;
     match &scenario.surroundings {
         Some(surroundings) => surroundings.regions.iter().map(Region::as_str).collect(),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::regions::known;
 use super::{Placed, region_of, steps};
 use crate::fault::FaultKind;
 use crate::model::effect::Ref;
@@ -31,8 +32,10 @@ impl<'a> Sides<'a> {
         let parts = &scenario.drill.spec.regions;
         let of_steps = steps(scenario);
         let of_steps = of_steps.iter().filter_map(|placed| region_of(scenario, &placed.step.action));
-        let all: BTreeSet<Region> =
-            parts.lost.iter().chain(&parts.takes_over).cloned().chain(of_steps).collect();
+        let all = parts.lost.iter().chain(&parts.takes_over).cloned().chain(of_steps);
+        // One that is misspelt is no side: it is said where it stands.
+        let known = known(scenario);
+        let all: BTreeSet<Region> = all.filter(|region| known.contains(&region.as_str())).collect();
         Self {
             scenario,
             regions: all.into_iter().collect(),

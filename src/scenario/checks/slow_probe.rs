@@ -23,7 +23,7 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         let Some(service) = probe.service.as_ref().and_then(|name| service(scenario, name)) else { continue };
         let path = Path::spec().then("probes").then(index);
         let asks = Asks { every: probe.every, timeout: probe.timeout, service };
-        let help = |most| format!("ask at least every {}", Duration::from(most));
+        let help = |most| format!("ask at least every {most}");
         let too_slow_for_clause = || asks.too_slow_for_clause(scenario, path.then("every"), help);
         found.extend(asks.too_slow_for_target(scenario, &path).or_else(too_slow_for_clause));
         found.extend(asks.too_long_for_target(scenario, &path));
@@ -40,6 +40,12 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         }));
     }
     found
+}
+
+/// The longest time in whole milliseconds that is no longer than another; none where that is less than one.
+fn finest(most: std::time::Duration) -> Option<Duration> {
+    let milliseconds = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
 fn service<'a>(scenario: &'a Scenario, name: &Name) -> Option<&'a Service> {
@@ -70,12 +76,14 @@ impl Asks<'_> {
     fn too_slow_for_target(&self, scenario: &Scenario, path: &Path) -> Option<Diagnostic> {
         let (rto, which) = shortest_rto(scenario, self.service)?;
         (u128::from(SAMPLES) * self.every.as_nanos() > rto.as_nanos()).then(|| {
-            let most = Duration::from(*rto / SAMPLES);
             let message = format!(
                 "too slow for {which} of {rto}: the measured time would be too coarse to say anything"
             );
             let error = scenario.drill.text.error(&path.then("every"), message);
-            error.help(format!("ask at least every {most}"))
+            error.help(match finest(*rto / SAMPLES) {
+                Some(most) => format!("ask at least every {most}"),
+                None => format!("promise more: {which} of {rto} is too short to be measured"),
+            })
         })
     }
 
@@ -85,10 +93,14 @@ impl Asks<'_> {
         let every = self.every.min((*rto / SAMPLES).into());
         (2 * (every.as_nanos() + self.timeout.as_nanos()) > rto.as_nanos()).then(|| {
             let message = format!(
-                "too long for {which} of {rto}: where nothing answers in time, the measured time may be uncertain by more than that"
+                "a timeout of {} is too long for {which} of {rto}: where nothing answers in time, the measured time may be uncertain by more than that",
+                self.timeout
             );
-            let help = "twice a period and a timeout are within the RTO; for most services one or two seconds do";
-            scenario.drill.text.error(&path.then("timeout"), message).help(help)
+            let error = scenario.drill.text.error(&path.then("timeout"), message);
+            error.help(match finest((*rto / 2).saturating_sub(*every)) {
+                Some(most) => format!("twice a period and a timeout must be within it: write `timeout: {most}` at most"),
+                None => format!("promise more: {which} of {rto} is too short to be measured"),
+            })
         })
     }
 
@@ -96,7 +108,7 @@ impl Asks<'_> {
         &self,
         scenario: &Scenario,
         path: Path,
-        help: impl Fn(std::time::Duration) -> String,
+        help: impl Fn(Duration) -> String,
     ) -> Option<Diagnostic> {
         let clause = self.service.restored.clone().unwrap_or_default();
         let is_slow = u128::from(ANSWERS) * self.every.as_nanos() > clause.lasting.as_nanos();
@@ -105,7 +117,10 @@ impl Asks<'_> {
                 "too slow to see `{}` restored: for {} it must be asked {ANSWERS} times at least",
                 self.service.name, clause.lasting
             );
-            scenario.drill.text.error(&path, message).help(help(*clause.lasting / ANSWERS))
+            scenario.drill.text.error(&path, message).help(match finest(*clause.lasting / ANSWERS) {
+                Some(most) => help(most),
+                None => "lengthen `restored.for` in the catalogue: nothing is asked more than once in a millisecond".to_owned(),
+            })
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Services, their stores and the severity stand in the catalogue, with a target for the region that is lost.
 
+use super::regions::known;
 use super::{steps, texts};
 use crate::document::{Diagnostic, Path};
 use crate::model::name::Name;
@@ -15,6 +16,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         let path = Path::spec().then("services").then(index);
         if let (Some(service), Some(lost)) = (catalogue.service(name), &spec.regions.lost)
             && !service.targets.contains_key(lost)
+            // One that is misspelt is said where it stands.
+            && known(scenario).contains(&lost.as_str())
         {
             found.push(
                 text.error(&path, format!("nothing is promised about `{name}` when {lost} is lost"))

@@ -354,6 +354,16 @@ fn a_rehearsal_leaves_nothing_to_heal_and_says_so() {
     let healed = drillmaster(place.path(), &["heal", &folder]);
     assert_eq!(healed.status.code(), Some(0));
     assert!(stderr(&healed).contains("nothing is left to heal"), "{}", stderr(&healed));
+    // It goes by the journal, whatever became of what was measured.
+    let rows = place.path().join(&folder).join("probes/checkout.outside.csv");
+    let damaged = std::fs::read_to_string(&rows).unwrap().replacen(",ok,", ",OK,", 1);
+    std::fs::write(&rows, damaged).unwrap();
+    let healed = drillmaster(place.path(), &["heal", &folder]);
+    assert_eq!(healed.status.code(), Some(13));
+    for part in ["nothing is left to heal", "probes/checkout.outside.csv, line", "healing needs none of that"]
+    {
+        assert!(stderr(&healed).contains(part), "{part}: {}", stderr(&healed));
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub mod sandbox;
 pub mod schema;
 pub mod signals;
 pub mod validate;
+pub mod vantage;
 pub mod verify;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -60,6 +61,7 @@ enum Command {
     Verify(verify::Verify),
     Report(report::Report),
     Ledger(ledger::Args),
+    Vantage(vantage::Args),
     Sandbox(sandbox::Args),
     Env(env::Args),
     /// Acknowledge a page of a live run.
@@ -120,6 +122,7 @@ fn run_command(command: Command) -> ExitCode {
         },
         Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => ledger(arguments),
+        Command::Vantage(arguments) => vantage(arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Ack(arguments) => people::answer(&arguments, Says::Acknowledge),
@@ -138,6 +141,17 @@ fn ledger(arguments: ledger::Args) -> ExitCode {
     };
     match runtime.block_on(ledger::run(arguments)) {
         Ok(code) => exit::code(code),
+        Err(error) => failed(&error, exit::USAGE),
+    }
+}
+
+fn vantage(arguments: vantage::Args) -> ExitCode {
+    let runtime = match live::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, exit::BUG),
+    };
+    match runtime.block_on(vantage::run(arguments)) {
+        Ok(()) => exit::code(exit::MET),
         Err(error) => failed(&error, exit::USAGE),
     }
 }

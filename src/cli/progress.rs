@@ -163,6 +163,10 @@ impl Display {
             }
             What::Alerted { alert, .. } => format!("{:<8}    alert {alert} arrived", ""),
             What::Said { role, who, said, .. } => format!("{:<8}    {who} ({role}): {said:?}", ""),
+            What::Reached { vantage, outcome } => match outcome.why() {
+                None => format!("the agent at {vantage} is in reach"),
+                Some(why) => format!("the agent at {vantage} is out of reach: {why}"),
+            },
             What::ReadBack { store, outcome, .. } => {
                 format!("{:<8}    {store} read back: {}", "", ended(outcome))
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::environment::{EnvironmentSpec, OUTSIDE, range};
+use super::environment::{AgentSpec, EnvironmentSpec, OUTSIDE, range};
 use crate::document::{Diagnostic, Document, Path, ordered};
 use crate::model::url::Url;
 
@@ -63,18 +63,39 @@ fn regions(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
 }
 
 fn vantages(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut unknown = Vec::new();
     let mut seen = BTreeSet::new();
-    let twice =
-        environment.spec.vantages.iter().enumerate().filter(|(_, vantage)| !seen.insert(&vantage.name));
-    twice
-        .map(|(index, vantage)| {
+    let mut say = |path: Path, message: String, help: &str| {
+        found.push(environment.text.error(&path, message).help(help));
+    };
+    for (index, vantage) in environment.spec.vantages.iter().enumerate() {
+        let path = within("vantages", index);
+        if !seen.insert(&vantage.name) {
             let message = format!("two vantages are called `{}`", vantage.name);
-            environment
-                .text
-                .error(&within("vantages", index).then("name"), message)
-                .help("rename one of them")
-        })
-        .collect()
+            say(path.then("name"), message, "rename one of them");
+        }
+        let Some(agent) = &vantage.agent else { continue };
+        for (field, given) in [("proxy", vantage.proxy.is_some()), ("dns", vantage.dns.is_some())] {
+            if given {
+                let message = format!("an agent asks by itself, without the `{field}` of another place");
+                say(path.then(field), message, "leave it out, or leave out the agent");
+            }
+        }
+        if vantage.name.as_str() == OUTSIDE {
+            let message = format!("`{OUTSIDE}` is where drillmaster runs, and no agent");
+            say(path.then("agent"), message, "give the vantage another name");
+        }
+        if let AgentSpec::Pod(pod) = agent {
+            let regions = || environment.spec.regions.iter().map(|region| region.name.as_str());
+            if regions().all(|name| name != pod.region.as_str()) {
+                let path = path.then("agent").then("pod").then("region");
+                unknown.push(environment.text.unknown(&path, "region", pod.region.as_str(), regions()));
+            }
+        }
+    }
+    found.extend(unknown);
+    found
 }
 
 fn alerts(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {

@@ -2,6 +2,7 @@
 //!
 //! The document's `spec`, as types with doc comments that become its JSON schema. Pure values.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
@@ -135,6 +136,41 @@ pub struct VantageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub dns: Option<SocketAddr>,
+    /// An agent that stands there, `drillmaster vantage`, and asks by itself: also while nobody reaches it, since its region is cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentSpec>,
+}
+
+/// How an agent is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentSpec {
+    /// In a pod, through the API server of its region.
+    Pod(AgentPod),
+    /// At an address, over a way that others have secured: `127.0.0.1:7070`. Whoever reaches it can have it ask.
+    Address(#[schemars(with = "String")] SocketAddr),
+}
+
+/// A pod that runs `drillmaster vantage`. Whoever runs the drill may list pods in its namespace, and get and create `pods/portforward`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentPod {
+    /// The region that it stands in.
+    pub region: Region,
+    pub namespace: Name,
+    /// Its labels: the first pod by name that has them all and is ready.
+    #[schemars(extend("minProperties" = 1))]
+    pub labels: BTreeMap<String, String>,
+    /// Where it listens, in its pod alone.
+    #[serde(default = "agents_port")]
+    pub port: u16,
+}
+
+/// Where an agent listens, if nobody says otherwise.
+pub const AGENTS_PORT: u16 = 7070;
+
+fn agents_port() -> u16 {
+    AGENTS_PORT
 }
 
 /// Who says that an alert fires; where both are named, whichever says it first.

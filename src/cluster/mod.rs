@@ -3,14 +3,16 @@
 //! ```text
 //! Environment ─► connect (a client a region, who it is) ─┐
 //!             ─► net (sockets, a proxy) ── names (DNS) ──┼─► World
+//!             ─► agents (a pod's port, an address) ──────┤
 //!             ─► alerts (Alertmanager, pages) · commands │
 //! people at the run's socket ─► people, control ─────────┘
 //! clock: counts suspend
 //! ```
 //! Everything that the engine knows of it is the ports of `world` (I2). A cluster is touched on purpose only (I9): before a world is
 //! given out, each region's identity has been read and is the one of the document, and for a run its clock is not surely another one than
-//! this machine's; healing asks nobody's clock. Left out for now: vantages that are agents.
+//! this machine's; healing asks nobody's clock.
 
+mod agents;
 pub mod alerts;
 pub mod checks;
 pub mod clock;
@@ -129,9 +131,12 @@ fn of_regions(
     // Asked from where this process runs, whatever `outside` goes through.
     let here = Arc::new(SocketNet::new(None, None, None, trust.clone())?);
     let clock = Arc::new(clock);
+    let regions: BTreeMap<_, _> =
+        regions.into_iter().map(|(name, connected)| (name, connected.client)).collect();
     Ok(World {
-        regions: regions.into_iter().map(|(name, connected)| (name, connected.client)).collect(),
         vantages: vantages(spec, &trust)?,
+        agents: agents::agents(spec, &regions),
+        regions,
         addresses: spec.regions.iter().flat_map(environment::ClusterSpec::ranges).collect(),
         clock: clock.clone(),
         people,
@@ -143,11 +148,11 @@ fn of_regions(
 /// Where probes can be sent from: `outside`, where this process runs, and every vantage of the document.
 fn vantages(spec: &EnvironmentSpec, trust: &Trust) -> Result<BTreeMap<Vantage, Arc<dyn Net>>, ClusterError> {
     let mut found: BTreeMap<Vantage, Arc<dyn Net>> = BTreeMap::new();
-    for vantage in &spec.vantages {
+    for vantage in spec.vantages.iter().filter(|vantage| vantage.agent.is_none()) {
         let net = SocketNet::new(vantage.proxy, vantage.dns, spec.authority, trust.clone())?;
         found.insert(vantage.name.clone(), Arc::new(net));
     }
-    if !found.contains_key(OUTSIDE) {
+    if spec.vantages.iter().all(|vantage| vantage.name.as_str() != OUTSIDE) {
         found.insert(OUTSIDE.into(), Arc::new(SocketNet::new(None, None, spec.authority, trust.clone())?));
     }
     Ok(found)

@@ -5,6 +5,7 @@
 //! autoscaler shrinks a side that nobody uses. Nobody at all is no side: a workload that somebody scaled away or deleted lacks nothing by
 //! its own word.
 
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -12,16 +13,20 @@ use super::api::{self, Reply};
 use super::{Engine, Shown};
 use crate::model::effect::{Exec, Of, Ref, Resource};
 use crate::model::event::{Outcome, SinkError, What};
-use crate::model::name::{Name, ProbeId, Region};
+use crate::model::name::{Name, ProbeId, Region, Vantage};
 use crate::model::plan::{Action, Probe, ProofBy};
 use crate::model::rollout;
 use crate::model::sample::{Sample, Seen};
 use crate::model::time::Duration;
+use crate::prober::agent::{Followed, follow};
 use crate::prober::{self, Observation, ProbeRun};
-use crate::world::watch;
+use crate::world::{World, watch};
 
 /// How long the lost side has to become healthy once its faults are gone.
 pub(super) const HEALTHY_WITHIN: Duration = Duration::from_secs(900);
+
+/// Within this, beside its own time, an agent is asked one question.
+const IN_REACH: Duration = Duration::from_secs(15);
 
 /// How often what heals is looked at meanwhile.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -156,25 +161,63 @@ impl Engine {
     async fn asked_once(&self, probe: &Probe) -> Vec<Sample> {
         let mut samples = Vec::new();
         for vantage in &probe.from {
-            let Some(net) = self.world.vantages.get(vantage) else { continue };
+            let (out, mut seen) = mpsc::channel(1);
+            let (_goes_on, stop) = watch::channel(false);
+            let Some(asking) = self.asking(probe, vantage, out, stop) else { continue };
+            let first = async {
+                loop {
+                    match seen.recv().await {
+                        Some(Observation::Sample { sample, .. }) => return Some(sample),
+                        Some(Observation::Write { .. } | Observation::Agent { .. }) => {}
+                        None => return None,
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                sample = first => samples.extend(sample),
+                () = asking => {}
+            }
+        }
+        samples
+    }
+
+    /// A probe at a vantage, until it is dropped or cannot ask.
+    fn asking(
+        &self,
+        probe: &Probe,
+        vantage: &Vantage,
+        out: mpsc::Sender<Observation>,
+        stop: watch::Receiver<bool>,
+    ) -> Option<BoxFuture<'static, ()>> {
+        let World { vantages, agents, clock, addresses, .. } = &self.world;
+        if let Some(net) = vantages.get(vantage) {
             let run = ProbeRun {
                 probe: probe.clone(),
                 vantage: vantage.clone(),
                 net: net.clone(),
-                clock: self.world.clock.clone(),
-                ranges: self.world.addresses.clone().into(),
+                clock: clock.clone(),
+                ranges: addresses.clone().into(),
                 regions: self.plan.regions.clone().into(),
-                start: self.world.clock.now(),
+                start: clock.now(),
             };
-            let (out, mut seen) = mpsc::channel(1);
-            let (_goes_on, stop) = watch::channel(false);
-            tokio::select! {
-                biased;
-                Some(Observation::Sample { sample, .. }) = seen.recv() => samples.push(sample),
-                // A probe that cannot ask says nothing.
-                _ = prober::run(run, out, stop) => {}
-            }
+            // A probe that cannot ask says nothing.
+            return Some(Box::pin(async { drop(prober::run(run, out, stop).await) }));
         }
-        samples
+        let lasts = probe.timeout.plus(IN_REACH);
+        let followed = Followed {
+            job: format!("{}/{}.{vantage} at {}", self.run, probe.id, clock.now()),
+            probes: vec![probe.clone()],
+            vantage: vantage.clone(),
+            agent: agents.get(vantage)?.clone(),
+            clock: clock.clone(),
+            ranges: addresses.clone(),
+            regions: self.plan.regions.clone(),
+            lasts,
+        };
+        // Nor does an agent that is out of reach.
+        Some(Box::pin(
+            async move { drop(tokio::time::timeout(lasts.std(), follow(followed, out, stop)).await) },
+        ))
     }
 }

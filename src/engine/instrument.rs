@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use super::live::Live;
 use super::recorder::{Recorder, Shown};
 use crate::ledger;
-use crate::model::event::SinkError;
+use crate::model::event::{SinkError, What};
 use crate::model::name::{Name, RunId};
 use crate::model::plan::Plan;
 use crate::model::sample::RowFile;
 use crate::model::time::Duration;
+use crate::prober::agent::{Followed, follow};
 use crate::prober::{self, Observation, ProbeRun};
 use crate::world::{World, watch};
 
@@ -26,6 +27,9 @@ const UNDER_WAY: usize = 1024;
 
 /// Probes and writes begin a moment after the start, all on the same grid.
 const FIRST_AFTER: Duration = Duration::from_millis(10);
+
+/// How much longer than a run may last an agent asks, whose orchestrator has died: its steady state, and its healing.
+const AFTER: Duration = Duration::from_secs(3600);
 
 /// Running probes and ledger clients; they end when this is dropped.
 pub(super) struct Instrument {
@@ -70,6 +74,23 @@ impl Instrument {
                 tasks.spawn(async { drop(probing.await) });
             }
         }
+        for (vantage, agent) in &world.agents {
+            let probes: Vec<_> = plan.probes.iter().filter(|probe| probe.from.contains(vantage)).collect();
+            if probes.is_empty() {
+                continue;
+            }
+            let followed = Followed {
+                job: format!("{run}/{vantage}"),
+                probes: probes.into_iter().cloned().collect(),
+                vantage: vantage.clone(),
+                agent: agent.clone(),
+                clock: world.clock.clone(),
+                ranges: world.addresses.clone(),
+                regions: plan.regions.clone(),
+                lasts: plan.limits.max_duration.plus(AFTER),
+            };
+            tasks.spawn(follow(followed, out.clone(), stopped.clone()));
+        }
         for ledger in &plan.ledgers {
             let Some(net) = world.vantages.get(&ledger.from) else { continue };
             let ledger_run = ledger::client::LedgerRun {
@@ -100,6 +121,9 @@ impl Instrument {
                 let period = self.periods.get(&store).copied().unwrap_or_default();
                 self.live.write(&store, &write, period);
                 self.recorder.show(Shown::Written { store: &store, seen: write.seen });
+            }
+            Observation::Agent { vantage, outcome } => {
+                self.recorder.append(What::Reached { vantage, outcome })?;
             }
         }
         Ok(())

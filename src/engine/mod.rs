@@ -7,7 +7,6 @@
 //! recorder    the pen: an event is on disk before anything else learns of it
 //! instrument  probes and ledger clients, their rows into the evidence
 //! live        what they say right now, for the engine's own waits
-//! calibrate   measures a known pause with the same prober (I13)
 //! steady      when a run may begin, and what stops it
 //! steps       what each step does
 //! proof       whether a fault shows its effect
@@ -24,7 +23,6 @@
 
 mod api;
 mod authority;
-mod calibrate;
 mod effects;
 mod heal;
 mod health;
@@ -54,6 +52,7 @@ use crate::model::plan::{Action, Plan, Stage};
 use crate::model::sample::RowFile;
 use crate::model::target::ObjectiveKind;
 use crate::model::time::{At, Duration};
+use crate::prober::calibration::{Calibration, calibrate};
 use crate::world::{World, watch};
 use instrument::Instrument;
 use live::Live;
@@ -233,12 +232,9 @@ impl Engine {
         }
         let measures = !self.plan.probes.is_empty() || !self.plan.ledgers.is_empty();
         if measures {
-            let calibrated = calibrate::calibrate(self.world.clock.clone()).await;
-            let failed = match &calibrated {
-                What::Calibrated { outcome, .. } => outcome.why().map(str::to_owned),
-                _ => None,
-            };
-            self.recorder.append(calibrated)?;
+            let Calibration { truth, measured, outcome } = calibrate(self.world.clock.clone()).await;
+            let failed = outcome.why().map(str::to_owned);
+            self.recorder.append(What::Calibrated { truth, measured, outcome })?;
             if let Some(why) = failed {
                 return Ok(Ended::Refused { guard: "calibration".into(), why });
             }
@@ -261,9 +257,12 @@ impl Engine {
 
     fn guards(&self) -> Result<Option<Ended>, SinkError> {
         let vantages = self.world.vantages.keys().cloned().collect();
+        let agents = self.world.agents.keys().cloned().collect();
         let regions = self.world.regions.keys().cloned().collect();
         let mut refused = None;
-        for (guard, outcome) in crate::guard::check(&self.plan, &crate::guard::Facts { vantages, regions }) {
+        for (guard, outcome) in
+            crate::guard::check(&self.plan, &crate::guard::Facts { vantages, agents, regions })
+        {
             if let (None, Some(why)) = (&refused, outcome.why()) {
                 refused = Some(Ended::Refused { guard: guard.clone(), why: why.to_owned() });
             }

@@ -17,6 +17,8 @@ use crate::model::plan::Plan;
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub vantages: BTreeSet<Vantage>,
+    /// Vantages that are agents: they probe, and write nothing.
+    pub agents: BTreeSet<Vantage>,
     pub regions: BTreeSet<Region>,
 }
 
@@ -36,10 +38,15 @@ fn regions(plan: &Plan, facts: &Facts) -> Option<String> {
 
 /// Every place that probes and ledgers send from exists.
 fn vantages(plan: &Plan, facts: &Facts) -> Option<String> {
+    let all: BTreeSet<Vantage> = facts.vantages.union(&facts.agents).cloned().collect();
     let probes = plan.probes.iter().flat_map(|probe| &probe.from);
-    let named = probes.chain(plan.ledgers.iter().map(|ledger| &ledger.from));
-    let missing: BTreeSet<&Vantage> = named.filter(|name| !facts.vantages.contains(*name)).collect();
-    refusal("vantage", &missing, &facts.vantages)
+    let writes = plan.ledgers.iter().map(|ledger| &ledger.from);
+    let named = probes.chain(writes.clone());
+    let missing: BTreeSet<&Vantage> = named.filter(|name| !all.contains(*name)).collect();
+    refusal("vantage", &missing, &all).or_else(|| {
+        let agent = writes.clone().find(|name| facts.agents.contains(*name))?;
+        Some(format!("the vantage {agent} is an agent, and a ledger's writes are sent from where drillmaster runs: name another one under `workload.ledger.from`"))
+    })
 }
 
 fn refusal<T: AsRef<str>>(what: &str, missing: &BTreeSet<&T>, all: &BTreeSet<T>) -> Option<String> {

@@ -180,6 +180,7 @@ fn look(
         | What::Said { .. }
         | What::Notified { .. }
         | What::Observed { .. }
+        | What::Reached { .. }
         | What::ReadBack { .. }
         | What::WritesRemoved { .. }
         | What::ClockStepped { .. }

@@ -171,7 +171,7 @@ impl Windows {
 pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
     let stop = windows.stop.min(windows.failback);
-    let by = |outages: for<'a> fn(&'a View<'_>) -> &'a [Outage]| {
+    let by = |outages: Outages| {
         let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
         together((views, outages), first_outage(seen, lasting), within, stop)
     };
@@ -278,9 +278,12 @@ fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
     })
 }
 
+/// Which of a vantage's outages count.
+type Outages = for<'a> fn(&'a View<'_>) -> &'a [Outage];
+
 /// One outage, out of the parts that each vantage saw.
 fn together(
-    (views, all): (&[&View<'_>], for<'a> fn(&'a View<'_>) -> &'a [Outage]),
+    (views, all): (&[&View<'_>], Outages),
     parts: Vec<Vec<Outage>>,
     within: Interval,
     stop: At,

@@ -113,6 +113,7 @@ impl<'a> Story<'a> {
             | What::Said { .. }
             | What::Notified { .. }
             | What::Observed { .. }
+            | What::Reached { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }

@@ -346,6 +346,8 @@ pub(super) fn with_silences(samples: &[Sample], every: Duration, until: At) -> V
     }
     // The last of each probe comes within one period of the last of all.
     silence(&mut whole, last, until, period);
+    // By an agent's clock a sample may have been sent before an earlier one: its earliest instant counts, as well as that is known.
+    whole.sort_by_key(|sample| sample.sent);
     whole
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::effect::{Effect, EffectId, Undo};
-use super::name::{Name, Role, RunId, Sha256, StepId};
+use super::name::{Name, Role, RunId, Sha256, StepId, Vantage};
 use super::plan::Plan;
 use super::sample::RowFile;
 use super::time::{At, Interval, Span};
@@ -196,6 +196,11 @@ pub enum What {
         done: At,
         outcome: Outcome,
     },
+    /// An agent at a vantage came into reach, or went out of it; what it saw meanwhile comes once it is in reach again.
+    Reached {
+        vantage: Vantage,
+        outcome: Outcome,
+    },
     /// Binds a block of rows into the chain: `count` rows, the first of them row number `from` of the file.
     Rows {
         file: RowFilePath,
@@ -300,6 +305,7 @@ impl What {
             | What::Said { .. }
             | What::Notified { .. }
             | What::Observed { .. }
+            | What::Reached { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }
@@ -442,7 +448,7 @@ impl<'de> Deserialize<'de> for Event {
 }
 
 /// The kinds that this version knows, as they stand in the journal.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 28] = [
     "runStarted",
     "guarded",
     "calibrated",
@@ -462,6 +468,7 @@ pub const KINDS: [&str; 27] = [
     "said",
     "notified",
     "observed",
+    "reached",
     "rows",
     "readBack",
     "writesRemoved",

@@ -7,6 +7,8 @@
 //! One task runs one probe from one vantage; requests in flight are futures of that task, at most `timeout / period + 1` of them,
 //! so a hung target costs bounded memory. How to add a protocol: a client file here, and its arm in [`run`].
 
+pub mod agent;
+pub mod calibration;
 mod http;
 mod open_loop;
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::http::BadRequest;
+use crate::model::event::Outcome;
 use crate::model::name::{Name, ProbeId, Region, Vantage};
 use crate::model::plan;
 use crate::model::sample::{Sample, Seen, Stages, Write};
@@ -31,6 +34,8 @@ pub enum Observation {
     Sample { probe: ProbeId, vantage: Vantage, sample: Sample },
     /// A ledger write's outcome.
     Write { store: Name, write: Write },
+    /// The agent at a vantage came into reach, or went out of it.
+    Agent { vantage: Vantage, outcome: Outcome },
 }
 
 /// One probe from one vantage.

@@ -257,6 +257,7 @@ fn deviation(what: &What) -> Vec<String> {
         What::Observed { what, outcome, .. } if what == "restored" => {
             failed("the wait for the services".to_owned(), outcome)
         }
+        What::Reached { vantage, outcome } => failed(format!("reaching the agent at {vantage}"), outcome),
         What::Notified { audience, outcome, .. } => failed(format!("telling {audience}"), outcome),
         What::UndoEnded { effect, outcome, conflicts, .. } => {
             let mut texts = failed(format!("undoing the effect {}", effect.0), outcome);

@@ -134,6 +134,7 @@ impl Sandbox {
                 .map(|(name, (state, _))| (name.clone(), api::client(Arc::clone(state))))
                 .collect(),
             vantages,
+            agents: BTreeMap::new(),
             addresses: spec.regions.iter().map(address_range).collect(),
             clock: Arc::new(clock),
             people: Arc::new(SimulatedPeople::new(&spec.people, absent, seed)),

@@ -112,6 +112,7 @@ fn all(events: &[Event]) -> Vec<Open> {
             | What::Said { .. }
             | What::Notified { .. }
             | What::Observed { .. }
+            | What::Reached { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }

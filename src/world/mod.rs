@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::model::event::Decision;
@@ -29,6 +30,8 @@ pub struct World {
     pub regions: BTreeMap<Region, kube::Client>,
     /// The network as it looks from each vantage.
     pub vantages: BTreeMap<Vantage, Arc<dyn Net>>,
+    /// The vantages that are agents: probes run there, by a clock of its own.
+    pub agents: BTreeMap<Vantage, Arc<dyn Remote>>,
     /// Whose addresses are whose: tells which region answered.
     pub addresses: Vec<AddressRange>,
     pub clock: Arc<dyn Clock>,
@@ -45,7 +48,8 @@ impl World {
 }
 
 /// A range of addresses of one region.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AddressRange {
     pub region: Region,
     pub network: IpAddr,
@@ -95,6 +99,12 @@ pub trait Net: Send + Sync {
         let why = "this network speaks no TLS";
         Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why))))
     }
+}
+
+/// The way to an agent at a vantage.
+pub trait Remote: Send + Sync {
+    /// A new connection to it, on which both speak lines of JSON (`prober::agent`).
+    fn connect(&self) -> BoxFuture<'_, io::Result<Stream>>;
 }
 
 /// The run's clock: monotonic, counts suspend, anchored at the run's start.

@@ -1,4 +1,4 @@
-//! A run calibrates its own instrument before the fault (I13): the very prober that will measure the drill measures a pause of
+//! A run calibrates its own instrument before the fault (I13), and each agent its own: the very prober that will measure the drill measures a pause of
 //! known length, made by a shim in this process. The interval that it reports must contain the truth, or the run does not start.
 
 use std::io;
@@ -10,13 +10,13 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::model::event::{Outcome, What};
+use super::{Observation, ProbeRun};
+use crate::model::event::Outcome;
 use crate::model::outage::outages;
 use crate::model::plan::Probe;
 use crate::model::sample::Sample;
 use crate::model::target::RestoredClause;
 use crate::model::time::{At, Duration, Span};
-use crate::prober::{self, Observation, ProbeRun};
 use crate::world::{Clock, Net, Stream, watch};
 
 const EVERY: Duration = Duration::from_millis(10);
@@ -61,8 +61,16 @@ impl Net for Shim {
     }
 }
 
+/// What an instrument measured of a pause of known length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calibration {
+    pub truth: Span,
+    pub measured: Span,
+    pub outcome: Outcome,
+}
+
 /// Measures the known pause.
-pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
+pub async fn calibrate(clock: Arc<dyn Clock>) -> Calibration {
     let start = clock.now().plus(EVERY);
     let pause = (start.plus(BEFORE), start.plus(BEFORE).plus(PAUSE));
     let truth = Span { least: PAUSE, most: Some(PAUSE) };
@@ -87,7 +95,7 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
         regions: Arc::new([]),
         start,
     };
-    let probing = prober::run(run, out, stopped);
+    let probing = super::run(run, out, stopped);
     let stopping = async {
         tokio::time::sleep(pause.1.plus(AFTER).since(clock.now()).std()).await;
         stop.send(true);
@@ -103,7 +111,7 @@ pub(super) async fn calibrate(clock: Arc<dyn Clock>) -> What {
     };
     let (_, (), samples) = tokio::join!(probing, stopping, collecting);
     let (measured, outcome) = judge(samples);
-    What::Calibrated { truth, measured, outcome }
+    Calibration { truth, measured, outcome }
 }
 
 /// What the samples say of the pause, and whether its true length lies in that interval.

@@ -329,13 +329,13 @@ fn a_file_that_no_record_binds_is_a_fault_among_the_rows_and_named_elsewhere() {
 }
 
 #[test]
-fn a_link_or_a_pipe_among_the_inputs_is_not_read_for_a_report() {
+fn a_link_or_a_pipe_among_the_inputs_or_what_the_run_did_not_read_is_not_read_for_a_report() {
     let place = tempfile::tempdir().unwrap();
     let (folder, _) = rehearsed(place.path());
     let runbook = Path::new(&folder).join("inputs/runbooks/escalation.md");
     let said = std::fs::read_to_string(&runbook).unwrap();
     let secret = place.path().join("secret");
-    std::fs::write(&secret, format!("nobody may read this\n{said}")).unwrap();
+    std::fs::write(&secret, &said).unwrap();
     std::fs::remove_file(&runbook).unwrap();
     std::os::unix::fs::symlink(&secret, &runbook).unwrap();
     let report = || drillmaster(place.path(), &["report", &folder]).status.code();
@@ -345,6 +345,11 @@ fn a_link_or_a_pipe_among_the_inputs_is_not_read_for_a_report() {
     std::fs::remove_file(&runbook).unwrap();
     assert!(Command::new("mkfifo").arg(&runbook).status().unwrap().success());
     assert_eq!((report(), patch.exists()), (Some(0), false), "a pipe");
+    std::fs::remove_file(&runbook).unwrap();
+    std::fs::write(&runbook, format!("{said}\n")).unwrap();
+    assert_eq!((report(), patch.exists()), (Some(0), false), "another text than the run read");
+    std::fs::write(&runbook, said).unwrap();
+    assert_eq!((report(), patch.exists()), (Some(0), true));
 }
 
 #[test]

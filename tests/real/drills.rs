@@ -9,6 +9,7 @@ use drillmaster::cluster::people::Says;
 use drillmaster::journal::{JOURNAL, read};
 use drillmaster::ledger::{Change, Entry};
 use drillmaster::measure::measure;
+use drillmaster::model::sample::{Sample, Seen};
 
 use crate::drill::{answer, said};
 use crate::in_real_time;
@@ -31,6 +32,26 @@ fn a_drill_on_real_regions_is_met_and_leaves_them_as_they_were() {
         assert!(!read(&real.evidence()).unwrap().header().unwrap().rehearsal);
         let verified = real.drillmaster(&["verify", "evidence"]).await;
         assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    });
+}
+
+#[test]
+#[ignore = "needs real regions; tests/run starts them"]
+fn a_pod_of_a_region_is_a_vantage_by_its_own_clock() {
+    in_real_time(async {
+        let real = Real::start(as_shipped).await;
+        real.agent().await;
+        let before = real.stands().await;
+        let ran = real.run("failover.yaml", None).await;
+        real.assert_stands(&before, "the run left something").await;
+        real.no_agent().await;
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+        assert!(said(&ran).contains("the agent at west is in reach"), "{}", said(&ran));
+        let evidence = read(&real.evidence()).unwrap();
+        let samples = &evidence.samples[&("checkout".into(), "west".into())];
+        let failed = |sample: &&Sample| matches!(sample.seen, Seen::Failed(_));
+        assert!(samples.iter().any(|sample| failed(&sample)), "it saw the outage");
+        assert!(samples.iter().all(|sample| sample.seen != Seen::Gap), "something is missing");
     });
 }
 

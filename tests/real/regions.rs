@@ -16,6 +16,9 @@ use crate::drill::{answers, documents, said};
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Where an agent stands.
+const AGENTS: &str = "vantages";
+
 pub const REGIONS: [&str; 2] = ["east", "west"];
 
 /// The kinds of everything that stands in the shop's namespace.
@@ -173,6 +176,31 @@ impl Real {
         spec["alerts"] = json!({"alertmanager": self.known["alertmanager"]});
         // JSON is YAML.
         std::fs::write(&path, environment.to_string()).unwrap();
+    }
+
+    /// Puts an agent into a pod of west, in a namespace of its own, and names it in the Environment instead of the proxy.
+    pub async fn agent(&self) {
+        let image = "ghcr.io/drillmaster/drillmaster:0.1.0";
+        let container = json!({"name": "vantage", "image": image, "args": ["vantage"]});
+        let labels = json!({"app": "vantage"});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "vantage", "namespace": AGENTS, "labels": labels},
+             "spec": {"containers": [container]}},
+        ]});
+        self.kubectl_with("west", &["apply", "-f", "-"], &list.to_string()).await;
+        let waits = ["-n", AGENTS, "wait", "--for=condition=Ready", "pod/vantage", "--timeout=120s"];
+        self.kubectl("west", &waits).await;
+        let path = self.place.path().join("environment.yaml");
+        let mut environment: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let pod = json!({"region": "west", "namespace": AGENTS, "labels": labels});
+        environment["spec"]["vantages"][1] = json!({"name": "west", "agent": {"pod": pod}});
+        std::fs::write(&path, environment.to_string()).unwrap();
+    }
+
+    /// Takes the agent away.
+    pub async fn no_agent(&self) {
+        self.kubectl("west", &["delete", "namespace", AGENTS, "--timeout=120s"]).await;
     }
 
     /// Runs a drill, while the duty manager answers its questions: all of them, or those of one step.

@@ -112,6 +112,21 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "writesPerSecond: 50",
         "timeout: 60s, writesPerSecond: 50",
     ),
+    (
+        "patch_that_is_no_mapping",
+        "recover: {dnsSwitch: {record: checkout.shop.example}}",
+        "recover: {patch: {apiVersion: v1, kind: ConfigMap, namespace: shop, name: ledger, merge: 3}}",
+    ),
+    (
+        "patch_of_nothing",
+        "recover: {dnsSwitch: {record: checkout.shop.example}}",
+        "recover: {patch: {apiVersion: v1, kind: ConfigMap, namespace: shop, name: ledger, merge: }}",
+    ),
+    (
+        "patch_of_metadata_that_are_none",
+        "recover: {dnsSwitch: {record: checkout.shop.example}}",
+        "recover: {patch: {apiVersion: v1, kind: ConfigMap, namespace: shop, name: ledger, merge: {metadata: 3}}}",
+    ),
     ("lost_region_misspelt", "lost: east", "lost: eats"),
     (
         "colon_within_a_text",

@@ -22,9 +22,10 @@ const MOST_CONNECTIONS: usize = 64;
 /// Where there is no room for another connection, after this there may be.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// An agent for probes: asks from where it stands, by its own clock, also while nobody reaches it.
+/// An agent for probes, in a pod that an Environment names under `vantages`: asks from where it stands, by its own clock, also while nobody
+/// reaches it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example, in a pod that an Environment names under `vantages`: drillmaster vantage")]
+#[command(after_help = "Example: drillmaster vantage --listen 127.0.0.1:7070")]
 pub struct Args {
     /// Where to listen; where it is left out, for this machine, or this pod, alone. Whoever reaches it can have it ask.
     #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, AGENTS_PORT)))]

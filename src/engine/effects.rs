@@ -114,8 +114,9 @@ impl Engine {
                     return Ok(reply.outcome());
                 }
             };
-            let mut bound = merge.clone();
-            bound["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+            let Some(bound) = at_version(&merge, &before) else {
+                return Ok(Outcome::failed("the patch is no mapping, or its metadata is none"));
+            };
             let after = match api::patch(client, &at, Body::MergePatch, &bound, true).await {
                 Reply::Done(after) => after,
                 Reply::Refused { code: 409, .. } => continue,
@@ -477,6 +478,15 @@ fn after_a_failure(
         }
         Some(_) | None => Outcome::Unknown { why },
     }
+}
+
+/// A merge patch that only this version of an object takes; `None` where it can be no such patch.
+fn at_version(merge: &Value, before: &Value) -> Option<Value> {
+    let mut bound = merge.as_object()?.clone();
+    let metadata = bound.entry("metadata").or_insert_with(|| json!({}));
+    let version = before["metadata"]["resourceVersion"].clone();
+    metadata.as_object_mut()?.insert("resourceVersion".to_owned(), version);
+    Some(Value::Object(bound))
 }
 
 fn has_controller(object: &Value) -> bool {

@@ -70,7 +70,8 @@ impl Source<'_> {
             (Some(end), _) if end.latest <= stop => Restored::At(end, self.name.to_owned()),
             (None, Some(at)) if at.latest <= stop => {
                 let why = format!("{} succeeded again, but not for long enough to be sure", self.name);
-                Restored::Unsure(why, Known { not_before: Some(at.earliest), by: self.over_by(outage) })
+                let by = self.over_by(outage).filter(|by| by.latest <= stop);
+                Restored::Unsure(why, Known { not_before: Some(at.earliest), by })
             }
             (Some(_) | None, _) => Restored::Never(self.lasted_until(outage, stop)),
         }
@@ -98,14 +99,14 @@ pub(super) fn later(known: Restored, new: Restored) -> Restored {
         }
         (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
         (Restored::Unsure(why, known), other) | (other, Restored::Unsure(why, known)) => {
-            let (others, by) = match other {
-                Restored::At(at, _) => (Some(at.earliest), Some(at)),
-                Restored::Unsure(_, other) => (other.not_before, other.by),
+            let others = match other {
+                Restored::At(at, _) => Some(at.earliest),
+                Restored::Unsure(_, other) => other.not_before,
                 // What one never saw end, another may have: they would disagree.
-                Restored::Never(_) | Restored::Unharmed => (None, None),
+                Restored::Never(_) | Restored::Unharmed => None,
             };
-            let by = known.by.zip(by).map(|(one, other)| one.max(&other));
-            Restored::Unsure(why, Known { not_before: known.not_before.max(others), by })
+            // What overlaps it elsewhere may have ended later.
+            Restored::Unsure(why, Known { not_before: known.not_before.max(others), by: None })
         }
         (Restored::At(_, from), Restored::Never(_)) | (Restored::Never(_), Restored::At(_, from)) => {
             let why = format!("the vantages disagree to the end: only {from} saw it restored");

@@ -183,6 +183,10 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         let name = untold.map(|view| view.name()).unwrap_or_default();
         let why = format!("{name} does not tell which side answered");
         impact.restored = Restored::Unsure(why, Known { not_before: at_best.surely_until(), by: None });
+    } else if let Restored::Unsure(_, known) = &mut impact.restored {
+        // Where the side that takes over never did, the way back is no recovery.
+        let taken_over = views.iter().all(|view| view.taken_over);
+        known.by = taken_over.then(|| over_with_the_way_back(views, lasting, windows)).flatten();
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
@@ -193,12 +197,6 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
             *until = outages.iter().map(lasted).fold(*until, At::max);
         }
     }
-    // Where the side that takes over never did, the way back is no recovery.
-    if let Restored::Unsure(_, known) = &mut impact.restored
-        && views.iter().any(|view| !view.taken_over)
-    {
-        known.by = None;
-    }
     let never =
         views.iter().find(|view| !view.taken_over).filter(|_| matches!(impact.restored, Restored::Unharmed));
     if let Some(view) = never {
@@ -208,6 +206,30 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         ));
     }
     impact
+}
+
+/// When an outage that the failback may have cut short was over at the latest: if what failed on the way back, at any vantage, was a part of it.
+fn over_with_the_way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Option<Interval> {
+    let seen = views.iter().map(|view| joined(&view.recovery, windows)).collect();
+    let within = Interval::between(windows.from, windows.end);
+    let parts = first_outage(seen, lasting);
+    let whole = together((views, |view| &view.recovery), parts, within, windows.stop);
+    whole.over().filter(|_| whole.blind.is_empty())
+}
+
+/// Those since the fault, as if the failback parted none.
+fn joined(outages: &[Outage], windows: Windows) -> Vec<Outage> {
+    let mut joined: Vec<Outage> = Vec::new();
+    for outage in outages.iter().filter(|outage| windows.from <= outage.begin.latest) {
+        match joined.last_mut().filter(|last| last.ends_with_its_side) {
+            Some(cut) => {
+                let Outage { begin, gap_at_begin, .. } = *cut;
+                *cut = Outage { begin, gap_at_begin, first_success: cut.first_success, ..outage.clone() };
+            }
+            None => joined.push(outage.clone()),
+        }
+    }
+    joined
 }
 
 /// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Leads, Recovery};
 use crate::model::effect::{Act, Ref, Resource};
@@ -45,7 +45,8 @@ pub struct Patch {
     /// The object's name.
     pub name: Name,
     /// The fields to change; null removes one.
-    pub merge: Value,
+    #[schemars(extend("properties" = {"metadata": {"type": "object"}}))]
+    pub merge: Map<String, Value>,
     /// Where; the step's region where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
@@ -58,6 +59,11 @@ impl Patch {
         let resource = Resource::new(group, version, &plural, &self.kind);
         let region = self.region.as_ref().unwrap_or(scene.region);
         Ref::new(region, resource, self.namespace.as_ref().map(Name::as_str), self.name.as_str())
+    }
+
+    /// Whether an object holds the fields already.
+    fn is_held(&self, object: &Value) -> bool {
+        self.merge.iter().all(|(field, change)| holds(object.get(field), change))
     }
 }
 
@@ -85,10 +91,10 @@ impl Recovery for Patch {
         let at = self.at(scene);
         let found = facts.object(&at.region, &at.resource, at.namespace.as_ref(), &at.name)?;
         let object = found.ok_or_else(|| Refusal::NoTarget(format!("{at} does not exist")))?;
-        if holds(Some(object), &self.merge) {
+        if self.is_held(object) {
             return Ok(Vec::new());
         }
-        Ok(vec![Act::Patch { at, merge: self.merge.clone() }])
+        Ok(vec![Act::Patch { at, merge: Value::Object(self.merge.clone()) }])
     }
 
     fn watches(&self, scene: &Scene) -> Vec<Read> {
@@ -99,7 +105,7 @@ impl Recovery for Patch {
         let at = self.at(scene);
         let object = facts.object(&at.region, &at.resource, at.namespace.as_ref(), &at.name)?;
         Ok(match object {
-            Some(object) if !holds(Some(object), &self.merge) => {
+            Some(object) if !self.is_held(object) => {
                 Progress::Waiting(format!("{at} does not hold the fields"))
             }
             Some(object) if !object["status"]["observedGeneration"].is_null() && !is_observed(object) => {

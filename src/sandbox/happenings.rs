@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
 use super::api;
@@ -105,12 +105,13 @@ impl Stage {
         }
     }
 
-    fn patch(&self, target: &Target, merge: &Value) {
+    fn patch(&self, target: &Target, merge: &Map<String, Value>) {
+        let merge = Value::Object(merge.clone());
         let Some((state, _)) = self.regions.get(&target.region) else { return };
         for key in self.meant(target) {
             let done = state.write(|store| {
                 let mut object = store.get(&key).map(|object| (**object).clone()).unwrap_or_default();
-                json_patch::merge(&mut object, merge);
+                json_patch::merge(&mut object, &merge);
                 store.update(&key, object, Part::AllButStatus)
             });
             if let Err(error) = done {

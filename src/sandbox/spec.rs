@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::model::event::Decision;
 use crate::model::name::{Name, Region, Role, Vantage};
@@ -199,7 +199,7 @@ pub enum Happens {
     Delete(Target),
     /// Somebody changes objects by a JSON merge patch.
     #[serde(rename_all = "camelCase")]
-    Patch { target: Target, merge: Value },
+    Patch { target: Target, merge: Map<String, Value> },
     /// The processes of pods die; their kubelet starts them again.
     Crash(Target),
     /// A node loses its power, and gets it back.

@@ -159,6 +159,18 @@ fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_
     assert!(least <= 0.4 && (10.0..12.0).contains(&most), "[{least}, {most}]");
     assert_eq!(promised("20s").verdict().1, Verdict::Met);
     assert_eq!(promised("5s").verdict().1, Verdict::Indeterminate);
+    // What overlaps it at another vantage belongs to it.
+    let mut both = promised("20s");
+    both.down.extend([("west", 296.5, 297.5), ("west", 301.0, 320.0)]);
+    let (least, most) = secs(of(&both.judged().0).rta.impact.clone());
+    assert!(least <= 1.0 && (23.5..26.0).contains(&most), "[{least}, {most}]");
+    assert_eq!(both.verdict().1, Verdict::Indeterminate);
+    let aborted = Drill {
+        more: vec![(304.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
+        ends: Some(Ended::Aborted { why: "x".into() }),
+        ..promised("20s")
+    };
+    assert_eq!(aborted.verdict().1, Verdict::Inconclusive, "it was back while healing only");
     let never = Drill { sides: vec![(0.0, 300.0, Some("east"))], ..promised("20s") };
     assert_eq!(never.verdict().1, Verdict::Inconclusive, "the way back is no recovery");
 }

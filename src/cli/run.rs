@@ -17,6 +17,7 @@ use crate::engine::{self, Finished};
 use crate::journal::{self, Writer};
 use crate::model::event::Ended;
 use crate::model::name::{Name, RunId};
+use crate::model::target::Verdict;
 use crate::report::Format;
 use crate::verdict::{Judged, Judgement};
 use crate::world::watch;
@@ -235,7 +236,9 @@ fn line(judgement: &Judgement) -> String {
         true => format!("{} (pre-warned)", judgement.verdict),
         false => judgement.verdict.to_string(),
     };
-    format!("{:<12} {:<10} {:<18} {}", objective.service, objective.kind, verdict, judgement.why)
+    // Why a run is invalid is said once, below.
+    let why = if judgement.verdict == Verdict::Void { "the run is invalid" } else { &judgement.why };
+    format!("{:<12} {:<10} {:<18} {why}", objective.service, objective.kind, verdict)
 }
 
 #[cfg(test)]

@@ -314,7 +314,9 @@ impl Checker<'_> {
             (Some("integer" | "number"), Shape::Text(text)) if text.parse::<f64>().is_ok() => {
                 Some(format!("without quotes: `{text}`"))
             }
-            (_, Shape::Null) if !choice.is_empty() => None,
+            (_, Shape::Null) if !choice.is_empty() => {
+                Some("write one of them, with what it needs, or remove the line".to_owned())
+            }
             (Some(_), Shape::Null) => Some("write a value, or remove the line".to_owned()),
             _ => view.text("description").map(first_sentence),
         };

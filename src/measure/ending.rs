@@ -16,6 +16,24 @@ pub(super) enum Restored {
     Unsure(String, Known),
 }
 
+impl Restored {
+    /// The same where it may have been over sooner, from an instant on.
+    pub fn no_sooner_than(self, soonest: At) -> Restored {
+        match self {
+            Restored::Unharmed => Restored::Unharmed,
+            Restored::At(at, by) => Restored::At(Interval { earliest: at.earliest.min(soonest), ..at }, by),
+            Restored::Never(_) => {
+                let why = "it may have been restored for long enough before it failed again";
+                Restored::Unsure(why.to_owned(), Known { not_before: Some(soonest), by: None })
+            }
+            Restored::Unsure(why, known) => {
+                let not_before = known.not_before.map(|until| until.min(soonest));
+                Restored::Unsure(why, Known { not_before, ..known })
+            }
+        }
+    }
+}
+
 /// What is known of an end that nobody saw.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Known {

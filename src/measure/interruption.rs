@@ -10,7 +10,7 @@
 
 use super::ending::{Restored, Source};
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
-use super::service::{Origins, Windows, first_outage, on_the_way_back, on_the_way_there, served_from};
+use super::service::{Join, Origins, Windows, first_outage, on_the_way_back, on_the_way_there, served_from};
 use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, since, with_silences, without_sight,
 };
@@ -67,13 +67,13 @@ pub(super) fn interruptions(
         one.outages.retain(|outage| outage.begin.latest >= windows.from);
     }
     let all = views.iter().map(|view| &view.recovery).chain(written.iter().map(|one| &one.outages));
-    let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), lasting);
+    let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), lasting, Join::Maybe);
     let over = first.iter().flatten().map(|outage| served_from(outage, lasting)).max();
     let count = Count { windows, origins, over };
     let mut found: Vec<Interruption> = Vec::new();
     for way_back in [false, true] {
         let seen = |view: &View<'_>| count.of_way(&view.outages, way_back);
-        let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting);
+        let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting, Join::Maybe);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
             let source = Source { name: &view.name(), outages: &view.outages, seen_until: view.seen_until() };

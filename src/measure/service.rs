@@ -173,7 +173,7 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     let stop = windows.stop.min(windows.failback);
     let by = |outages: Outages| {
         let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
-        together((views, outages), first_outage(seen, lasting), within, stop)
+        first((views, outages), seen, lasting, (within, stop))
     };
     let mut impact = by(|view| &view.recovery);
     // Nobody knows where it makes a difference which side it was that did not tell.
@@ -191,7 +191,7 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
         let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
-        for (view, outages) in views.iter().zip(first_outage(seen, lasting)) {
+        for (view, outages) in views.iter().zip(first_outage(seen, lasting, Join::Maybe)) {
             let source = Source { name: "", outages: &view.outages, seen_until: view.seen_until() };
             let lasted = |outage: &Outage| source.lasted_until(outage, windows.stop);
             *until = outages.iter().map(lasted).fold(*until, At::max);
@@ -212,8 +212,7 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
 fn over_with_the_way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Option<Interval> {
     let seen = views.iter().map(|view| joined(&view.recovery, windows)).collect();
     let within = Interval::between(windows.from, windows.end);
-    let parts = first_outage(seen, lasting);
-    let whole = together((views, |view| &view.recovery), parts, within, windows.stop);
+    let whole = first((views, |view| &view.recovery), seen, lasting, (within, windows.stop));
     whole.over().filter(|_| whole.blind.is_empty())
 }
 
@@ -248,24 +247,53 @@ pub(super) fn on_the_way_back(outages: &[Outage], windows: Windows) -> Vec<Outag
     outages.iter().filter_map(|outage| during_the_way_back(outage, windows)).collect()
 }
 
+/// What belongs together of what failed one after the other: where the one ended and the other began is known to intervals only.
+#[derive(Clone, Copy)]
+pub(super) enum Join {
+    /// What surely does.
+    Surely,
+    /// What may.
+    Maybe,
+}
+
 /// The first outage of a service, out of those that each vantage saw: it is over once all of them were served for as long as the clause
 /// asks. What comes after it interrupts the service again.
-pub(super) fn first_outage(seen: Vec<Vec<Outage>>, lasting: Duration) -> Vec<Vec<Outage>> {
+pub(super) fn first_outage(seen: Vec<Vec<Outage>>, lasting: Duration, join: Join) -> Vec<Vec<Outage>> {
     let mut all: Vec<(usize, Outage)> = Vec::new();
     let mut first = vec![Vec::new(); seen.len()];
     for (vantage, outages) in seen.into_iter().enumerate() {
         all.extend(outages.into_iter().map(|outage| (vantage, outage)));
     }
     all.sort_by_key(|(_, outage)| outage.begin.latest);
-    let mut over = None;
+    let mut over: Option<At> = None;
     for (vantage, outage) in all {
-        if over.is_some_and(|over| outage.begin.earliest > over) {
+        let (begun, ended) = match join {
+            Join::Surely => (outage.begin.latest, outage.end.map(|end| end.earliest)),
+            Join::Maybe => (outage.begin.earliest, outage.end.map(|end| end.latest)),
+        };
+        if over.is_some_and(|over| begun > over) {
             break;
         }
-        over = over.max(Some(served_from(&outage, lasting)));
+        over = over.max(Some(ended.map_or(At(i64::MAX), |end| end.plus(lasting))));
         first[vantage].push(outage);
     }
     first
+}
+
+/// The same, and how it ended: no sooner than what surely belongs to it, no later than what may.
+fn first(
+    (views, all): (&[&View<'_>], Outages),
+    seen: Vec<Vec<Outage>>,
+    lasting: Duration,
+    (within, stop): (Interval, At),
+) -> Impact {
+    let of = |seen, join| together((views, all), first_outage(seen, lasting, join), within, stop);
+    let surely = of(seen.clone(), Join::Surely).restored;
+    let mut whole = of(seen, Join::Maybe);
+    if let Restored::At(soonest, _) = surely {
+        whole.restored = whole.restored.no_sooner_than(soonest.earliest);
+    }
+    whole
 }
 
 /// From when on whoever suffered an outage was surely served again for as long as the clause asks.
@@ -277,7 +305,7 @@ pub(super) fn served_from(outage: &Outage, lasting: Duration) -> At {
 fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
     let seen = views.iter().map(|view| on_the_way_back(&view.outages, windows)).collect();
-    together((views, |view| &view.outages), first_outage(seen, lasting), within, windows.end)
+    first((views, |view| &view.outages), seen, lasting, (within, windows.end))
 }
 
 /// The part of an outage that lies in the failback.

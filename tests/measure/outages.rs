@@ -131,6 +131,17 @@ fn what_failed_shortly_before_the_way_back_is_no_part_of_it() {
 }
 
 #[test]
+fn whether_all_were_served_for_long_enough_between_two_failures_is_known_to_an_interval_only() {
+    // Served by both for 10.01 s, which is long enough, and for 9.98 s, which is not.
+    for (one_until, other_from, truth) in [(99.92, 109.93, 39.92), (100.01, 109.99, 60.0)] {
+        let down = vec![("outside", 60.0, one_until), ("west", 60.0, 90.0), ("west", other_from, 120.0)];
+        let (measured, _) = Drill { down, with_ledger: false, ..Drill::default() }.judged();
+        let (least, most) = secs(of(&measured).rta.impact.clone());
+        assert!(least <= truth && truth <= most, "{truth} is not in [{least}, {most}]");
+    }
+}
+
+#[test]
 fn what_failed_just_before_the_way_back_and_what_failed_in_it_are_never_one() {
     let mut drill = Drill {
         objectives: vec![rta("60s", "impact"), objective("failback", Some("22s"), None)],

@@ -10,7 +10,8 @@
 
 use super::ending::{Restored, Source};
 use super::measured::{Actual, Excluded, Interrupted, Interruption};
-use super::service::{Join, Origins, Windows, first_outage, on_the_way_back, on_the_way_there, served_from};
+use super::service::{Origins, Windows, on_the_way_back, on_the_way_there};
+use super::together::{Join, first_outage, served_from};
 use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, since, with_silences, without_sight,
 };

@@ -16,6 +16,7 @@ pub mod phases;
 mod proof;
 mod service;
 mod story;
+mod together;
 mod view;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use super::ending::{Known, Restored, Source, later};
 use super::measured::{Actual, Failback, Latency, Mark, Moment, Rta, ServiceMeasured};
 use super::phases::phases;
 use super::story::Story;
+use super::together::{Join, first_outage, joined};
 use super::view::View;
 use crate::model::name::Name;
 use crate::model::outage::Outage;
@@ -183,10 +184,8 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         let name = untold.map(|view| view.name()).unwrap_or_default();
         let why = format!("{name} does not tell which side answered");
         impact.restored = Restored::Unsure(why, Known { not_before: at_best.surely_until(), by: None });
-    } else if let Restored::Unsure(_, known) = &mut impact.restored {
-        // Where the side that takes over never did, the way back is no recovery.
-        let taken_over = views.iter().all(|view| view.taken_over);
-        known.by = taken_over.then(|| over_with_the_way_back(views, lasting, windows)).flatten();
+    } else {
+        impact.restored = cut_short(impact.restored, views, lasting, windows);
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
@@ -208,27 +207,36 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     impact
 }
 
-/// When an outage that the failback may have cut short was over at the latest: if what failed on the way back, at any vantage, was a part of it.
-fn over_with_the_way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Option<Interval> {
-    let seen = views.iter().map(|view| joined(&view.recovery, windows)).collect();
+/// How it ended where the failback may have cut it short, a recovery of one vantage or of all of them together: then it was over at the latest
+/// as if what failed on the way back were a part of it.
+fn cut_short(ended: Restored, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Restored {
+    let may_be_cut = match &ended {
+        Restored::At(at, _) => at.latest.plus(lasting) > windows.failback && windows.failback < windows.end,
+        Restored::Unsure(..) => true,
+        Restored::Unharmed | Restored::Never(_) => false,
+    };
+    if !may_be_cut {
+        return ended;
+    }
+    let seen = views.iter().map(|view| joined(&view.recovery, windows.from)).collect();
     let within = Interval::between(windows.from, windows.end);
     let whole = first((views, |view| &view.recovery), seen, lasting, (within, windows.stop));
-    whole.over().filter(|_| whole.blind.is_empty())
-}
-
-/// Those since the fault, as if the failback parted none.
-fn joined(outages: &[Outage], windows: Windows) -> Vec<Outage> {
-    let mut joined: Vec<Outage> = Vec::new();
-    for outage in outages.iter().filter(|outage| windows.from <= outage.begin.latest) {
-        match joined.last_mut().filter(|last| last.ends_with_its_side) {
-            Some(cut) => {
-                let Outage { begin, gap_at_begin, .. } = *cut;
-                *cut = Outage { begin, gap_at_begin, first_success: cut.first_success, ..outage.clone() };
-            }
-            None => joined.push(outage.clone()),
-        }
+    if whole.restored == ended {
+        return ended;
     }
-    joined
+    // Where the side that takes over never did, the way back is no recovery.
+    let taken_over = views.iter().all(|view| view.taken_over);
+    let by = whole.over().filter(|_| taken_over && whole.blind.is_empty());
+    match ended {
+        Restored::At(at, by_whom) => {
+            let why = format!(
+                "{by_whom} saw it restored, but not all were served for long enough before the failback"
+            );
+            Restored::Unsure(why, Known { not_before: Some(at.earliest), by })
+        }
+        Restored::Unsure(why, known) => Restored::Unsure(why, Known { by, ..known }),
+        Restored::Unharmed | Restored::Never(_) => ended,
+    }
 }
 
 /// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.
@@ -247,40 +255,7 @@ pub(super) fn on_the_way_back(outages: &[Outage], windows: Windows) -> Vec<Outag
     outages.iter().filter_map(|outage| during_the_way_back(outage, windows)).collect()
 }
 
-/// What belongs together of what failed one after the other: where the one ended and the other began is known to intervals only.
-#[derive(Clone, Copy)]
-pub(super) enum Join {
-    /// What surely does.
-    Surely,
-    /// What may.
-    Maybe,
-}
-
-/// The first outage of a service, out of those that each vantage saw: it is over once all of them were served for as long as the clause
-/// asks. What comes after it interrupts the service again.
-pub(super) fn first_outage(seen: Vec<Vec<Outage>>, lasting: Duration, join: Join) -> Vec<Vec<Outage>> {
-    let mut all: Vec<(usize, Outage)> = Vec::new();
-    let mut first = vec![Vec::new(); seen.len()];
-    for (vantage, outages) in seen.into_iter().enumerate() {
-        all.extend(outages.into_iter().map(|outage| (vantage, outage)));
-    }
-    all.sort_by_key(|(_, outage)| outage.begin.latest);
-    let mut over: Option<At> = None;
-    for (vantage, outage) in all {
-        let (begun, ended) = match join {
-            Join::Surely => (outage.begin.latest, outage.end.map(|end| end.earliest)),
-            Join::Maybe => (outage.begin.earliest, outage.end.map(|end| end.latest)),
-        };
-        if over.is_some_and(|over| begun > over) {
-            break;
-        }
-        over = over.max(Some(ended.map_or(At(i64::MAX), |end| end.plus(lasting))));
-        first[vantage].push(outage);
-    }
-    first
-}
-
-/// The same, and how it ended: no sooner than what surely belongs to it, no later than what may.
+/// The first outage, and how it ended: no sooner than what surely belongs to it, no later than what may.
 fn first(
     (views, all): (&[&View<'_>], Outages),
     seen: Vec<Vec<Outage>>,
@@ -294,11 +269,6 @@ fn first(
         whole.restored = whole.restored.no_sooner_than(soonest.earliest);
     }
     whole
-}
-
-/// From when on whoever suffered an outage was surely served again for as long as the clause asks.
-pub(super) fn served_from(outage: &Outage, lasting: Duration) -> At {
-    outage.end.map_or(At(i64::MAX), |end| end.earliest.plus(lasting))
 }
 
 /// What happened to it during the failback.

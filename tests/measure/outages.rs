@@ -176,6 +176,11 @@ fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_
     let (least, most) = secs(of(&both.judged().0).rta.impact.clone());
     assert!(least <= 1.0 && (23.5..26.0).contains(&most), "[{least}, {most}]");
     assert_eq!(both.verdict().1, Verdict::Indeterminate);
+    // Each was served for long enough, but not both of them at once: the one came back while the way back was about to take the other.
+    let mut turns = promised("20s");
+    turns.down = vec![("outside", 290.0, 299.0), ("west", 302.0, 312.0)];
+    let (least, most) = secs(of(&turns.judged().0).rta.impact.clone());
+    assert!(least <= 9.0 && (22.0..24.5).contains(&most), "[{least}, {most}]");
     let aborted = Drill {
         more: vec![(304.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
         ends: Some(Ended::Aborted { why: "x".into() }),

@@ -121,8 +121,8 @@ fn run_command(command: Command) -> ExitCode {
             Err(error) => failed(&error, error.exit()),
         },
         Command::Verify(arguments) => verified(&arguments),
-        Command::Ledger(arguments) => ledger(arguments),
-        Command::Vantage(arguments) => vantage(arguments),
+        Command::Ledger(arguments) => serving(ledger::run(arguments)),
+        Command::Vantage(arguments) => serving(vantage::run(arguments)),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Ack(arguments) => people::answer(&arguments, Says::Acknowledge),
@@ -134,24 +134,14 @@ fn run_command(command: Command) -> ExitCode {
     }
 }
 
-fn ledger(arguments: ledger::Args) -> ExitCode {
+/// What serves, or asks what is served, until it is done.
+fn serving<E: std::error::Error>(work: impl Future<Output = Result<u8, E>>) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, exit::BUG),
     };
-    match runtime.block_on(ledger::run(arguments)) {
+    match runtime.block_on(work) {
         Ok(code) => exit::code(code),
-        Err(error) => failed(&error, exit::USAGE),
-    }
-}
-
-fn vantage(arguments: vantage::Args) -> ExitCode {
-    let runtime = match live::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error, exit::BUG),
-    };
-    match runtime.block_on(vantage::run(arguments)) {
-        Ok(()) => exit::code(exit::MET),
         Err(error) => failed(&error, exit::USAGE),
     }
 }

@@ -50,11 +50,11 @@ pub enum NoAgent {
     Net(#[from] ClusterError),
 }
 
-/// Runs the command, until it is ended.
+/// Runs the command, until somebody ends it.
 ///
 /// # Errors
 /// Where it cannot listen, or has no network.
-pub async fn run(args: Args) -> Result<(), NoAgent> {
+pub async fn run(args: Args) -> Result<u8, NoAgent> {
     let trust = Trust::of(&args.certificate_authorities, Path::new(""))?;
     let net = Arc::new(SocketNet::new(args.proxy, args.dns, None, trust)?);
     let name = uuid::Uuid::now_v7().to_string();

@@ -17,6 +17,16 @@ pub(super) enum Restored {
 }
 
 impl Restored {
+    /// Until when it surely was not.
+    pub fn surely_until(&self) -> Option<At> {
+        match self {
+            Restored::Unharmed => None,
+            Restored::At(at, _) => Some(at.earliest),
+            Restored::Never(until) => Some(*until),
+            Restored::Unsure(_, known) => known.not_before,
+        }
+    }
+
     /// The same where it may have been over sooner, from an instant on.
     pub fn no_sooner_than(self, soonest: At) -> Restored {
         match self {
@@ -50,18 +60,6 @@ impl Known {
         match (least, self.by) {
             (Some(least), Some(by)) => Actual::Took(Span { least, most: origin.until(&by).most }),
             (least, _) => Actual::unseen_after(why, least),
-        }
-    }
-}
-
-impl Restored {
-    /// Until when it surely was not.
-    pub fn surely_until(&self) -> Option<At> {
-        match self {
-            Restored::Unharmed => None,
-            Restored::At(at, _) => Some(at.earliest),
-            Restored::Never(until) => Some(*until),
-            Restored::Unsure(_, known) => known.not_before,
         }
     }
 }
@@ -117,12 +115,8 @@ pub(super) fn later(known: Restored, new: Restored) -> Restored {
         }
         (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
         (Restored::Unsure(why, known), other) | (other, Restored::Unsure(why, known)) => {
-            let others = match other {
-                Restored::At(at, _) => Some(at.earliest),
-                Restored::Unsure(_, other) => other.not_before,
-                // What one never saw end, another may have: they would disagree.
-                Restored::Never(_) | Restored::Unharmed => None,
-            };
+            // Of what one never saw end, another may have: they would disagree.
+            let others = other.surely_until().filter(|_| !matches!(other, Restored::Never(_)));
             // What overlaps it elsewhere may have ended later.
             Restored::Unsure(why, Known { not_before: known.not_before.max(others), by: None })
         }

@@ -348,6 +348,8 @@ fn a_link_or_a_pipe_among_the_inputs_or_what_the_run_did_not_read_is_not_read_fo
     std::fs::remove_file(&runbook).unwrap();
     std::fs::write(&runbook, format!("{said}\n")).unwrap();
     assert_eq!((report(), patch.exists()), (Some(0), false), "another text than the run read");
+    let said_of_it = stderr(&drillmaster(place.path(), &["report", &folder]));
+    assert!(said_of_it.contains("runbook.patch was not made: inputs/runbooks/escalation.md"), "{said_of_it}");
     std::fs::write(&runbook, said).unwrap();
     assert_eq!((report(), patch.exists()), (Some(0), true));
 }
@@ -372,6 +374,9 @@ fn a_rehearsal_leaves_nothing_to_heal_and_says_so() {
     for part in ["nothing is left to heal", ".csv, line", "healing needs none of that"] {
         assert!(stderr(&healed).contains(part), "{part}: {}", stderr(&healed));
     }
+    std::fs::remove_file(&rows).unwrap();
+    let healed = stderr(&drillmaster(place.path(), &["heal", "drained"]));
+    assert!(healed.contains(".csv: ") && !healed.contains(", line"), "it has no line: {healed}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::exit;
 use super::files::LONGEST_FILE;
+use super::say;
 use crate::journal;
 use crate::measure::measure;
 use crate::model::event::What;
@@ -91,6 +92,12 @@ pub fn run(arguments: &Report) -> Result<(), ReportError> {
         let text = recorded_runbook(&arguments.folder, &evidence);
         let runbook = text.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
         write_all(&arguments.folder, &evidence, runbook)?;
+        if let (None, Some(path)) = (&text, evidence.header().and_then(|header| header.plan.runbook.as_ref()))
+        {
+            say(&format!(
+                "warning: {PATCH} was not made: inputs/{path} is not there, or is not the text that the run read"
+            ));
+        }
         return Ok(());
     };
     let measured = measure(&evidence);

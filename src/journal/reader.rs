@@ -16,8 +16,13 @@ use crate::model::evidence::Evidence;
 pub enum ReadError {
     #[error("{path}: {why}: name a run's evidence folder, the one with journal.jsonl in it")]
     File { path: PathBuf, why: io::Error },
-    #[error("{file}, line {line}: {what}: the evidence was changed; `drillmaster verify` says more")]
-    Record { file: String, line: u64, what: String },
+    #[error("{at}: {what}: the evidence was changed; `drillmaster verify` says more", at = place(file, *line))]
+    Record { file: String, line: Option<u64>, what: String },
+}
+
+/// A file, and its line where one is meant.
+fn place(file: &str, line: Option<u64>) -> String {
+    line.map_or_else(|| file.to_owned(), |line| format!("{file}, line {line}"))
 }
 
 /// Reads a folder whose last line may be torn and whose last rows may be unbound: both stand among the evidence's gaps.
@@ -47,7 +52,7 @@ fn read_with(folder: &Path, rows: bool) -> Result<Evidence, ReadError> {
             Next::Event(event) => *event,
             Next::Bad(bad) => {
                 let what = bad.to_string();
-                return Err(ReadError::Record { file: JOURNAL.to_owned(), line: chain.read + 1, what });
+                return Err(ReadError::Record { file: JOURNAL.to_owned(), line: Some(chain.read + 1), what });
             }
             Next::Torn(_) => {
                 gaps.push(format!("{JOURNAL}: line {} is torn: its writer was cut off", chain.read + 1));
@@ -59,9 +64,9 @@ fn read_with(folder: &Path, rows: bool) -> Result<Evidence, ReadError> {
             && rows
         {
             let file = &file.0;
-            bound.block(folder, file, (*from, *count, sha256), |row| gathered.add(file, row)).map_err(
-                |bad| ReadError::Record { file: file.path(), line: bad.line.unwrap_or(0), what: bad.what },
-            )?;
+            bound
+                .block(folder, file, (*from, *count, sha256), |row| gathered.add(file, row))
+                .map_err(|bad| ReadError::Record { file: file.path(), line: bad.line, what: bad.what })?;
         }
         events.push(event);
     }

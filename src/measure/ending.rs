@@ -12,8 +12,8 @@ pub(super) enum Restored {
     At(Interval, String),
     /// At least until here.
     Never(At),
-    /// Nobody knows when, and why.
-    Unsure(String, Known),
+    /// Nobody knows when, why, and until when it surely was not.
+    Unsure(String, Option<At>),
 }
 
 impl Restored {
@@ -23,7 +23,7 @@ impl Restored {
             Restored::Unharmed => None,
             Restored::At(at, _) => Some(at.earliest),
             Restored::Never(until) => Some(*until),
-            Restored::Unsure(_, known) => known.not_before,
+            Restored::Unsure(_, not_before) => *not_before,
         }
     }
 
@@ -34,60 +34,68 @@ impl Restored {
             Restored::At(at, by) => Restored::At(Interval { earliest: at.earliest.min(soonest), ..at }, by),
             Restored::Never(_) => {
                 let why = "it may have been restored for long enough before it failed again";
-                Restored::Unsure(why.to_owned(), Known { not_before: Some(soonest), by: None })
+                Restored::Unsure(why.to_owned(), Some(soonest))
             }
-            Restored::Unsure(why, known) => {
-                let not_before = known.not_before.map(|until| until.min(soonest));
-                Restored::Unsure(why, Known { not_before, ..known })
+            Restored::Unsure(why, not_before) => {
+                Restored::Unsure(why, not_before.map(|until| until.min(soonest)))
             }
+        }
+    }
+
+    /// The same where the way back may have cut it short: it was over when what failed on the way back was, as if that were a part of it.
+    pub fn with_the_way_back(self, over: Interval) -> Self {
+        let Some(earliest) = self.surely_until() else { return self };
+        let by = match &self {
+            Restored::At(_, by) => format!("{by}, if the way back cut nothing short"),
+            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => {
+                "the way back, which may have cut it short".to_owned()
+            }
+        };
+        Restored::At(Interval { earliest, latest: over.latest.max(earliest) }, by)
+    }
+
+    /// How long it took from an origin to what was seen to end then.
+    pub fn since(&self, origin: Interval) -> Actual {
+        match self {
+            Restored::Unharmed => Actual::Took(Span::ZERO),
+            Restored::At(end, _) => Actual::Took(origin.until(end)),
+            Restored::Never(until) => Actual::Took(Span::at_least(until.since(origin.latest))),
+            Restored::Unsure(why, not_before) => {
+                Actual::unseen_after(why, not_before.map(|until| until.since(origin.latest)))
+            }
+        }
+    }
+
+    /// When it was, if it was.
+    pub fn at(&self) -> Option<Interval> {
+        match self {
+            Restored::At(at, _) => Some(*at),
+            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => None,
         }
     }
 }
 
-/// What is known of an end that nobody saw.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Known {
-    /// It surely was not over before.
-    pub not_before: Option<At>,
-    /// It surely was over then.
-    pub by: Option<Interval>,
-}
-
-impl Known {
-    /// How long it took from an origin, as far as that is known; `why` it is not.
-    pub fn since(&self, origin: Interval, why: &str) -> Actual {
-        let least = self.not_before.map(|until| until.since(origin.latest));
-        match (least, self.by) {
-            (Some(least), Some(by)) => Actual::Took(Span { least, most: origin.until(&by).most }),
-            (least, _) => Actual::unseen_after(why, least),
-        }
-    }
-}
-
-/// What saw outages.
+/// What saw an outage.
 pub(super) struct Source<'a> {
     /// `probe checkout from west`.
     pub name: &'a str,
-    /// All that it saw, in order.
-    pub outages: &'a [Outage],
     /// When the last was sent of which it knows how it went.
     pub seen_until: At,
 }
 
 impl Source<'_> {
-    /// How one of its outages ended, of what came before `stop`. One that may have begun then or after it may be what stopped the drill, or
+    /// How one ended, of what came before `stop`. One that may have begun then or after it may be what stopped the drill, or
     /// what healing did.
     pub fn end_of(&self, outage: &Outage, stop: At) -> Restored {
         match (outage.end, outage.unconfirmed) {
             _ if outage.begin.latest >= stop => {
                 let why = format!("{} may have failed only after the drill was stopped", self.name);
-                Restored::Unsure(why, Known::default())
+                Restored::Unsure(why, None)
             }
             (Some(end), _) if end.latest <= stop => Restored::At(end, self.name.to_owned()),
             (None, Some(at)) if at.latest <= stop => {
                 let why = format!("{} succeeded again, but not for long enough to be sure", self.name);
-                let by = self.over_by(outage).filter(|by| by.latest <= stop);
-                Restored::Unsure(why, Known { not_before: Some(at.earliest), by })
+                Restored::Unsure(why, Some(at.earliest))
             }
             (Some(_) | None, _) => Restored::Never(self.lasted_until(outage, stop)),
         }
@@ -96,13 +104,6 @@ impl Source<'_> {
     /// Until when one surely lasted, of what came before `stop` and of what was seen at all.
     pub fn lasted_until(&self, outage: &Outage, stop: At) -> At {
         outage.end.or(outage.unconfirmed).map_or(self.seen_until, |up| up.earliest).min(stop)
-    }
-
-    /// When what failed until its side ended, or shortly before, was over at the latest: with what failed right after it, as one outage.
-    fn over_by(&self, outage: &Outage) -> Option<Interval> {
-        let next = self.outages.partition_point(|one| one.begin.latest <= outage.begin.latest);
-        let next = self.outages.get(next).filter(|_| outage.ends_with_its_side)?;
-        next.end.filter(|_| !next.gap_at_end)
     }
 }
 
@@ -114,15 +115,14 @@ pub(super) fn later(known: Restored, new: Restored) -> Restored {
             Restored::At(a.max(&b), if b.latest > a.latest { from_b } else { from_a })
         }
         (Restored::Never(a), Restored::Never(b)) => Restored::Never(a.max(b)),
-        (Restored::Unsure(why, known), other) | (other, Restored::Unsure(why, known)) => {
+        (Restored::Unsure(why, not_before), other) | (other, Restored::Unsure(why, not_before)) => {
             // Of what one never saw end, another may have: they would disagree.
             let others = other.surely_until().filter(|_| !matches!(other, Restored::Never(_)));
-            // What overlaps it elsewhere may have ended later.
-            Restored::Unsure(why, Known { not_before: known.not_before.max(others), by: None })
+            Restored::Unsure(why, not_before.max(others))
         }
         (Restored::At(_, from), Restored::Never(_)) | (Restored::Never(_), Restored::At(_, from)) => {
             let why = format!("the vantages disagree to the end: only {from} saw it restored");
-            Restored::Unsure(why, Known::default())
+            Restored::Unsure(why, None)
         }
     }
 }

@@ -77,9 +77,11 @@ pub(super) fn interruptions(
         let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting, Join::Maybe);
         for (view, first) in views.iter().zip(first) {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
-            let source = Source { name: &view.name(), outages: &view.outages, seen_until: view.seen_until() };
+            let source = Source { name: &view.name(), seen_until: view.seen_until() };
             let what = Interrupted::Recovered;
-            found.extend(again.map(|outage| count.interruption((what, &source), &outage, way_back)));
+            found.extend(
+                again.map(|outage| count.interruption((what, &source, &view.outages), &outage, way_back)),
+            );
         }
     }
     for view in views {
@@ -158,11 +160,11 @@ fn of_writes(written: &Written<'_>, service: &Service, count: &Count) -> Vec<Int
     let Written { samples, outages, .. } = written;
     let name = written.name();
     let mut found = unseen(samples, outages, (Interrupted::Writes, &name), service, count.windows);
-    let source = Source { name: &name, outages, seen_until: seen_until(samples) };
+    let source = Source { name: &name, seen_until: seen_until(samples) };
+    let what = (Interrupted::Writes, &source, outages.as_slice());
     for way_back in [false, true] {
-        let outages = count.of_way(outages, way_back);
         found.extend(
-            outages.iter().map(|outage| count.interruption((Interrupted::Writes, &source), outage, way_back)),
+            count.of_way(outages, way_back).iter().map(|outage| count.interruption(what, outage, way_back)),
         );
     }
     found
@@ -185,31 +187,35 @@ impl Count {
         }
     }
 
+    /// One of all that a source saw.
     fn interruption(
         &self,
-        (what, source): (Interrupted, &Source<'_>),
+        (what, source, all): (Interrupted, &Source<'_>, &[Outage]),
         outage: &Outage,
         way_back: bool,
     ) -> Interruption {
         let name = source.name;
         let stop = if way_back { self.windows.end } else { self.windows.stop };
-        let ended = source.end_of(outage, stop);
-        let since = |origin: Option<Interval>| match (&ended, origin.unwrap_or(outage.begin)) {
-            _ if outage.gap_at_begin || outage.gap_at_end => {
-                Actual::unseen(format!("{name} were not sent at a bound of the interruption"))
-            }
-            (Restored::Unharmed, _) => Actual::Took(Span::ZERO),
-            (Restored::At(end, _), origin) => Actual::Took(origin.until(end)),
-            (Restored::Never(until), origin) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            (Restored::Unsure(why, known), origin) => known.since(origin, why),
+        let mut ended = source.end_of(outage, stop);
+        if let (Restored::Unsure(..), Some(over)) = (&ended, over_by(outage, all))
+            && over.latest <= stop
+        {
+            ended = ended.with_the_way_back(over);
+        }
+        let since = |origin: Option<Interval>| match outage.gap_at_begin || outage.gap_at_end {
+            true => Actual::unseen(format!("{name} were not sent at a bound of the interruption")),
+            false => ended.since(origin.unwrap_or(outage.begin)),
         };
         let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
-        let end = match &ended {
-            Restored::At(end, _) => Some(*end),
-            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => None,
-        };
-        let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), end, since));
+        let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), ended.at(), since));
         let took = since(None);
         Interruption { what, way_back, begin: outage.begin, took, rta, source: name.to_owned() }
     }
+}
+
+/// When what failed until its side ended, or shortly before, was over at the latest: with what failed right after it, as one outage.
+fn over_by(outage: &Outage, all: &[Outage]) -> Option<Interval> {
+    let next = all.partition_point(|one| one.begin.latest <= outage.begin.latest);
+    let next = all.get(next).filter(|_| outage.ends_with_its_side)?;
+    next.end.filter(|_| !next.gap_at_end)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ending::{Known, Restored, Source, later};
+use super::ending::{Restored, Source, later};
 use super::measured::{Actual, Failback, Latency, Mark, Moment, Rta, ServiceMeasured};
 use super::phases::phases;
 use super::story::Story;
@@ -33,10 +33,7 @@ pub(super) struct Impact {
 impl Impact {
     /// When it was restored, if it was.
     pub fn restored_at(&self) -> Option<Interval> {
-        match &self.restored {
-            Restored::At(at, _) => Some(*at),
-            Restored::Unharmed | Restored::Never(_) | Restored::Unsure(..) => None,
-        }
+        self.restored.at()
     }
 
     /// When it began, whoever suffered it.
@@ -71,8 +68,7 @@ impl Impact {
                 let span = origin.until(&self.over().unwrap_or(origin));
                 Actual::Took(Span { most: span.most.max(Some(self.resolution)), ..span })
             }
-            Restored::Never(until) => Actual::Took(Span::at_least(until.since(origin.latest))),
-            Restored::Unsure(why, known) => known.since(origin, why),
+            Restored::Never(_) | Restored::Unsure(..) => self.restored.since(origin),
         }
     }
 }
@@ -172,9 +168,9 @@ impl Windows {
 pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
     let stop = windows.stop.min(windows.failback);
-    let by = |outages: Outages| {
+    let by = |outages: for<'a> fn(&'a View<'_>) -> &'a [Outage]| {
         let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
-        first((views, outages), seen, lasting, (within, stop))
+        first(views, seen, lasting, (within, stop))
     };
     let mut impact = by(|view| &view.recovery);
     // Nobody knows where it makes a difference which side it was that did not tell.
@@ -183,15 +179,15 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         let untold = views.iter().find(|view| view.recovery != view.at_best);
         let name = untold.map(|view| view.name()).unwrap_or_default();
         let why = format!("{name} does not tell which side answered");
-        impact.restored = Restored::Unsure(why, Known { not_before: at_best.surely_until(), by: None });
+        impact.restored = Restored::Unsure(why, at_best.surely_until());
     } else {
-        impact.restored = cut_short(impact.restored, views, lasting, windows);
+        impact = cut_short(impact, views, lasting, windows);
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
         let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
         for (view, outages) in views.iter().zip(first_outage(seen, lasting, Join::Maybe)) {
-            let source = Source { name: "", outages: &view.outages, seen_until: view.seen_until() };
+            let source = Source { name: "", seen_until: view.seen_until() };
             let lasted = |outage: &Outage| source.lasted_until(outage, windows.stop);
             *until = outages.iter().map(lasted).fold(*until, At::max);
         }
@@ -207,10 +203,10 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
     impact
 }
 
-/// How it ended where the failback may have cut it short, a recovery of one vantage or of all of them together: then it was over at the latest
-/// as if what failed on the way back were a part of it.
-fn cut_short(ended: Restored, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Restored {
-    let may_be_cut = match &ended {
+/// What happened where the failback may have cut a recovery short, one vantage's or that of all of them together: then it was over at the
+/// latest as if what failed on the way back were a part of it.
+fn cut_short(ended: Impact, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
+    let may_be_cut = match &ended.restored {
         Restored::At(at, _) => at.latest.plus(lasting) > windows.failback && windows.failback < windows.end,
         Restored::Unsure(..) => true,
         Restored::Unharmed | Restored::Never(_) => false,
@@ -220,23 +216,24 @@ fn cut_short(ended: Restored, views: &[&View<'_>], lasting: Duration, windows: W
     }
     let seen = views.iter().map(|view| joined(&view.recovery, windows.from)).collect();
     let within = Interval::between(windows.from, windows.end);
-    let whole = first((views, |view| &view.recovery), seen, lasting, (within, windows.stop));
-    if whole.restored == ended {
+    let whole = first(views, seen, lasting, (within, windows.stop));
+    if whole.restored == ended.restored {
         return ended;
     }
     // Where the side that takes over never did, the way back is no recovery.
     let taken_over = views.iter().all(|view| view.taken_over);
     let by = whole.over().filter(|_| taken_over && whole.blind.is_empty());
-    match ended {
-        Restored::At(at, by_whom) => {
+    let restored = match (ended.restored, by) {
+        (Restored::At(at, by_whom), None) => {
             let why = format!(
                 "{by_whom} saw it restored, but not all were served for long enough before the failback"
             );
-            Restored::Unsure(why, Known { not_before: Some(at.earliest), by })
+            Restored::Unsure(why, Some(at.earliest))
         }
-        Restored::Unsure(why, known) => Restored::Unsure(why, Known { by, ..known }),
-        Restored::Unharmed | Restored::Never(_) => ended,
-    }
+        (restored, None) => restored,
+        (restored, Some(over)) => restored.with_the_way_back(over),
+    };
+    Impact { restored, with_unseen: whole.with_unseen.or(ended.with_unseen), ..ended }
 }
 
 /// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.
@@ -257,12 +254,12 @@ pub(super) fn on_the_way_back(outages: &[Outage], windows: Windows) -> Vec<Outag
 
 /// The first outage, and how it ended: no sooner than what surely belongs to it, no later than what may.
 fn first(
-    (views, all): (&[&View<'_>], Outages),
+    views: &[&View<'_>],
     seen: Vec<Vec<Outage>>,
     lasting: Duration,
     (within, stop): (Interval, At),
 ) -> Impact {
-    let of = |seen, join| together((views, all), first_outage(seen, lasting, join), within, stop);
+    let of = |seen, join| together(views, first_outage(seen, lasting, join), within, stop);
     let surely = of(seen.clone(), Join::Surely).restored;
     let mut whole = of(seen, Join::Maybe);
     if let Restored::At(soonest, _) = surely {
@@ -275,7 +272,7 @@ fn first(
 fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
     let seen = views.iter().map(|view| on_the_way_back(&view.outages, windows)).collect();
-    first((views, |view| &view.outages), seen, lasting, (within, windows.end))
+    first(views, seen, lasting, (within, windows.end))
 }
 
 /// The part of an outage that lies in the failback.
@@ -298,16 +295,8 @@ fn during_the_way_back(outage: &Outage, windows: Windows) -> Option<Outage> {
     })
 }
 
-/// Which of a vantage's outages count.
-type Outages = for<'a> fn(&'a View<'_>) -> &'a [Outage];
-
 /// One outage, out of the parts that each vantage saw.
-fn together(
-    (views, all): (&[&View<'_>], Outages),
-    parts: Vec<Vec<Outage>>,
-    within: Interval,
-    stop: At,
-) -> Impact {
+fn together(views: &[&View<'_>], parts: Vec<Vec<Outage>>, within: Interval, stop: At) -> Impact {
     let mut impact = Impact {
         impacted: None,
         first_success: None,
@@ -342,7 +331,7 @@ fn together(
         if let Some(success) = first.first_success {
             impact.first_success = Some(earlier(impact.first_success, (success, view.name())));
         }
-        let source = Source { name: &view.name(), outages: all(view), seen_until: view.seen_until() };
+        let source = Source { name: &view.name(), seen_until: view.seen_until() };
         impact.restored = later(impact.restored, source.end_of(last, stop));
     }
     if let (Some((begin, _)), Some(end)) = (&impact.impacted, impact.restored_at()) {

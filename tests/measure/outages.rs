@@ -170,6 +170,11 @@ fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_
     assert!(least <= 0.4 && (10.0..12.0).contains(&most), "[{least}, {most}]");
     assert_eq!(promised("20s").verdict().1, Verdict::Met);
     assert_eq!(promised("5s").verdict().1, Verdict::Indeterminate);
+    let measured = promised("20s").judged().0;
+    let Some(mark) = of(&measured).timeline.get(&Moment::Restored) else { panic!("no mark says when") };
+    let Interval { earliest, latest } = mark.at;
+    assert!(earliest <= At(nanos(297.4)) && (At(307 * S)..At(309 * S)).contains(&latest), "{:?}", mark.at);
+    assert_eq!(mark.source, "the way back, which may have cut it short");
     // What overlaps it at another vantage belongs to it.
     let mut both = promised("20s");
     both.down.extend([("west", 296.5, 297.5), ("west", 301.0, 320.0)]);
@@ -181,6 +186,8 @@ fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_
     turns.down = vec![("outside", 290.0, 299.0), ("west", 302.0, 312.0)];
     let (least, most) = secs(of(&turns.judged().0).rta.impact.clone());
     assert!(least <= 9.0 && (22.0..24.5).contains(&most), "[{least}, {most}]");
+    let mark = of(&turns.judged().0).timeline.get(&Moment::Restored).map(|mark| mark.source.clone());
+    assert_eq!(mark.as_deref(), Some("probe checkout from outside, if the way back cut nothing short"));
     let aborted = Drill {
         more: vec![(304.0, json!({"abortRequested": {"why": "x", "by": "engine"}}))],
         ends: Some(Ended::Aborted { why: "x".into() }),

@@ -16,7 +16,7 @@ use super::view::{
     View, blindness, is_silent, last_sent, seen_until, silences, since, with_silences, without_sight,
 };
 use crate::model::evidence::Evidence;
-use crate::model::outage::{Outage, Rules, outages_by};
+use crate::model::outage::{Outage, Rules};
 use crate::model::plan::{Ledger, Plan, Service};
 use crate::model::sample::Sample;
 use crate::model::time::{At, Duration, Interval, Span};
@@ -39,8 +39,7 @@ impl<'a> Written<'a> {
     ) -> Self {
         let samples = as_samples(plan, evidence, ledger);
         let clause = service.restored.of_writes();
-        let rules = Rules { apart: &windows.apart(), ..Rules::of(&clause) };
-        let outages = outages_by(since(&samples, windows.steady), &rules);
+        let outages = windows.outages(since(&samples, windows.steady), &Rules::of(&clause));
         Self { ledger, samples, outages }
     }
 
@@ -58,7 +57,7 @@ pub(super) fn interruptions(
     excluded: &[Excluded],
     (windows, origins): (Windows, Origins),
 ) -> Vec<Interruption> {
-    let lasting = service.restored.lasting;
+    let clause = &service.restored;
     let of_it = |ledger: &&Ledger| ledger.service == service.name;
     let is_blind = |ledger: &Ledger| excluded.iter().find(|out| out.vantage == ledger.from);
     let seen = plan.ledgers.iter().filter(of_it).filter(|ledger| is_blind(ledger).is_none());
@@ -68,20 +67,17 @@ pub(super) fn interruptions(
         one.outages.retain(|outage| outage.begin.latest >= windows.from);
     }
     let all = views.iter().map(|view| &view.recovery).chain(written.iter().map(|one| &one.outages));
-    let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), lasting, Join::Maybe);
-    let over = first.iter().flatten().map(|outage| served_from(outage, lasting)).max();
-    let count = Count { windows, origins, over };
+    let first = first_outage(all.map(|seen| on_the_way_there(seen, windows)).collect(), clause, Join::Maybe);
+    let count = Count { windows, origins, first, lasting: clause.lasting };
     let mut found: Vec<Interruption> = Vec::new();
     for way_back in [false, true] {
         let seen = |view: &View<'_>| count.of_way(&view.outages, way_back);
-        let first = first_outage(views.iter().map(|view| seen(view)).collect(), lasting, Join::Maybe);
-        for (view, first) in views.iter().zip(first) {
+        let first = first_outage(views.iter().map(|view| seen(view)).collect(), clause, Join::Maybe);
+        for (index, (view, first)) in views.iter().zip(first).enumerate() {
             let again = seen(view).into_iter().filter(|outage| !first.contains(outage));
             let source = Source { name: &view.name(), seen_until: view.seen_until() };
-            let what = Interrupted::Recovered;
-            found.extend(
-                again.map(|outage| count.interruption((what, &source, &view.outages), &outage, way_back)),
-            );
+            let seen = Seen { what: Interrupted::Recovered, index, source, all: &view.outages };
+            found.extend(again.map(|outage| count.interruption(&seen, &outage, way_back)));
         }
     }
     for view in views {
@@ -93,7 +89,8 @@ pub(super) fn interruptions(
         let why = format!("the vantage {} is excluded", out.vantage);
         found.extend(unknown(Interrupted::Writes, &source(ledger), windows, &why));
     }
-    found.extend(written.iter().flat_map(|one| of_writes(one, service, &count)));
+    let counted = written.iter().zip(views.len()..);
+    found.extend(counted.flat_map(|(one, index)| of_writes((one, index), service, &count)));
     found
 }
 
@@ -156,26 +153,37 @@ fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> 
     without_sight(with_silences(&samples, ledger.period(), last_sent(evidence)), &blind)
 }
 
-fn of_writes(written: &Written<'_>, service: &Service, count: &Count) -> Vec<Interruption> {
+fn of_writes((written, index): (&Written<'_>, usize), service: &Service, count: &Count) -> Vec<Interruption> {
     let Written { samples, outages, .. } = written;
     let name = written.name();
     let mut found = unseen(samples, outages, (Interrupted::Writes, &name), service, count.windows);
     let source = Source { name: &name, seen_until: seen_until(samples) };
-    let what = (Interrupted::Writes, &source, outages.as_slice());
+    let seen = Seen { what: Interrupted::Writes, index, source, all: outages };
     for way_back in [false, true] {
         found.extend(
-            count.of_way(outages, way_back).iter().map(|outage| count.interruption(what, outage, way_back)),
+            count.of_way(outages, way_back).iter().map(|outage| count.interruption(&seen, outage, way_back)),
         );
     }
     found
+}
+
+/// Who saw something interrupted.
+struct Seen<'a> {
+    what: Interrupted,
+    /// Its place among all of the service's.
+    index: usize,
+    source: Source<'a>,
+    /// All outages that it saw.
+    all: &'a [Outage],
 }
 
 /// From where interruptions count.
 struct Count {
     windows: Windows,
     origins: Origins,
-    /// From when on all were served for as long as the clause asks; `None` where nothing failed.
-    over: Option<At>,
+    /// What each saw of the first outage, its writes' included.
+    first: Vec<Vec<Outage>>,
+    lasting: Duration,
 }
 
 impl Count {
@@ -187,13 +195,17 @@ impl Count {
         }
     }
 
-    /// One of all that a source saw.
-    fn interruption(
-        &self,
-        (what, source, all): (Interrupted, &Source<'_>, &[Outage]),
-        outage: &Outage,
-        way_back: bool,
-    ) -> Interruption {
+    /// Whether an outage is a part of what the fault did: of the first one, or begun before all others were served for as long as the clause
+    /// asks.
+    fn is_of_the_fault(&self, index: usize, outage: &Outage) -> bool {
+        self.first.iter().enumerate().any(|(who, first)| match who == index {
+            true => first.contains(outage),
+            false => first.iter().any(|one| outage.begin.earliest <= served_from(one, self.lasting)),
+        })
+    }
+
+    fn interruption(&self, seen: &Seen<'_>, outage: &Outage, way_back: bool) -> Interruption {
+        let Seen { what, source, all, .. } = seen;
         let name = source.name;
         let stop = if way_back { self.windows.end } else { self.windows.stop };
         let mut ended = source.end_of(outage, stop);
@@ -206,10 +218,10 @@ impl Count {
             true => Actual::unseen(format!("{name} were not sent at a bound of the interruption")),
             false => ended.since(origin.unwrap_or(outage.begin)),
         };
-        let is_of_the_fault = !way_back && self.over.is_some_and(|over| outage.begin.earliest <= over);
+        let is_of_the_fault = !way_back && self.is_of_the_fault(seen.index, outage);
         let rta = is_of_the_fault.then(|| self.origins.rta(Some(outage.begin), ended.at(), since));
         let took = since(None);
-        Interruption { what, way_back, begin: outage.begin, took, rta, source: name.to_owned() }
+        Interruption { what: *what, way_back, begin: outage.begin, took, rta, source: name.to_owned() }
     }
 }
 

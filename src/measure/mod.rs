@@ -52,7 +52,7 @@ pub fn measure(evidence: &Evidence) -> Measured {
     let impacts: BTreeMap<&Name, Impact> = plan
         .services
         .iter()
-        .map(|one| (&one.name, service::impact(&of(&one.name), one.restored.lasting, windows)))
+        .map(|one| (&one.name, service::impact(&of(&one.name), &one.restored, windows)))
         .collect();
     let restored = impacts.values().filter_map(Impact::restored_at).reduce(|a, b| a.max(&b));
     let faults = proof::faults(&story, &views, restored);

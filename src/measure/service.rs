@@ -9,10 +9,10 @@ use super::story::Story;
 use super::together::{Join, first_outage, joined};
 use super::view::View;
 use crate::model::name::Name;
-use crate::model::outage::Outage;
+use crate::model::outage::{Outage, Rules, outages_by};
 use crate::model::plan::{Service, Stage};
-use crate::model::sample::Seen;
-use crate::model::target::ObjectiveKind;
+use crate::model::sample::{Sample, Seen};
+use crate::model::target::{ObjectiveKind, RestoredClause};
 use crate::model::time::{At, Duration, Interval, Span};
 
 /// What the vantages of a service say together about one window of the run.
@@ -159,18 +159,27 @@ impl Windows {
     }
 
     /// What failed before one of these is no beginning of what failed after it.
-    pub fn apart(&self) -> [At; 2] {
+    fn apart(&self) -> [At; 2] {
         [self.from, self.failback]
+    }
+
+    /// The outages in a series, by a clause's rules. What hung long before the failback failed before it, though it timed out later.
+    pub fn outages(&self, samples: &[Sample], rules: &Rules<'_>) -> Vec<Outage> {
+        let mut found = outages_by(samples, &Rules { apart: &self.apart(), ..*rules });
+        for outage in found.iter_mut().filter(|outage| outage.side < self.apart().len()) {
+            outage.begin.latest = outage.begin.latest.min(At(self.failback.0 - 1)).max(outage.begin.earliest);
+        }
+        found
     }
 }
 
 /// What happened to a service between the fault and the failback.
-pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
+pub(super) fn impact(views: &[&View<'_>], clause: &RestoredClause, windows: Windows) -> Impact {
     let within = Interval::between(windows.from, windows.failback.min(windows.end));
     let stop = windows.stop.min(windows.failback);
     let by = |outages: for<'a> fn(&'a View<'_>) -> &'a [Outage]| {
         let seen = views.iter().map(|view| on_the_way_there(outages(view), windows)).collect();
-        first(views, seen, lasting, (within, stop))
+        first(views, seen, clause, (within, stop))
     };
     let mut impact = by(|view| &view.recovery);
     // Nobody knows where it makes a difference which side it was that did not tell.
@@ -181,12 +190,12 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
         let why = format!("{name} does not tell which side answered");
         impact.restored = Restored::Unsure(why, at_best.surely_until());
     } else {
-        impact = cut_short(impact, views, lasting, windows);
+        impact = cut_short(impact, views, clause, windows);
     }
     if let Restored::Never(until) = &mut impact.restored {
         // The way back is no recovery; whom it finds without service has none for as long as that lasts.
         let seen = views.iter().map(|view| on_the_way_there(&view.outages, windows)).collect();
-        for (view, outages) in views.iter().zip(first_outage(seen, lasting, Join::Maybe)) {
+        for (view, outages) in views.iter().zip(first_outage(seen, clause, Join::Maybe)) {
             let source = Source { name: "", seen_until: view.seen_until() };
             let lasted = |outage: &Outage| source.lasted_until(outage, windows.stop);
             *until = outages.iter().map(lasted).fold(*until, At::max);
@@ -205,9 +214,11 @@ pub(super) fn impact(views: &[&View<'_>], lasting: Duration, windows: Windows) -
 
 /// What happened where the failback may have cut a recovery short, one vantage's or that of all of them together: then it was over at the
 /// latest as if what failed on the way back were a part of it.
-fn cut_short(ended: Impact, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
+fn cut_short(ended: Impact, views: &[&View<'_>], clause: &RestoredClause, windows: Windows) -> Impact {
     let may_be_cut = match &ended.restored {
-        Restored::At(at, _) => at.latest.plus(lasting) > windows.failback && windows.failback < windows.end,
+        Restored::At(at, _) => {
+            at.latest.plus(clause.lasting) > windows.failback && windows.failback < windows.end
+        }
         Restored::Unsure(..) => true,
         Restored::Unharmed | Restored::Never(_) => false,
     };
@@ -216,7 +227,7 @@ fn cut_short(ended: Impact, views: &[&View<'_>], lasting: Duration, windows: Win
     }
     let seen = views.iter().map(|view| joined(&view.recovery, windows.from)).collect();
     let within = Interval::between(windows.from, windows.end);
-    let whole = first(views, seen, lasting, (within, windows.stop));
+    let whole = first(views, seen, clause, (within, windows.stop));
     if whole.restored == ended.restored {
         return ended;
     }
@@ -239,10 +250,9 @@ fn cut_short(ended: Impact, views: &[&View<'_>], lasting: Duration, windows: Win
 /// The outages of one vantage from the fault to the failback, or to whatever stopped the drill.
 pub(super) fn on_the_way_there(outages: &[Outage], windows: Windows) -> Vec<Outage> {
     let counts = |outage: &&Outage| {
-        // What it began with may have timed out long after its side's end.
-        let before_failback = outage.begin.latest < windows.failback
-            || outage.ends_with_its_side && outage.begin.earliest < windows.failback;
-        windows.from <= outage.begin.latest && before_failback && outage.begin.earliest < windows.stop
+        windows.from <= outage.begin.latest
+            && outage.begin.latest < windows.failback
+            && outage.begin.earliest < windows.stop
     };
     outages.iter().filter(counts).cloned().collect()
 }
@@ -256,10 +266,10 @@ pub(super) fn on_the_way_back(outages: &[Outage], windows: Windows) -> Vec<Outag
 fn first(
     views: &[&View<'_>],
     seen: Vec<Vec<Outage>>,
-    lasting: Duration,
+    clause: &RestoredClause,
     (within, stop): (Interval, At),
 ) -> Impact {
-    let of = |seen, join| together(views, first_outage(seen, lasting, join), within, stop);
+    let of = |seen, join| together(views, first_outage(seen, clause, join), within, stop);
     let surely = of(seen.clone(), Join::Surely).restored;
     let mut whole = of(seen, Join::Maybe);
     if let Restored::At(soonest, _) = surely {
@@ -269,10 +279,10 @@ fn first(
 }
 
 /// What happened to it during the failback.
-fn way_back(views: &[&View<'_>], lasting: Duration, windows: Windows) -> Impact {
+fn way_back(views: &[&View<'_>], clause: &RestoredClause, windows: Windows) -> Impact {
     let within = Interval::between(windows.failback, windows.end);
     let seen = views.iter().map(|view| on_the_way_back(&view.outages, windows)).collect();
-    first(views, seen, lasting, (within, windows.end))
+    first(views, seen, clause, (within, windows.end))
 }
 
 /// The part of an outage that lies in the failback.
@@ -381,7 +391,7 @@ pub(super) fn service(
     let measured = ServiceMeasured {
         rta: origins.rta(impacted, impact.restored_at(), |origin| impact.since(origin)),
         phases: phases(&timeline, open_phase(story, impact, &timeline)),
-        failback: failback(story, views, service.restored.lasting, windows),
+        failback: failback(story, views, &service.restored, windows),
         interruptions: Vec::new(),
         mtpd: mtpd(story, impact, at(Moment::DataVerified)),
         exposure: exposure(story, &service.name, at(Moment::FailoverStarted), at(Moment::RedundancyRestored)),
@@ -445,7 +455,7 @@ fn timeline(story: &Story<'_>, impact: &Impact, fault: Option<(Interval, String)
         .collect()
 }
 
-fn failback(story: &Story<'_>, views: &[&View<'_>], lasting: Duration, windows: Windows) -> Failback {
+fn failback(story: &Story<'_>, views: &[&View<'_>], clause: &RestoredClause, windows: Windows) -> Failback {
     if windows.failback == At(i64::MAX) {
         let is_planned = story.steps_in(Stage::Failback).next().is_some();
         let outage = match is_planned {
@@ -454,7 +464,7 @@ fn failback(story: &Story<'_>, views: &[&View<'_>], lasting: Duration, windows: 
         };
         return Failback { outage, begin: None, end: None, lost: None };
     }
-    let mut back = way_back(views, lasting, windows);
+    let mut back = way_back(views, clause, windows);
     let away = views.iter().find(|view| !view.taken_back);
     if let (Some(view), Restored::Unharmed) = (away, &back.restored) {
         back.blind.push(format!("{} was not answered to the end by a side that is back", view.name()));

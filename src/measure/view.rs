@@ -6,7 +6,7 @@ use super::measured::{Excluded, Series};
 use super::service::Windows;
 use crate::model::evidence::Evidence;
 use crate::model::name::{Region, Vantage};
-use crate::model::outage::{Outage, Rules, failures, outages_by, strays, sustained, under_way_since};
+use crate::model::outage::{Outage, Rules, failures, strays, sustained, under_way_since};
 use crate::model::plan::{Plan, Probe, Service};
 use crate::model::sample::{Sample, Seen, Stages};
 use crate::model::target::{RestoredClause, Share};
@@ -155,7 +155,6 @@ fn view<'a>(
     windows: Windows,
 ) -> View<'a> {
     let counted = since(&samples, windows.steady);
-    let apart = windows.apart();
     let mut view = View {
         probe,
         vantage,
@@ -170,12 +169,11 @@ fn view<'a>(
     };
     match service {
         None => {
-            view.outages =
-                outages_by(counted, &Rules { fewest: 5, apart: &apart, ..Rules::of(&five_in_a_row(probe)) });
+            view.outages = windows.outages(counted, &Rules { fewest: 5, ..Rules::of(&five_in_a_row(probe)) });
         }
         Some(service) => {
-            let rules = Rules { apart: &apart, ..Rules::of(&service.restored) };
-            view.outages = outages_by(counted, &rules);
+            let rules = Rules::of(&service.restored);
+            view.outages = windows.outages(counted, &rules);
             (view.recovery, view.at_best) = (view.outages.clone(), view.outages.clone());
             if let Some(takes_over) = plan.restored_by(service) {
                 take_sides(&mut view, counted, &rules, takes_over, windows);
@@ -205,8 +203,8 @@ fn take_sides(
     let way_back = |sample: &Sample| sample.sent >= windows.failback;
     let told = |sample: &Sample| way_back(sample) || by_it(sample);
     let at_best = |sample: &Sample| told(sample) || sample.answered_by.is_none();
-    view.recovery = outages_by(samples, &Rules { counts: &told, ..*rules });
-    view.at_best = outages_by(samples, &Rules { counts: &at_best, ..*rules });
+    view.recovery = windows.outages(samples, &Rules { counts: &told, ..*rules });
+    view.at_best = windows.outages(samples, &Rules { counts: &at_best, ..*rules });
     let (there, back) =
         samples.split_at(samples.partition_point(|sample| sample.scheduled < windows.failback));
     view.taken_over = sustained(there, &Rules { counts: &by_it, ..*rules });

@@ -5,7 +5,8 @@
 //! the sustained run was sent, and no later than the run's first ok completed that was sent when one of those failures was known. So
 //! either bound is known to a period and a timeout; to an answer's time more where probes overtake each other: until a single
 //! last failure has timed out, nothing shows that the service was not down once more after the answers to later probes. Between
-//! two failures in a row the service is taken as down. One failure between successes is no outage, whatever its kind: a stray,
+//! two failures in a row the service is taken as down. A time between failures that may have been long enough for the clause, though too few
+//! samples show it, is no end; but since then the outage is not surely going on. One failure between successes is no outage, whatever its kind: a stray,
 //! whose length [`strays`] bounds. Single failures that come more often than the clause allows are one: a service that fails
 //! every second user is not up. Nor is one whose answers are slower than the clause's p99 allows. And single failures that run
 //! into an outage, more than the clause allows from there on and with fewer answers from one to the next than make a run, are its
@@ -45,6 +46,9 @@ pub struct Outage {
     /// That run ended with its side: what failed after it is another outage.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ends_with_its_side: bool,
+    /// Behind so many of the instants that part outages it began.
+    #[serde(skip)]
+    pub side: usize,
     pub failures: u64,
     /// How often it answered and failed again before `end`.
     pub flaps: u32,
@@ -391,6 +395,21 @@ impl<'a> Series<'a> {
         timely.max(run.saturating_add(self.rules.fewest)).min(self.seen.len())
     }
 
+    /// Whether the successes that begin here may have met the clause, though the samples do not show it: the service may have been up since
+    /// the last failure before them was sent, and until the one after them was known.
+    fn may_restore(&self, run: usize) -> bool {
+        let before = run.checked_sub(1).filter(|before| !self.is_proper(*before));
+        let Some(begun) = before.and_then(|before| self.at(before)).filter(|_| self.is_proper(run)) else {
+            return false;
+        };
+        let over = begun.sent.plus(self.clause.lasting);
+        let mut end = self.seen.partition_point(|sample| sample.sent <= over);
+        while end > run && self.at(end - 1).is_some_and(|last| !is_ok(last) && last.completed >= over) {
+            end -= 1;
+        }
+        end.saturating_sub(run) + 1 >= self.rules.fewest && self.keeps(run, end)
+    }
+
     /// Where to look for the next outage: failures within the run are the clause's, unless they go on after it.
     fn after_run(&self, run: usize) -> usize {
         let mut next = self.end_of(run).max(run + 1);
@@ -413,9 +432,13 @@ impl<'a> Series<'a> {
         let until = restored.or(unconfirmed).unwrap_or(self.seen.len());
         let after = self.after_row(first);
         let (begin, gap_at_begin) = self.begin(first, after, until);
+        let perhaps = (failures.after..until).find(|run| self.may_restore(*run)).map(|run| self.end(run));
+        let sooner = |end: Interval| {
+            perhaps.map_or(end, |perhaps| Interval { earliest: perhaps.earliest.min(end.earliest), ..end })
+        };
         let (end, gap_at_end) = restored.map_or((None, false), |run| {
             let end = self.end(run);
-            (Some(end), self.gaps_in(end) > 0 || self.is_run_full_of_gaps(run))
+            (Some(sooner(end)), self.gaps_in(end) > 0 || self.is_run_full_of_gaps(run))
         });
         let successes = (after..until).filter(|index| self.is_ok(*index));
         let flaps = successes.filter(|index| !self.is_ok(index.saturating_sub(1))).count();
@@ -423,8 +446,9 @@ impl<'a> Series<'a> {
             begin,
             end,
             first_success: self.at(after).map(|_| self.end(after)),
-            unconfirmed: unconfirmed.map(|run| self.end(run)),
+            unconfirmed: unconfirmed.map(|run| sooner(self.end(run))).or(perhaps.filter(|_| end.is_none())),
             ends_with_its_side: matches!(run, Run::Open { until, .. } if until < self.seen.len()),
+            side: self.borders.partition_point(|border| *border <= first),
             failures: (until - first) as u64 - Self::between(&self.ok, first, until),
             flaps: u32::try_from(flaps).unwrap_or(u32::MAX),
             gap_at_begin,

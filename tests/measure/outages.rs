@@ -199,6 +199,53 @@ fn a_recovery_that_the_way_back_cut_short_took_at_most_until_everybody_was_back_
 }
 
 #[test]
+fn what_hung_long_before_the_way_back_failed_before_it() {
+    let hung = |from| Drill {
+        down: both(from, 340.0),
+        objectives: vec![rta("20s", "impact")],
+        with_ledger: false,
+        ..Drill::default()
+    };
+    assert_eq!(hung(299.2).verdict().1, Verdict::Missed, "it timed out on the way back");
+    assert_eq!(hung(299.7).verdict().1, Verdict::Met, "the way back may be why it hung");
+}
+
+#[test]
+fn what_a_clause_tolerates_of_one_vantage_is_a_part_of_no_outage() {
+    let mut drill = Drill {
+        down: vec![("outside", 60.0, 100.0), ("outside", 108.0, 110.0)],
+        objectives: vec![rta("45s", "impact")],
+        with_ledger: false,
+        planned: |plan| plan["services"][0]["restored"]["success"] = json!("80%"),
+        ..Drill::default()
+    };
+    let (least, most) = secs(of(&drill.judged().0).rta.impact.clone());
+    assert!(least <= 40.0 && (40.0..42.0).contains(&most), "[{least}, {most}]");
+    assert_eq!(drill.verdict().1, Verdict::Met, "90 % were answered in the ten seconds");
+    drill.planned = |_| {};
+    assert_eq!(drill.verdict().1, Verdict::Missed);
+}
+
+#[test]
+fn what_may_have_been_up_for_long_enough_between_two_probes_is_not_surely_one_outage() {
+    // Up for 10.05 s: by the clause that is long enough, though the probes cannot show it.
+    for until in [135.0, 600.0] {
+        let mut drill = Drill {
+            down: vec![("outside", 60.0, 100.0), ("outside", 110.05, until)],
+            objectives: vec![rta("45s", "impact")],
+            with_ledger: false,
+            ..Drill::default()
+        };
+        let rta = of(&drill.judged().0).rta.impact.clone();
+        let least = rta.span().map_or(Some(0.0), |_| Some(secs(rta.clone()).0));
+        assert!(least.is_some_and(|least| least <= 40.0), "{rta:?}");
+        assert_ne!(drill.verdict().1, Verdict::Missed);
+        drill.down[1].1 = 108.8;
+        assert_eq!(drill.verdict().1, Verdict::Missed, "with all that a probe awaits, 9.8 s are too short");
+    }
+}
+
+#[test]
 fn a_failback_that_ends_in_an_outage_is_missed_though_nobody_came_back() {
     let mut drill = Drill { never_taken_back: true, ..probes_alone() };
     drill.down.extend(both(350.0, 600.0));

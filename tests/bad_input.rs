@@ -158,6 +158,9 @@ const DRILLS: &[(&str, &str, &str)] = &[
     ("ambiguous_key", "steadyState: {for: 30s}", "steadyState: {on: 30s}"),
     ("yaml_tag", "steadyState: {for: 30s}", "steadyState: !custom {for: 30s}"),
     ("tab", "  limits:\n", "  limits:\n\t"),
+    ("tab_after_a_value", "        budget: 2m\n        timeout", "        budget: 2m\n\t\ttimeout"),
+    ("measured_and_not_judged", "services: [checkout]", "services: [payments]"),
+    ("store_of_another_service", "ledger: {service: checkout", "ledger: {service: payments"),
     ("unclosed_bracket", "services: [checkout]", "services: [checkout"),
     (
         "unclosed_quote",
@@ -265,6 +268,11 @@ const DRILLS: &[(&str, &str, &str)] = &[
         "irreversible_step_not_allowed",
         "recover: {promote: {workload: statefulset/ledger, namespace: shop}}",
         "recover: {restoreFromCopy: {workload: statefulset/ledger, namespace: shop}}",
+    ),
+    (
+        "promotion_of_a_deployment",
+        "promote: {workload: statefulset/ledger",
+        "promote: {workload: deployment/ledger",
     ),
     ("not_a_workload", "promote: {workload: statefulset/ledger", "promote: {workload: ledger"),
     ("tabletop_with_systems", "type: full ", "type: tabletop "),
@@ -382,6 +390,7 @@ const SANDBOXES: &[(&str, &str, &str)] = &[
         "nodes: [{name: west-a, zone: a}]",
         "nodes: [{name: w, zone: a}, {name: w, zone: b}]",
     ),
+    ("sandbox_node_of_no_name", "{name: west-a, zone: a}", "{name: west_a, zone: a}"),
     ("sandbox_region_twice", "name: west", "name: east"),
     ("sandbox_region_outside", "name: west", "name: outside"),
     (

@@ -9,8 +9,9 @@ use crate::catalogue::{self, ServiceCatalogue};
 use crate::cli::files::bytes_of;
 use crate::cli::inputs::{self, Findings, KINDS};
 use crate::cluster::{self, EnvironmentSpec};
-use crate::document::{self, Diagnostic, Document, Kind, Look, Source, Untyped, ordered};
+use crate::document::{self, Diagnostic, Kind, Look, Source, Untyped, ordered};
 use crate::sandbox::{self, SandboxSpec};
+use crate::scenario::checks::nesting;
 use crate::scenario::{Drill, Procedure};
 
 /// Check documents: their shape, the names that they use, and what they mean together.
@@ -118,7 +119,7 @@ fn alone(document: &Untyped) -> Vec<Diagnostic> {
         ServiceCatalogue::KIND => document.wrong(catalogue::checks::all),
         SandboxSpec::KIND => document.wrong(sandbox::checks::all),
         EnvironmentSpec::KIND => document.wrong(cluster::checks::all),
-        Procedure::KIND => document.wrong(|_: &Document<Procedure>| Vec::new()),
+        Procedure::KIND => document.wrong(nesting::of_procedure),
         _ => document.unknown_kind(&KINDS),
     }
 }

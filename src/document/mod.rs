@@ -272,11 +272,7 @@ impl Text {
         all: impl Iterator<Item = &'a str> + Clone,
     ) -> Diagnostic {
         let (message, help) = unknown(what, name, all.clone(), all);
-        let diagnostic = self.error(path, message);
-        match help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        }
+        self.error(path, message).help(help.unwrap_or_else(|| format!("there is no {what} here at all")))
     }
 }
 

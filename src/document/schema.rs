@@ -455,7 +455,11 @@ impl Checker<'_> {
             self.error(at.clone(), format!("at least {least} of these are needed, found {length}"), None);
         }
         if let Some(most) = count("maxItems").filter(|most| length > *most) {
-            self.error(at, format!("at most {most} of these can stand here, found {length}"), None);
+            self.error(
+                at,
+                format!("at most {most} of these can stand here, found {length}"),
+                Some(format!("leave {} of them out", length - most)),
+            );
         }
         if view.get("uniqueItems") == Some(&Value::Bool(true)) {
             let repeated = |(index, item): &(usize, &Node)| {

@@ -322,13 +322,16 @@ fn unreadable(source: &Source, error: &serde_saphyr::Error, bounds: &str) -> Dia
     } else {
         message
     };
+    let is_tab = message.contains("tab");
     let place = error.location().map(|at| {
         let byte = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let start = source.byte_at(byte(at.line()), byte(at.column()));
+        let start =
+            if is_tab { source.text[start..].find('\t').map_or(start, |tab| start + tab) } else { start };
         let length = source.text[start..].chars().next().map_or(0, char::len_utf8);
         source.place(start..start + length)
     });
-    let help = if message.contains("tabs") {
+    let help = if is_tab {
         "indent with spaces"
     } else if too_much {
         bounds

@@ -2,7 +2,7 @@
 
 use super::{as_text, longest, objectives};
 use crate::document::{Diagnostic, Path};
-use crate::model::name::{Region, StepId};
+use crate::model::name::{Name, Region, StepId};
 use crate::model::plan::{
     self, Action, Ledger, Limits, OnTimeout, Probe, Proof, ProofBy, ProofUntil, Stage, Step, Wait,
 };
@@ -31,7 +31,7 @@ fn defaults(stage: Stage) -> (Duration, OnTimeout) {
 
 /// Every step, in the order of the stages.
 pub(super) fn of(scenario: &Scenario) -> Result<Vec<Step>, Vec<Diagnostic>> {
-    let mut build = Build { scenario, errors: Vec::new() };
+    let mut build = Build { scenario, errors: Vec::new(), within: Vec::new() };
     let mut all = Vec::new();
     for stage in Stage::ALL {
         let given = scenario.drill.spec.stages.of(stage);
@@ -45,6 +45,8 @@ pub(super) fn of(scenario: &Scenario) -> Result<Vec<Step>, Vec<Diagnostic>> {
 struct Build<'a> {
     scenario: &'a Scenario,
     errors: Vec<Diagnostic>,
+    /// The procedures that a step stands in, the outermost first.
+    within: Vec<Name>,
 }
 
 impl Build<'_> {
@@ -117,7 +119,11 @@ impl Build<'_> {
                 if found.is_none() {
                     self.refuse(given, &format!("there is no Procedure named `{name}`"));
                 }
-                let steps = found.unwrap_or_default().iter().map(|step| self.step(stage, step)).collect();
+                // One that leads to itself is refused by the checks, and ends here.
+                let found = found.filter(|_| !self.within.contains(name)).unwrap_or_default();
+                self.within.push(name.clone());
+                let steps = found.iter().map(|step| self.step(stage, step)).collect();
+                self.within.pop();
                 Action::Procedure { name: name.clone(), steps }
             }
             scenario::Action::Parallel(steps) => {

@@ -16,6 +16,7 @@ use super::assembly::{pod_addresses, raise};
 use super::clock::Clock;
 use super::control::node::blocks;
 use super::spec::{Happens, OUTSIDE, RegionSpec, SandboxSpec};
+use super::store::is_object_name;
 
 /// The longest prefix of a region's range: beyond it there are too few addresses for pods, services and nodes.
 const SMALLEST: u8 = 20;
@@ -124,6 +125,11 @@ fn regions(spec: &SandboxSpec) -> Vec<Wrong> {
             found.push(no_nodes(path.then("nodes"), &region.name));
         }
         for (at, node) in region.nodes.iter().enumerate() {
+            if !is_object_name(node.name.as_str()) {
+                let message = format!("`{}` is no name for a node", node.name);
+                let help = "Kubernetes takes lower case letters, digits, `-` and `.`, with a letter or a digit at both ends";
+                found.push(say(path.then("nodes").then(at).then("name"), message, help));
+            }
             if region.nodes[..at].iter().any(|other| other.name == node.name) {
                 let message = format!("two nodes of `{}` are called `{}`", region.name, node.name);
                 found.push(say(path.then("nodes").then(at).then("name"), message, "rename one of them"));

@@ -25,7 +25,7 @@ use super::clock::Clock;
 use super::state::{Pool, Settings};
 use crate::model::effect::Resource;
 use crate::model::time::At;
-pub use draft::{Deletion, Draft, Part, Propagation};
+pub use draft::{Deletion, Draft, Part, Propagation, is_object_name};
 pub use index::Mark;
 pub use key::Key;
 

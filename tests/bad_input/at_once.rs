@@ -54,6 +54,42 @@ fn a_file_that_is_missing_hides_nothing_that_is_wrong_elsewhere() {
 }
 
 #[test]
+fn a_procedure_that_leads_to_itself_is_refused_where_it_does() {
+    let procedure = |steps: &str| {
+        format!(
+            "apiVersion: drillmaster.dev/v1alpha1\nkind: Procedure\nmetadata: {{name: warm}}\nspec:\n  steps: {steps}\n"
+        )
+    };
+    let drill = edited(DRILL, "removeFault: lose-east", "procedure: warm");
+    for steps in [
+        "[{id: a, procedure: warm}]",
+        "[{id: a, parallel: [{id: b, procedure: warm}, {id: c, procedure: warm}]}]",
+        "[{id: a, procedure: cool}]",
+    ] {
+        let procedure = procedure(steps);
+        let files = [
+            ("drill.yaml", drill.as_bytes()),
+            ("catalogue.yaml", CATALOGUE.as_bytes()),
+            ("sandbox.yaml", SANDBOX.as_bytes()),
+            ("warm.yaml", procedure.as_bytes()),
+        ];
+        let of_drill = said(&files, "drill.yaml");
+        assert!(of_drill.contains("a `procedure` cannot hold a `procedure`"), "{of_drill}");
+        assert!(!of_drill.contains("there is no Procedure"), "{of_drill}");
+        let alone = said(&files, "warm.yaml");
+        assert!(alone.contains("a `procedure` cannot hold a `procedure`"), "{alone}");
+    }
+}
+
+#[test]
+fn a_fence_that_comes_too_late_is_to_stand_before() {
+    let fence = "      - id: fence-east\n        recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n";
+    let removal = "      - id: east-back\n        removeFault: lose-east\n";
+    let text = edited(&edited(DRILL, fence, ""), removal, &format!("{removal}{fence}"));
+    snapshot("failback_fences_too_late", of_drill(text.as_bytes()));
+}
+
+#[test]
 fn a_field_of_no_shape_hides_nothing_that_is_wrong_elsewhere() {
     let edits = [
         ("announced: true", "announced: maybe"),

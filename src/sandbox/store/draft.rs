@@ -300,14 +300,16 @@ fn is_uncounted(key: &Key) -> bool {
     (key.group().is_empty() && CORE.contains(&key.plural())) || key.group() == "coordination.k8s.io"
 }
 
+/// Whether most kinds of objects can have it as their name.
+pub fn is_object_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let bare = |c: char| c.is_ascii_alphanumeric();
+    name.len() <= 253 && name.chars().all(allowed) && name.starts_with(bare) && name.ends_with(bare)
+}
+
 /// A name must be a part of a path (RFC 1123 for most kinds; RBAC allows colons).
 fn check_name(key: &Key) -> Result<(), StoreError> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == ':';
-    let bare = |c: char| c.is_ascii_alphanumeric();
-    if key.name().len() <= 253
-        && key.name().chars().all(allowed)
-        && key.name().starts_with(bare)
-        && key.name().ends_with(bare)
+    if is_object_name(key.name()) || key.name().contains(':') && is_object_name(&key.name().replace(':', "-"))
     {
         return Ok(());
     }

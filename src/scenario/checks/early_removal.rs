@@ -29,7 +29,7 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                         "removing `{of}` lets {} write to {} again, though `{by}` has moved its write authority: two sides would accept",
                         side.region, authority.workload
                     );
-                    let help = misspelt(&sides, &steps, by, &side.region).unwrap_or_else(|| {
+                    let help = fence_of(&sides, &steps, by, &side.region).unwrap_or_else(|| {
                         format!(
                             "put a step `recover: {{fence: {{region: {}, …}}}}` for it before this one",
                             side.region
@@ -44,8 +44,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     found
 }
 
-/// Where a region's fence is of a workload with nearly the name of the one that was moved, one of the two is misspelt.
-fn misspelt(sides: &Sides, steps: &[Placed], moved_by: &StepId, region: &Region) -> Option<String> {
+/// Where a region's fence comes too late; or is of a workload with nearly the name of the one that was moved, and one of the two is misspelt.
+fn fence_of(sides: &Sides, steps: &[Placed], moved_by: &StepId, region: &Region) -> Option<String> {
     let workload = |placed: &Placed| {
         let (_, parameters) = placed.step.action.parameters()?;
         let namespace = parameters["namespace"].as_str().unwrap_or_default();
@@ -58,7 +58,10 @@ fn misspelt(sides: &Sides, steps: &[Placed], moved_by: &StepId, region: &Region)
         fences.filter_map(|placed| Some((&placed.step.id, workload(placed)?))).collect();
     let fenced = nearest(&moved, of_fences.iter().map(|(_, fenced)| fenced.as_str()))?;
     let (fence, _) = of_fences.iter().find(|(_, workload)| workload == fenced)?;
+    if *fenced == moved {
+        return Some(format!("put `{fence}` before this step"));
+    }
     Some(format!(
-        "`{moved_by}` moves `{moved}`, and `{fence}` fences `{fenced}`: did you mean `{fenced}` in both?"
+        "`{moved_by}` moves `{moved}`, and `{fence}` fences `{fenced}`: write what is there in both of them"
     ))
 }

@@ -13,6 +13,7 @@ pub mod longer_than_the_run;
 pub mod may_not_declare;
 pub mod misspelt_record;
 pub mod nesting;
+pub mod not_the_canary;
 pub mod own_proof;
 pub mod regions;
 pub mod scope;
@@ -24,6 +25,7 @@ pub mod stage_fits;
 pub mod too_short;
 pub mod undeclared;
 pub mod unfenceable;
+pub mod unjudged;
 pub mod unknown_alert;
 pub mod unknown_probe;
 pub mod unknown_role;
@@ -55,6 +57,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     may_not_declare::check,
     misspelt_record::check,
     nesting::check,
+    not_the_canary::check,
     own_proof::check,
     regions::check,
     scope::check,
@@ -65,6 +68,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     too_short::check,
     undeclared::check,
     unfenceable::check,
+    unjudged::check,
     unknown_alert::check,
     unknown_probe::check,
     unknown_role::check,

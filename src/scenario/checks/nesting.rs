@@ -1,8 +1,8 @@
 //! `parallel` holds steps, but no `parallel`, and a procedure no `procedure`: what runs when stays readable.
 
 use super::steps;
-use crate::document::{Diagnostic, Path, Text};
-use crate::scenario::{Action, Scenario, Step};
+use crate::document::{Diagnostic, Document, Path, Text};
+use crate::scenario::{Action, Procedure, Scenario, Step};
 
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -16,9 +16,20 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
             inner(steps, &placed.action(), placed.text, "parallel", &mut found);
         }
     }
-    for procedure in &scenario.procedures {
-        let path = Path::spec().then("steps");
-        inner(&procedure.spec.steps, &path, &procedure.text, "procedure", &mut found);
+    found.extend(scenario.procedures.iter().flat_map(of_procedure));
+    found
+}
+
+/// What a procedure may not hold, wherever in it.
+pub fn of_procedure(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let path = Path::spec().then("steps");
+    inner(&procedure.spec.steps, &path, &procedure.text, "procedure", &mut found);
+    for (index, step) in procedure.spec.steps.iter().enumerate() {
+        if let Action::Parallel(steps) = &step.action {
+            let path = path.then(index).then(step.action.key());
+            inner(steps, &path, &procedure.text, "procedure", &mut found);
+        }
     }
     found
 }

@@ -38,7 +38,12 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         {
             let stores: Vec<&str> = texts(&service.stores).collect();
             let store = ledger.store.as_str();
-            found.push(text.unknown(&path.then("store"), "store", store, stores.iter().copied()));
+            found.push(match catalogue.services.iter().find(|other| other.stores.contains(&ledger.store)) {
+                Some(owner) => text
+                    .error(&path.then("store"), format!("`{store}` is no store of `{}`", ledger.service))
+                    .help(format!("it is one of `{}`: write `service: {}`", owner.name, owner.name)),
+                None => text.unknown(&path.then("store"), "store", store, stores.iter().copied()),
+            });
         }
     }
     let names = || catalogue.services.iter().map(|service| service.name.as_str());

@@ -77,14 +77,21 @@ impl Live {
     }
 }
 
-/// The rights that a drill needs, from its rehearsal, which has a clock of its own.
+/// The rights that a drill needs: from its rehearsal, which has a clock of its own, and for the ways to its agents.
 ///
 /// # Errors
 /// Where it cannot be rehearsed.
 pub fn rights(inputs: &Inputs) -> Result<Rights, RehearsalError> {
     let rehearse = || rehearsal::runtime()?.block_on(rights::needed(inputs));
     let rehearsed = std::thread::scope(|scope| scope.spawn(rehearse).join());
-    rehearsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let mut rights = rehearsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    // A rehearsal has no agents.
+    for (region, of_agents) in
+        inputs.environment.iter().flat_map(|(document, _)| rights::of_agents(&document.spec))
+    {
+        rights.entry(region).or_default().extend(of_agents);
+    }
+    Ok(rights)
 }
 
 /// Refuses a plan that touches a namespace which the environment does not give to drills, in whichever region.

@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use super::inputs::Inputs;
 use super::rehearsal::{Rehearsal, RehearsalError};
+use crate::cluster::EnvironmentSpec;
+use crate::cluster::environment::{AgentPod, AgentSpec};
 use crate::engine::{self, Shown};
 use crate::guard::rights::Right;
 use crate::inventory::said;
@@ -104,6 +106,21 @@ fn noting(mut world: World, noted: &Arc<Mutex<Rights>>) -> World {
     world
 }
 
+/// What the API servers must allow on the ways to agents in pods, by region.
+pub fn of_agents(spec: &EnvironmentSpec) -> Rights {
+    let mut rights = Rights::new();
+    for vantage in &spec.vantages {
+        let Some(AgentSpec::Pod(AgentPod { region, namespace, .. })) = &vantage.agent else { continue };
+        let pods = format!("/api/v1/namespaces/{namespace}/pods");
+        let requests = [
+            Right::of_request("GET", &pods, ""),
+            Right::of_request("GET", &format!("{pods}/NAME/portforward"), ""),
+        ];
+        rights.entry(region.clone()).or_default().extend(requests.into_iter().flatten());
+    }
+    rights
+}
+
 /// Asks each region whether it gives each right, some at a time; those that it does not, or that nobody could ask for, with why.
 pub async fn missing(regions: &BTreeMap<Region, Client>, rights: &Rights) -> Vec<(Region, Right, String)> {
     let each = rights.iter().flat_map(|(region, rights)| rights.iter().map(move |right| (region, right)));
@@ -131,5 +148,29 @@ async fn refused(client: &Client, right: &Right) -> Option<String> {
         Ok(answer) if answer["status"]["allowed"] == true => None,
         Ok(answer) => Some(answer["status"]["reason"].as_str().unwrap_or("it is not allowed").to_owned()),
         Err(why) => Some(format!("nobody could ask: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_agent_in_a_pod_needs_the_way_to_it_and_one_at_an_address_nothing() {
+        let spec: EnvironmentSpec = serde_json::from_value(json!({
+            "regions": [],
+            "vantages": [
+                {"name": "west", "agent": {"pod": {"region": "west", "namespace": "probes", "labels": {"app": "vantage"}}}},
+                {"name": "office", "agent": {"address": "127.0.0.1:7070"}},
+                {"name": "outside"},
+            ],
+        }))
+        .unwrap();
+        let rights = of_agents(&spec);
+        let said: Vec<String> = rights[&Region::from("west")].iter().map(Right::to_string).collect();
+        let needed =
+            ["list pods in probes", "create pods/portforward in probes", "get pods/portforward in probes"];
+        assert_eq!((rights.len(), said), (1, needed.map(str::to_owned).to_vec()));
     }
 }

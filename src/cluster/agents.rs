@@ -18,7 +18,7 @@ use crate::model::name::{Region, Vantage};
 use crate::world::{Remote, Stream};
 
 /// The agents of an environment's vantages; of those in regions that are in reach.
-pub(super) fn agents(
+pub fn agents(
     spec: &EnvironmentSpec,
     clients: &BTreeMap<Region, kube::Client>,
 ) -> BTreeMap<Vantage, Arc<dyn Remote>> {

@@ -12,7 +12,7 @@
 //! given out, each region's identity has been read and is the one of the document, and for a run its clock is not surely another one than
 //! this machine's; healing asks nobody's clock.
 
-mod agents;
+pub mod agents;
 pub mod alerts;
 pub mod checks;
 pub mod clock;

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::model::effect::{Act, Ref, Undo};
 use crate::model::name::Name;
 
+/// The subresources that take a connection over.
+const UPGRADES: [&str; 2] = ["/exec", "/portforward"];
+
 /// One right.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
@@ -51,8 +54,10 @@ impl Right {
             [] => return Vec::new(),
         };
         let verbs: &[&'static str] = match (method, named) {
-            // An exec is a GET that upgrades; newer servers ask for `create` as well.
-            ("GET" | "POST", true) if resource.ends_with("/exec") => &["get", "create"],
+            // These are a GET that upgrades; newer servers ask for `create` as well.
+            ("GET" | "POST", true) if UPGRADES.iter().any(|sub| resource.ends_with(sub)) => {
+                &["get", "create"]
+            }
             ("GET", true) => &["get"],
             ("GET", false) if query.contains("watch=true") => &["watch"],
             ("GET", false) => &["list"],

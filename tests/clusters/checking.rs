@@ -41,6 +41,7 @@ fn a_clocks_offset_is_shown_with_its_bounds() {
     let (said, status) = checked(Answers::Ahead("uid-west", 0), &["--output", "json"]);
     assert_eq!(status, Some(0), "{said}");
     let seen: Value = serde_json::from_str(&said).unwrap();
+    let seen = &seen["regions"];
     assert_eq!(seen[0]["clock"], Value::Null, "a server that dates nothing tells nothing");
     let clock = &seen[1]["clock"];
     let (least, most) = (clock["leastNs"].as_i64().unwrap(), clock["mostNs"].as_i64().unwrap());

@@ -103,6 +103,13 @@ fn what_an_agent_saw_while_nobody_reached_it_counts_as_everything_else_does() {
         let agent = agent(&lab).await;
         let (at, cut) = way(agent.listens).await;
         let environment = environment(&lab, at);
+        let checked = lab.ran(&["env", "check", &environment]).await;
+        assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+        assert!(
+            said(&checked).contains("west         ok  agent  its clock is known to "),
+            "{}",
+            said(&checked)
+        );
         let people = tokio::spawn(answers(lab.evidence(), None));
         let journal = lab.evidence().join(drillmaster::journal::JOURNAL);
         let cutting = tokio::spawn(cut_with_the_fault(journal, cut));
@@ -141,6 +148,13 @@ fn a_vantage_that_nobody_reaches_refuses_the_start_and_is_named() {
         let text = std::fs::read_to_string(&drill).unwrap();
         let ledger = text.replace("writesPerSecond: 5}", "writesPerSecond: 5, from: west}");
         assert_ne!(ledger, text);
+        let checked = lab.ran(&["env", "check", &environment]).await;
+        assert_eq!(checked.status.code(), Some(15), "{}", said(&checked));
+        assert!(
+            said(&checked).contains(&format!("west         NOT USABLE  nobody at {nobody}")),
+            "{}",
+            said(&checked)
+        );
         let run = |evidence| ["run", "failover.yaml", "--env", &environment, "--evidence", evidence];
         let ran = tokio::time::timeout(PATIENCE, lab.ran(&run("evidence"))).await.unwrap();
         assert_eq!(ran.status.code(), Some(15), "{}", said(&ran));

@@ -1,8 +1,9 @@
-//! `drillmaster env check`: what each cluster of an Environment is, how far its clock is off, and what it lacks.
+//! `drillmaster env check`: what each cluster of an Environment is, how far its clock is off, and what it lacks; and whether the agents at
+//! its vantages are there.
 //!
 //! Asks access reviews, and else only reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,27 +12,31 @@ use futures::future::join_all;
 use http::Request;
 use kube::Client;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::inputs::{self, Inputs};
 use crate::cli::rights::{self, Rights};
 use crate::cli::{OutputFormat, exit, failed, live, look, print, print_json, show};
+use crate::cluster::clock::LiveClock;
 use crate::cluster::environment::{Class, ClusterSpec};
 use crate::cluster::offset::{Offset, TOLERANCE};
-use crate::cluster::{self, ClusterError, Connected, EnvironmentSpec};
+use crate::cluster::{self, ClusterError, Connected, EnvironmentSpec, agents};
 use crate::document::Document;
 use crate::inventory::said;
-use crate::model::name::{Region, Uid};
+use crate::model::name::{Region, Uid, Vantage};
+use crate::model::time::Duration as Span;
+use crate::prober::agent::greet;
 
 /// How long an API server has to answer one question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Say of each region of an Environment whether it is there, who it is, its version, its clock, and what it lacks for a drill.
+/// Say of each region of an Environment whether it is there, who it is, its version, its clock, and what it lacks for a drill; of each agent,
+/// whether it is there.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: drillmaster env check staging.yaml --drill scenarios/checkout-region-failover.yaml
 
-Exit codes: 0 all regions can be used, 2 a document does not validate, 15 one cannot be used, or lacks something."
+Exit codes: 0 all regions and agents can be used, 2 a document does not validate, 15 one cannot be used, or lacks something."
 )]
 pub struct Check {
     /// The file of the Environment.
@@ -101,6 +106,27 @@ impl Seen {
     }
 }
 
+/// What is known of a vantage that is an agent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SeenAgent {
+    vantage: Vantage,
+    /// How exactly its clock is known.
+    clock_known_to: Option<Span>,
+    /// Why it cannot be used.
+    wrong: Option<String>,
+}
+
+impl SeenAgent {
+    fn text(&self) -> String {
+        let SeenAgent { vantage, clock_known_to, wrong } = self;
+        match (clock_known_to, wrong) {
+            (Some(known), None) => format!("{vantage:<12} ok  agent  its clock is known to {known}\n"),
+            (_, wrong) => format!("{vantage:<12} NOT USABLE  {}\n", wrong.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
 /// The environment, and what the drill needs of it.
 struct Wanted {
     environment: Document<EnvironmentSpec>,
@@ -116,6 +142,10 @@ pub async fn check(check: &Check) -> ExitCode {
     };
     let spec = &wanted.environment.spec;
     let mut connected = cluster::connect_all(spec, &wanted.folder).await;
+    let clients = connected
+        .iter()
+        .filter_map(|(region, one)| Some((region.clone(), one.as_ref().ok()?.client.clone())));
+    let agents = greeted(spec, &clients.collect()).await;
     let each = spec.regions.iter().filter_map(|region| Some((region, connected.remove(&region.name)?)));
     let seen = join_all(each.collect::<Vec<_>>().into_iter().map(async |(region, connected)| {
         let lacks = match &connected {
@@ -126,13 +156,37 @@ pub async fn check(check: &Check) -> ExitCode {
     }))
     .await;
     match check.output {
-        OutputFormat::Text => print(&seen.iter().map(Seen::text).collect::<String>()),
-        OutputFormat::Json => match serde_json::to_string_pretty(&seen) {
+        OutputFormat::Text => {
+            let lines = seen.iter().map(Seen::text).chain(agents.iter().map(SeenAgent::text));
+            print(&lines.collect::<String>());
+        }
+        OutputFormat::Json => match serde_json::to_string_pretty(&json!({"regions": seen, "agents": agents}))
+        {
             Ok(json) => print_json(&json),
             Err(error) => return failed(&error, exit::BUG),
         },
     }
-    exit::code(if seen.iter().all(Seen::is_well) { exit::MET } else { exit::REFUSED })
+    let all_well = seen.iter().all(Seen::is_well) && agents.iter().all(|agent| agent.wrong.is_none());
+    exit::code(if all_well { exit::MET } else { exit::REFUSED })
+}
+
+/// Asks each vantage that is an agent for its time.
+async fn greeted(spec: &EnvironmentSpec, clients: &BTreeMap<Region, Client>) -> Vec<SeenAgent> {
+    let clock = LiveClock::begin();
+    let ways = agents::agents(spec, clients);
+    let named = spec.vantages.iter().filter(|vantage| vantage.agent.is_some());
+    join_all(named.map(async |vantage| {
+        let answered = match ways.get(&vantage.name) {
+            Some(way) => greet(way.as_ref(), &clock).await.map_err(|why| why.to_string()),
+            None => Err("its region cannot be reached".to_owned()),
+        };
+        let (clock_known_to, wrong) = match answered {
+            Ok(known) => (Some(known), None),
+            Err(why) => (None, Some(why)),
+        };
+        SeenAgent { vantage: vantage.name.clone(), clock_known_to, wrong }
+    }))
+    .await
 }
 
 fn wanted(check: &Check) -> Result<Wanted, ExitCode> {

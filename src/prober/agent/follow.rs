@@ -85,6 +85,51 @@ pub async fn follow(spec: Followed, out: mpsc::Sender<Observation>, stop: watch:
     }
 }
 
+/// Whether an agent can be reached and speaks as this version does; and how exactly its clock is known after the first exchanges.
+///
+/// # Errors
+/// Why not.
+pub async fn greet(agent: &dyn Remote, clock: &dyn Clock) -> io::Result<Duration> {
+    let (mut from, mut to, _, _) = hello(agent, "none").await?;
+    let mut clocks = Clocks::default();
+    let mut theirs = At(0);
+    for number in 0..FIRST_EXCHANGES {
+        let exchange = exchanged((&mut from, &mut to), clock, number).await?;
+        clocks.learn(exchange);
+        theirs = exchange.theirs;
+    }
+    Ok(clocks.ours(theirs).ok_or_else(jumped)?.width())
+}
+
+/// A new connection about a job: whether the agent has it, and which agent that is.
+async fn hello(agent: &dyn Remote, job: &str) -> io::Result<(Reader, Writer, bool, String)> {
+    let (mut from, mut to) = lines(in_time(agent.connect()).await?);
+    say(&mut to, &Ask::Hello { version: VERSION, job: job.to_owned() }).await?;
+    let Tell::Hello { version, has_it, agent } = heard(&mut from).await? else { return Err(unasked()) };
+    if version != VERSION {
+        let why =
+            format!("it speaks version {version}, and this is {VERSION}: run the same drillmaster there");
+        return Err(io::Error::other(why));
+    }
+    Ok((from, to, has_it, agent))
+}
+
+/// An exchange of the time, while nothing else is said.
+async fn exchanged(
+    (from, to): (&mut Reader, &mut Writer),
+    clock: &dyn Clock,
+    number: u64,
+) -> io::Result<Exchange> {
+    let asked = clock.now();
+    say(to, &Ask::Time(number)).await?;
+    match heard(from).await? {
+        Tell::Time { number: told, now } if told == number => {
+            Ok(Exchange { asked, theirs: now, had: clock.now() })
+        }
+        _ => Err(unasked()),
+    }
+}
+
 struct Link {
     spec: Followed,
     out: mpsc::Sender<Observation>,
@@ -112,14 +157,7 @@ struct Known {
 impl Link {
     /// One connection, until the job has ended.
     async fn once(&mut self) -> io::Result<()> {
-        let (mut from, mut to) = lines(in_time(self.spec.agent.connect()).await?);
-        say(&mut to, &Ask::Hello { version: VERSION, job: self.spec.job.clone() }).await?;
-        let Tell::Hello { version, has_it, agent } = heard(&mut from).await? else { return Err(unasked()) };
-        if version != VERSION {
-            let why =
-                format!("it speaks version {version}, and this is {VERSION}: run the same drillmaster there");
-            return Err(io::Error::other(why));
-        }
+        let (mut from, mut to, has_it, agent) = hello(self.spec.agent.as_ref(), &self.spec.job).await?;
         if has_it && self.known.agent != agent {
             return Err(io::Error::other("another agent has this job"));
         }
@@ -128,12 +166,10 @@ impl Link {
             self.known = Known { agent, ..Known::default() };
         }
         for number in 0..FIRST_EXCHANGES {
-            let asked = self.spec.clock.now();
-            say(&mut to, &Ask::Time(number)).await?;
-            let Tell::Time { number: told, now } = heard(&mut from).await? else { return Err(unasked()) };
-            self.exchanged((number, asked), (told, now))?;
+            let exchange = exchanged((&mut from, &mut to), self.spec.clock.as_ref(), number).await?;
+            self.known.clocks.learn(exchange);
             if !has_it {
-                self.begin_after(now)?;
+                self.begin_after(exchange.theirs)?;
             }
         }
         if !has_it {
@@ -161,15 +197,6 @@ impl Link {
         }
     }
 
-    fn exchanged(&mut self, asked: (u64, At), told: (u64, At)) -> io::Result<()> {
-        if asked.0 != told.0 {
-            return Err(unasked());
-        }
-        let exchange = Exchange { asked: asked.1, theirs: told.1, had: self.spec.clock.now() };
-        self.known.clocks.learn(exchange);
-        Ok(())
-    }
-
     /// Takes over what the agent saw and sees, until it sees nothing more.
     async fn take_over(&mut self, mut from: Reader, mut to: Writer) -> io::Result<()> {
         say(&mut to, &Ask::From(self.known.next)).await?;
@@ -188,7 +215,9 @@ impl Link {
                 }
                 told = from.next() => match told?.ok_or(io::ErrorKind::UnexpectedEof)? {
                     Tell::Time { number: told, now } => {
-                        self.exchanged((number, asked.take().ok_or_else(unasked)?), (told, now))?;
+                        let asked = asked.take().filter(|_| told == number).ok_or_else(unasked)?;
+                        let had = self.spec.clock.now();
+                        self.known.clocks.learn(Exchange { asked, theirs: now, had });
                         number += 1;
                         // Not before: whatever refuses a job listens, too.
                         self.tell(Outcome::Ok).await?;

@@ -30,7 +30,7 @@ use crate::model::plan::Probe;
 use crate::model::time::{At, Duration};
 use crate::world::AddressRange;
 
-pub use follow::{Followed, follow};
+pub use follow::{Followed, follow, greet};
 pub use serve::Agent;
 
 /// The way in which the two speak; other versions do not understand each other.

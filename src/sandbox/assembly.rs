@@ -32,7 +32,7 @@ use crate::model::time::{At, Duration};
 use crate::world::{AddressRange, Net, World};
 
 /// How many changes a watch, or the network, can be behind.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 2_000;
 
 /// Where the vantage outside sends from (TEST-NET-2, RFC 5737).
 const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

@@ -14,7 +14,7 @@ const USER: &str = "system:serviceaccount:drills:drillmaster";
 
 /// The roles that the plan prints, by region.
 async fn printed(real: &Real) -> Vec<(String, Vec<Value>)> {
-    let printed = real.drillmaster(&["plan", "failover.yaml", "--rbac"]).await;
+    let printed = real.drillmaster(&["plan", "failover.yaml", "--rbac", "--env", "environment.yaml"]).await;
     assert_eq!(printed.status.code(), Some(0), "{}", said(&printed));
     let text = String::from_utf8(printed.stdout).unwrap();
     let regions = text.split("# region ").skip(1).map(|of| {
@@ -70,15 +70,20 @@ async fn kubeconfig(real: &Real) -> PathBuf {
 fn a_drill_runs_with_the_rights_that_its_plan_prints() {
     in_real_time(async {
         let real = Real::start(|_, text| text).await;
+        // Those of the way to an agent in a pod are among them.
+        real.agent().await;
         for (region, roles) in printed(&real).await {
             grant(&real, &region, &roles).await;
         }
         let least = kubeconfig(&real).await;
         real.environment(&least).await;
+        real.sees_through_agent();
         let before = real.stands().await;
         let ran = real.run("failover.yaml", None).await;
-        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
         real.assert_stands(&before, "the run left something").await;
+        real.no_agent().await;
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+        assert!(said(&ran).contains("the agent at west is in reach"), "{}", said(&ran));
     });
 }
 

@@ -178,7 +178,7 @@ impl Real {
         std::fs::write(&path, environment.to_string()).unwrap();
     }
 
-    /// Puts an agent into a pod of west, in a namespace of its own, and names it in the Environment instead of the proxy.
+    /// Puts an agent into a pod of west, in a namespace of its own, and names it in the Environment.
     pub async fn agent(&self) {
         let image = "ghcr.io/drillmaster/drillmaster:0.1.0";
         let container = json!({"name": "vantage", "image": image, "args": ["vantage"]});
@@ -191,6 +191,12 @@ impl Real {
         self.kubectl_with("west", &["apply", "-f", "-"], &list.to_string()).await;
         let waits = ["-n", AGENTS, "wait", "--for=condition=Ready", "pod/vantage", "--timeout=120s"];
         self.kubectl("west", &waits).await;
+        self.sees_through_agent();
+    }
+
+    /// Names the agent in the Environment instead of the proxy.
+    pub fn sees_through_agent(&self) {
+        let labels = json!({"app": "vantage"});
         let path = self.place.path().join("environment.yaml");
         let mut environment: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let pod = json!({"region": "west", "namespace": AGENTS, "labels": labels});

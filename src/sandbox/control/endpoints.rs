@@ -58,7 +58,7 @@ impl Controller for Endpoints {
             .filter(|pod| chooses(service, pod))
             .filter(|pod| !read::ended(pod) && !read::text(pod, "/status/podIP").is_empty())
             .collect();
-        let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, service, pod)).collect();
+        let mut endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(store, service, pod)).collect();
         // The ports are those of the pods: where there is none, there are none.
         let first = pods.first().copied();
         let ports: Vec<Value> = read::list(service, "/spec/ports")
@@ -78,8 +78,9 @@ impl Controller for Endpoints {
                 "name": name, "namespace": read::namespace(service), "labels": labels,
                 "ownerReferences": template::owned_by(&Resource::services(), service),
             });
-            let endpoints: Vec<&Value> = share.into_iter().map(|number| &endpoints[number]).collect();
-            written(before, metadata, json!(endpoints), ports, pods.is_empty() && number == 0)
+            // Each stands in one slice.
+            let endpoints = share.into_iter().map(|number| std::mem::take(&mut endpoints[number])).collect();
+            written(before, metadata, Value::Array(endpoints), ports, pods.is_empty() && number == 0)
         });
         writes.collect::<Vec<_>>().into()
     }

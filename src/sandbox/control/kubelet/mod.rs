@@ -171,7 +171,7 @@ fn contained(
         wakes.extend(wake);
     }
     summary::summarise(status, pod, &init.incomplete, &statuses, &stamp(store, now));
-    status["containerStatuses"] = json!(statuses);
+    status["containerStatuses"] = Value::Array(statuses);
     if has_init {
         status["initContainerStatuses"] = json!(init.statuses);
     }

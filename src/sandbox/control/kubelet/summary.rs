@@ -63,9 +63,9 @@ pub fn summarise(status: &mut Value, pod: &Value, incomplete: &[String], contain
     // Others' come first, then the kubelet's in its own order.
     const ORDER: [&str; 5] =
         ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
-    conditions.sort_by_key(|each| ORDER.iter().position(|kind| read::text(each, "/type") == *kind));
+    conditions.sort_by_cached_key(|each| ORDER.iter().position(|kind| read::text(each, "/type") == *kind));
     observed(&mut conditions, pod);
-    status["conditions"] = json!(conditions);
+    status["conditions"] = Value::Array(conditions);
     status["observedGeneration"] = json!(read::number(pod, "/metadata/generation").unwrap_or(1));
 }
 
@@ -111,7 +111,7 @@ pub fn over(pod: &Value, mut status: Value, processes: &dyn Processes, now: &str
         container["started"] = json!(false);
     }
     summarise(&mut status, pod, &[], &containers, now);
-    status["containerStatuses"] = json!(containers);
+    status["containerStatuses"] = Value::Array(containers);
     status
 }
 

@@ -391,6 +391,7 @@ const SANDBOXES: &[(&str, &str, &str)] = &[
         "nodes: [{name: w, zone: a}, {name: w, zone: b}]",
     ),
     ("sandbox_node_of_no_name", "{name: west-a, zone: a}", "{name: west_a, zone: a}"),
+    ("sandbox_node_of_an_empty_label", "{name: west-a, zone: a}", "{name: west..a, zone: a}"),
     ("sandbox_region_twice", "name: west", "name: east"),
     ("sandbox_region_outside", "name: west", "name: outside"),
     (

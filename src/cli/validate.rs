@@ -119,7 +119,7 @@ fn alone(document: &Untyped) -> Vec<Diagnostic> {
         ServiceCatalogue::KIND => document.wrong(catalogue::checks::all),
         SandboxSpec::KIND => document.wrong(sandbox::checks::all),
         EnvironmentSpec::KIND => document.wrong(cluster::checks::all),
-        Procedure::KIND => document.wrong(nesting::of_procedure),
+        Procedure::KIND => document.wrong(nesting::alone),
         _ => document.unknown_kind(&KINDS),
     }
 }

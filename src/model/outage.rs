@@ -5,8 +5,8 @@
 //! the sustained run was sent, and no later than the run's first ok completed that was sent when one of those failures was known. So
 //! either bound is known to a period and a timeout; to an answer's time more where probes overtake each other: until a single
 //! last failure has timed out, nothing shows that the service was not down once more after the answers to later probes. Between
-//! two failures in a row the service is taken as down. A time between failures that may have been long enough for the clause, though too few
-//! samples show it, is no end; but since then the outage is not surely going on. One failure between successes is no outage, whatever its kind: a stray,
+//! two failures in a row the service is taken as down, unless a run of samples meets the clause: what was up for as long as the clause asks,
+//! and for less than two periods more, may not be seen to ([`restores_after`]), and is one outage then. One failure between successes is no outage, whatever its kind: a stray,
 //! whose length [`strays`] bounds. Single failures that come more often than the clause allows are one: a service that fails
 //! every second user is not up. Nor is one whose answers are slower than the clause's p99 allows. And single failures that run
 //! into an outage, more than the clause allows from there on and with fewer answers from one to the next than make a run, are its
@@ -240,12 +240,13 @@ impl<'a> Series<'a> {
             }
             in_a_row[index - 1] = next;
         }
-        // What was under way at such an instant, and failed, may have failed by what happened there.
+        // What was under way at such an instant, and failed, may have failed by what happened there; not where later ones were answered before.
         let border = |at: &At| {
             let since = under_way_since(seen.iter().copied(), *at);
             let failed = |sample: &Sample| !is_ok(sample) && sample.completed >= *at && sample.sent >= since;
-            let behind = |sample: &&Sample| sample.sent >= *at || failed(sample);
-            seen.iter().position(behind).unwrap_or(seen.len())
+            let behind = |index: &usize| seen.get(*index).is_some_and(|one| one.sent >= *at || failed(one));
+            let answered = seen.iter().rposition(|sample| is_ok(sample) && sample.completed < *at);
+            (answered.map_or(0, |last| last + 1)..seen.len()).find(behind).unwrap_or(seen.len())
         };
         let mut borders: Vec<usize> = rules.apart.iter().map(border).collect();
         borders.sort_unstable();
@@ -395,21 +396,6 @@ impl<'a> Series<'a> {
         timely.max(run.saturating_add(self.rules.fewest)).min(self.seen.len())
     }
 
-    /// Whether the successes that begin here may have met the clause, though the samples do not show it: the service may have been up since
-    /// the last failure before them was sent, and until the one after them was known.
-    fn may_restore(&self, run: usize) -> bool {
-        let before = run.checked_sub(1).filter(|before| !self.is_proper(*before));
-        let Some(begun) = before.and_then(|before| self.at(before)).filter(|_| self.is_proper(run)) else {
-            return false;
-        };
-        let over = begun.sent.plus(self.clause.lasting);
-        let mut end = self.seen.partition_point(|sample| sample.sent <= over);
-        while end > run && self.at(end - 1).is_some_and(|last| !is_ok(last) && last.completed >= over) {
-            end -= 1;
-        }
-        end.saturating_sub(run) + 1 >= self.rules.fewest && self.keeps(run, end)
-    }
-
     /// Where to look for the next outage: failures within the run are the clause's, unless they go on after it.
     fn after_run(&self, run: usize) -> usize {
         let mut next = self.end_of(run).max(run + 1);
@@ -432,13 +418,9 @@ impl<'a> Series<'a> {
         let until = restored.or(unconfirmed).unwrap_or(self.seen.len());
         let after = self.after_row(first);
         let (begin, gap_at_begin) = self.begin(first, after, until);
-        let perhaps = (failures.after..until).find(|run| self.may_restore(*run)).map(|run| self.end(run));
-        let sooner = |end: Interval| {
-            perhaps.map_or(end, |perhaps| Interval { earliest: perhaps.earliest.min(end.earliest), ..end })
-        };
         let (end, gap_at_end) = restored.map_or((None, false), |run| {
             let end = self.end(run);
-            (Some(sooner(end)), self.gaps_in(end) > 0 || self.is_run_full_of_gaps(run))
+            (Some(end), self.gaps_in(end) > 0 || self.is_run_full_of_gaps(run))
         });
         let successes = (after..until).filter(|index| self.is_ok(*index));
         let flaps = successes.filter(|index| !self.is_ok(index.saturating_sub(1))).count();
@@ -446,7 +428,7 @@ impl<'a> Series<'a> {
             begin,
             end,
             first_success: self.at(after).map(|_| self.end(after)),
-            unconfirmed: unconfirmed.map(|run| sooner(self.end(run))).or(perhaps.filter(|_| end.is_none())),
+            unconfirmed: unconfirmed.map(|run| self.end(run)),
             ends_with_its_side: matches!(run, Run::Open { until, .. } if until < self.seen.len()),
             side: self.borders.partition_point(|border| *border <= first),
             failures: (until - first) as u64 - Self::between(&self.ok, first, until),

@@ -76,6 +76,7 @@ fn a_procedure_that_leads_to_itself_is_refused_where_it_does() {
         let of_drill = said(&files, "drill.yaml");
         assert!(of_drill.contains("a `procedure` cannot hold a `procedure`"), "{of_drill}");
         assert!(!of_drill.contains("there is no Procedure"), "{of_drill}");
+        assert!(!of_drill.contains("two steps are called"), "{of_drill}");
         let alone = said(&files, "warm.yaml");
         assert!(alone.contains("a `procedure` cannot hold a `procedure`"), "{alone}");
     }

@@ -227,25 +227,6 @@ fn what_a_clause_tolerates_of_one_vantage_is_a_part_of_no_outage() {
 }
 
 #[test]
-fn what_may_have_been_up_for_long_enough_between_two_probes_is_not_surely_one_outage() {
-    // Up for 10.05 s: by the clause that is long enough, though the probes cannot show it.
-    for until in [135.0, 600.0] {
-        let mut drill = Drill {
-            down: vec![("outside", 60.0, 100.0), ("outside", 110.05, until)],
-            objectives: vec![rta("45s", "impact")],
-            with_ledger: false,
-            ..Drill::default()
-        };
-        let rta = of(&drill.judged().0).rta.impact.clone();
-        let least = rta.span().map_or(Some(0.0), |_| Some(secs(rta.clone()).0));
-        assert!(least.is_some_and(|least| least <= 40.0), "{rta:?}");
-        assert_ne!(drill.verdict().1, Verdict::Missed);
-        drill.down[1].1 = 108.8;
-        assert_eq!(drill.verdict().1, Verdict::Missed, "with all that a probe awaits, 9.8 s are too short");
-    }
-}
-
-#[test]
 fn a_failback_that_ends_in_an_outage_is_missed_though_nobody_came_back() {
     let mut drill = Drill { never_taken_back: true, ..probes_alone() };
     drill.down.extend(both(350.0, 600.0));

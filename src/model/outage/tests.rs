@@ -175,6 +175,17 @@ fn what_failed_under_way_at_a_border_is_behind_it() {
 }
 
 #[test]
+fn what_hangs_at_a_border_failed_before_it_where_later_ones_were_answered_before_it() {
+    let text = format!("{}{}...{}{}", ".".repeat(250), "t".repeat(10), "t".repeat(15), ".".repeat(400));
+    let samples = strip(&text);
+    assert_eq!((&samples[262].seen, samples[262].sent), (&Seen::Ok, At(26_200 * MS)));
+    let clause = clause("100%", 5_000);
+    let found = outages_by(&samples, &Rules { apart: &[At(26_300 * MS)], ..Rules::of(&clause) });
+    let sides: Vec<(usize, bool)> = found.iter().map(|one| (one.side, one.ends_with_its_side)).collect();
+    assert_eq!(sides, [(0, true), (1, false)], "{found:?}");
+}
+
+#[test]
 fn a_failure_that_the_clause_tolerates_belongs_to_the_run() {
     let samples = strip("..xxx..x.......");
     let strict = outages(&samples, &clause("100%", 500));

@@ -302,9 +302,11 @@ fn is_uncounted(key: &Key) -> bool {
 
 /// Whether most kinds of objects can have it as their name.
 pub fn is_object_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let bare = |c: char| c.is_ascii_alphanumeric();
-    name.len() <= 253 && name.chars().all(allowed) && name.starts_with(bare) && name.ends_with(bare)
+    let is_label =
+        |label: &str| label.chars().all(allowed) && label.starts_with(bare) && label.ends_with(bare);
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A name must be a part of a path (RFC 1123 for most kinds; RBAC allows colons).

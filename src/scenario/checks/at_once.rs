@@ -17,7 +17,7 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
         let mut at_once = Vec::new();
         for (index, step) in inner.iter().enumerate() {
             let mut branch = Vec::new();
-            add(scenario, &mut branch, Placed { step, path: path.then(index), ..group.clone() }, 1);
+            add(scenario, &mut branch, Placed { step, path: path.then(index), ..group.clone() });
             at_once.push(branch);
         }
         for (index, branch) in at_once.iter().enumerate() {

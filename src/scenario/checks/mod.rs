@@ -142,28 +142,28 @@ pub(crate) fn steps(scenario: &Scenario) -> Vec<Placed<'_>> {
     for stage in Stage::ALL {
         let path = Path::spec().then("stages").then(&*stage.to_string());
         for (index, step) in drill.spec.stages.of(stage).iter().enumerate() {
-            add(scenario, &mut placed, Placed { stage, step, path: path.then(index), text: &drill.text }, 0);
+            add(scenario, &mut placed, Placed { stage, step, path: path.then(index), text: &drill.text });
         }
     }
     placed
 }
 
-fn add<'a>(scenario: &'a Scenario, placed: &mut Vec<Placed<'a>>, at: Placed<'a>, depth: usize) {
+fn add<'a>(scenario: &'a Scenario, placed: &mut Vec<Placed<'a>>, at: Placed<'a>) {
     placed.push(at.clone());
     match &at.step.action {
         Action::Parallel(steps) => {
             let path = at.action();
             for (index, step) in steps.iter().enumerate() {
-                add(scenario, placed, Placed { step, path: path.then(index), ..at.clone() }, depth + 1);
+                add(scenario, placed, Placed { step, path: path.then(index), ..at.clone() });
             }
         }
-        // A procedure that leads to itself ends here; `nesting` refuses it.
-        Action::Procedure(name) if depth < 4 => {
+        // One that another holds is refused by `nesting`, and looked into by nobody.
+        Action::Procedure(name) if std::ptr::eq(at.text, &scenario.drill.text) => {
             let Some(procedure): Option<&Document<Procedure>> = scenario.procedure(name) else { return };
             let path = Path::spec().then("steps");
             for (index, step) in procedure.spec.steps.iter().enumerate() {
                 let inner = Placed { stage: at.stage, step, path: path.then(index), text: &procedure.text };
-                add(scenario, placed, inner, depth + 1);
+                add(scenario, placed, inner);
             }
         }
         Action::Fault(_)

@@ -20,8 +20,21 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     found
 }
 
-/// What a procedure may not hold, wherever in it.
-pub fn of_procedure(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
+/// What is wrong with a procedure by itself.
+pub fn alone(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
+    let mut found = of_procedure(procedure);
+    let path = Path::spec().then("steps");
+    for (index, step) in procedure.spec.steps.iter().enumerate() {
+        if let Action::Parallel(steps) = &step.action {
+            let path = path.then(index).then(step.action.key());
+            inner(steps, &path, &procedure.text, "parallel", &mut found);
+        }
+    }
+    found
+}
+
+/// The procedures that a procedure may not hold, wherever in it.
+fn of_procedure(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let path = Path::spec().then("steps");
     inner(&procedure.spec.steps, &path, &procedure.text, "procedure", &mut found);

@@ -4,16 +4,17 @@
 
 mod check;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::{exit, failed, inputs, live, say};
-use crate::cluster::connect;
 use crate::cluster::environment::Class;
+use crate::cluster::{ClusterError, connect};
 use crate::document::API_VERSION;
 use crate::model::name::{Region, Uid};
 
@@ -77,16 +78,26 @@ pub fn run(args: &Args) -> ExitCode {
 async fn init(init: &Init) -> ExitCode {
     let folder = inputs::folder_of(&init.file);
     let mut regions = Vec::new();
-    for (name, context) in &init.regions {
-        let greeted = connect::greet(name, init.kubeconfig.as_deref(), Some(context), &folder).await;
-        match greeted {
-            Ok(connected) => regions.push(entry(init, name, context, &connected.identity)),
-            Err(error) => return failed(&error, exit::REFUSED),
+    let mut seen: BTreeMap<Uid, &Region> = BTreeMap::new();
+    for (index, (name, context)) in init.regions.iter().enumerate() {
+        if init.regions[..index].iter().any(|(other, _)| other == name) {
+            say(&format!("error: two regions are called `{name}`: give each a name of its own"));
+            return exit::code(exit::USAGE);
         }
+        let greeted = connect::greet(name, init.kubeconfig.as_deref(), Some(context), &folder).await;
+        let identity = match greeted {
+            Ok(connected) => connected.identity,
+            Err(error) => return failed(&error, exit::REFUSED),
+        };
+        if let Some(one) = seen.insert(identity.clone(), name) {
+            let same = ClusterError::Same { one: one.clone(), other: name.clone(), identity };
+            return failed(&same, exit::REFUSED);
+        }
+        regions.push(entry(init, name, context, &identity));
     }
     let document = json!({
         "apiVersion": API_VERSION, "kind": "Environment",
-        "metadata": {"name": init.file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase())},
+        "metadata": {"name": named_after(&init.file)},
         "spec": {"regions": regions},
     });
     let written = serde_saphyr::to_string(&document).map_err(std::io::Error::other).and_then(|text| {
@@ -107,6 +118,14 @@ async fn init(init: &Init) -> ExitCode {
             exit::code(exit::USAGE)
         }
     }
+}
+
+/// The name of a document after its file: of `Stage 2.yaml` it is `stage-2`.
+fn named_after(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let words = stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name = words.collect::<Vec<_>>().join("-");
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("environment-{name}") }
 }
 
 fn entry(init: &Init, name: &Region, context: &str, identity: &Uid) -> Value {

@@ -167,7 +167,8 @@ impl Windows {
     pub fn outages(&self, samples: &[Sample], rules: &Rules<'_>) -> Vec<Outage> {
         let mut found = outages_by(samples, &Rules { apart: &self.apart(), ..*rules });
         for outage in found.iter_mut().filter(|outage| outage.side < self.apart().len()) {
-            outage.begin.latest = outage.begin.latest.min(At(self.failback.0 - 1)).max(outage.begin.earliest);
+            let before = self.failback.minus(Duration::from_millis(1));
+            outage.begin.latest = outage.begin.latest.min(before).max(outage.begin.earliest);
         }
         found
     }

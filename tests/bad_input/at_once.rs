@@ -83,6 +83,23 @@ fn a_procedure_that_leads_to_itself_is_refused_where_it_does() {
 }
 
 #[test]
+fn a_procedure_stands_in_a_drill_once() {
+    let procedure = "apiVersion: drillmaster.dev/v1alpha1\nkind: Procedure\nmetadata: {name: warm}\nspec:\n  steps:\n    - {id: a, wait: {duration: 1s}}\n    - {id: b, wait: {duration: 1s}}\n";
+    let twice =
+        "      - {id: first, procedure: warm}\n      - {id: second, procedure: warm}\n      - id: hold\n";
+    let drill = edited(DRILL, "      - id: hold\n", twice);
+    let files = [
+        ("drill.yaml", drill.as_bytes()),
+        ("catalogue.yaml", CATALOGUE.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+        ("warm.yaml", procedure.as_bytes()),
+    ];
+    let said = said(&files, "drill.yaml");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+    assert!(said.contains("`warm` stands in this drill twice") && said.contains("drill.yaml:66:"), "{said}");
+}
+
+#[test]
 fn a_fence_that_comes_too_late_is_to_stand_before() {
     let fence = "      - id: fence-east\n        recover: {fence: {region: east, workload: statefulset/ledger, namespace: shop}}\n";
     let removal = "      - id: east-back\n        removeFault: lose-east\n";

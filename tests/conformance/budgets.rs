@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::workloads::{
-    all, all_ready, change, counts, holds, made, name, play_ready, pod, seen, staged, workload,
+    all, all_ready, change, counts, delete, hold, holds, made, name, play_ready, pod, release, seen, staged,
+    workload,
 };
 
 behaviours!(
@@ -21,6 +22,7 @@ behaviours!(
     a_budget_chooses_by_expressions,
     pods_without_an_owner_have_no_share_that_may_go,
     an_eviction_is_paid_for_until_the_pod_is_replaced,
+    a_pod_that_is_being_deleted_is_healthy_no_longer,
 );
 
 /// A budget's numbers: expected, desired, healthy, allowed.
@@ -139,4 +141,16 @@ async fn an_eviction_is_paid_for_until_the_pod_is_replaced(cluster: &Cluster) {
     all_ready(cluster, "web", 2).await;
     let budget = numbers(cluster, [2, 1, 2, 1]).await;
     assert!(budget["status"]["disruptedPods"].as_object().is_none_or(|pods| pods.is_empty()));
+}
+
+async fn a_pod_that_is_being_deleted_is_healthy_no_longer(cluster: &Cluster) {
+    deployed(cluster, 2).await;
+    keep(cluster, json!({"minAvailable": 1})).await;
+    numbers(cluster, [2, 1, 2, 1]).await;
+    let pods = all::<Pod>(cluster, "web").await;
+    hold::<Pod>(cluster, name(&pods[0])).await;
+    delete::<Pod>(cluster, name(&pods[0])).await;
+    // Its successor is not ready, and it counts itself until it is gone.
+    numbers(cluster, [3, 1, 1, 0]).await;
+    release::<Pod>(cluster, name(&pods[0])).await;
 }

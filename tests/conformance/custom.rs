@@ -21,6 +21,7 @@ behaviours!(
     a_table_of_custom_objects_has_the_columns_of_its_definition,
     a_custom_list_is_applied_by_the_keys_that_its_schema_declares,
     deleting_a_definition_deletes_its_objects_and_ends_its_serving,
+    the_stable_version_of_a_kind_is_preferred_and_an_object_is_read_by_each,
 );
 
 /// A definition of baskets in a group of the behaviour's own, and the path of their collection.
@@ -305,4 +306,46 @@ async fn a_table_of_custom_objects_has_the_columns_of_its_definition(cluster: &C
     assert_eq!(cells[..4], [json!("b"), json!(3), json!("red"), json!("a")]);
     assert!(cells[4].as_str().unwrap().ends_with('s'));
     baskets.end().await;
+}
+
+async fn the_stable_version_of_a_kind_is_preferred_and_an_object_is_read_by_each(cluster: &Cluster) {
+    let group = format!("versions.{}.example", cluster.namespace);
+    let version = |name: &str, storage: bool| {
+        let schema =
+            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        json!({"name": name, "served": true, "storage": storage, "schema": schema})
+    };
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("jars.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+        "names": {"plural": "jars", "singular": "jar", "kind": "Jar"},
+        "versions": [version("v1", true), version("v1beta1", false), version("v2alpha1", false)]}});
+    let all = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    cluster.post(all, definition).await.ok();
+    let served = cluster
+        .eventually("the group", async || {
+            let found = cluster.get(&format!("/apis/{group}")).await;
+            Some(found.body).filter(|body| body["versions"].as_array().is_some_and(|all| all.len() == 3))
+        })
+        .await;
+    assert_eq!(served["preferredVersion"]["version"], "v1");
+    let names: Vec<&Value> =
+        served["versions"].as_array().unwrap().iter().map(|one| &one["version"]).collect();
+    assert_eq!(names, ["v1", "v1beta1", "v2alpha1"]);
+    let path = |version: &str| format!("/apis/{group}/{version}/namespaces/{}/jars", cluster.namespace);
+    let jar = json!({"apiVersion": format!("{group}/v1beta1"), "kind": "Jar", "metadata": {"name": "a"}, "size": 3});
+    cluster
+        .eventually("its serving", async || {
+            let answer = cluster.post(&path("v1beta1"), jar.clone()).await;
+            (answer.code == 201).then_some(())
+        })
+        .await;
+    for version in ["v1", "v1beta1", "v2alpha1"] {
+        let found = cluster.get(&format!("{}/a", path(version))).await.ok();
+        assert_eq!((&found["apiVersion"], &found["size"]), (&json!(format!("{group}/{version}")), &json!(3)));
+        let listed = cluster.get(&path(version)).await.ok();
+        assert_eq!(listed["items"][0]["apiVersion"], json!(format!("{group}/{version}")));
+    }
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    cluster.patch(MERGE, &format!("{}/a", path("v1")), labelled).await.ok();
+    cluster.delete(&format!("{all}/jars.{group}"), json!({})).await.ok();
 }

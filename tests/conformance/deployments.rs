@@ -31,6 +31,7 @@ behaviours!(
     scaling_in_the_middle_of_a_rollout_is_in_proportion,
     a_deleted_replica_set_is_made_again,
     a_deployment_adopts_the_replica_set_of_a_former_one,
+    a_replica_set_has_its_deployments_annotations,
 );
 
 /// The sizes asked of the replica sets of `web`, by revision.
@@ -332,4 +333,22 @@ async fn a_deployment_adopts_the_replica_set_of_a_former_one(cluster: &Cluster) 
         })
         .await;
     assert_eq!(sizes(cluster).await, [2]);
+}
+
+async fn a_replica_set_has_its_deployments_annotations(cluster: &Cluster) {
+    made::<Deployment>(cluster, workload("web", 0, staged(cluster))).await;
+    change::<Deployment>(
+        cluster,
+        "web",
+        json!({"metadata": {"annotations": {"kubernetes.io/change-cause": "a test"}}}),
+    )
+    .await;
+    cluster
+        .eventually("the annotation", async || {
+            let sets = all::<ReplicaSet>(cluster, "web").await;
+            let noted =
+                |set: &Value| set["metadata"]["annotations"]["kubernetes.io/change-cause"] == "a test";
+            sets.iter().all(noted).then_some(())
+        })
+        .await;
 }

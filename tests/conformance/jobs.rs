@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::rest::MERGE;
 use crate::workloads::{
     all, change, condition, counts, delete, holds, made, name, names, play, seen, staged, terminating, uid,
 };
@@ -25,6 +26,7 @@ behaviours!(
     a_pod_that_succeeded_counts_after_it_is_deleted,
     an_indexed_job_gives_each_pod_its_index,
     a_deleted_job_takes_its_pods_along,
+    a_jobs_template_and_its_completions_stay_as_they_are,
 );
 
 fn job(cluster: &Cluster, more: Value) -> Value {
@@ -268,4 +270,14 @@ async fn a_job_selects_its_own_pods_by_its_uid(cluster: &Cluster) {
     let labels = &job["spec"]["template"]["metadata"]["labels"];
     assert_eq!((&labels["job-name"], &labels["controller-uid"]), (&json!("once"), &job["metadata"]["uid"]));
     assert_eq!(&job["metadata"]["labels"], labels);
+}
+
+async fn a_jobs_template_and_its_completions_stay_as_they_are(cluster: &Cluster) {
+    made::<Job>(cluster, job(cluster, json!({}))).await;
+    let image = json!({"spec": {"template": {"metadata": {"labels": {"app": "other"}}}}});
+    for (patch, field) in
+        [(image, "spec.template"), (json!({"spec": {"completions": 3}}), "spec.completions")]
+    {
+        cluster.patch(MERGE, "jobs/copy", patch).await.invalid("FieldValueInvalid", field);
+    }
 }

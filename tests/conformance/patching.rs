@@ -27,6 +27,7 @@ behaviours!(
     finalizers_merge_as_a_set,
     a_strict_patch_refuses_an_unknown_field,
     a_dry_run_of_a_patch_changes_nothing,
+    a_json_patch_has_ten_thousand_operations_at_most,
 );
 
 async fn a_json_patch_adds_replaces_and_removes(cluster: &Cluster) {
@@ -297,4 +298,12 @@ async fn a_new_element_of_a_merged_list_comes_first(cluster: &Cluster) {
     let env = patched["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
     let names: Vec<&str> = env.iter().map(|each| each["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["C", "A", "B"]);
+}
+
+async fn a_json_patch_has_ten_thousand_operations_at_most(cluster: &Cluster) {
+    cluster.post("configmaps", config("a", "x")).await.ok();
+    let operation = json!({"op": "test", "path": "/data/key", "value": "value"});
+    let patch = |length: usize| Value::Array(vec![operation.clone(); length]);
+    cluster.patch(JSON, "configmaps/a", patch(10_000)).await.ok();
+    cluster.patch(JSON, "configmaps/a", patch(10_001)).await.refused(413, "RequestEntityTooLarge");
 }

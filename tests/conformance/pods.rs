@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde_json::{Value, json};
 
@@ -30,6 +31,7 @@ behaviours!(
     a_pod_without_a_node_goes_at_once,
     a_deleted_pod_that_is_held_ends_all_the_same,
     a_pod_on_the_hosts_network_has_the_hosts_address,
+    a_pod_that_answers_at_once_is_ready_long_before_its_probes_period_is_over,
 );
 
 async fn now(cluster: &Cluster) -> Value {
@@ -294,4 +296,16 @@ async fn a_pod_on_the_hosts_network_has_the_hosts_address(cluster: &Cluster) {
     made::<Pod>(cluster, pod("web", spec)).await;
     let web = ready(cluster).await;
     assert_eq!(web["status"]["podIP"], web["status"]["hostIP"]);
+}
+
+async fn a_pod_that_answers_at_once_is_ready_long_before_its_probes_period_is_over(cluster: &Cluster) {
+    let mut spec = web(cluster);
+    let probe = json!({"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 50});
+    spec["containers"][0]["readinessProbe"] = probe;
+    made::<Pod>(cluster, pod("web", spec)).await;
+    let web = ready(cluster).await;
+    let time = |text: &Value| DateTime::parse_from_rfc3339(text.as_str().unwrap()).unwrap();
+    let started = time(&web["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]);
+    let waited = time(&condition(&web, "Ready")["lastTransitionTime"]) - started;
+    assert!(waited.num_seconds() < 20, "{waited}");
 }

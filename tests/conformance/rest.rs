@@ -55,7 +55,7 @@ impl Cluster {
             "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
             "jobs" => "apis/batch/v1",
             "poddisruptionbudgets" => "apis/policy/v1",
-            "networkpolicies" => "apis/networking.k8s.io/v1",
+            "networkpolicies" | "ingresses" => "apis/networking.k8s.io/v1",
             _ => "api/v1",
         };
         format!("/{group}/namespaces/{}/{path}", self.namespace)

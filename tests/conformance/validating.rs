@@ -18,6 +18,13 @@ behaviours!(
     a_budget_has_one_limit,
     a_workload_selects_something,
     a_broken_update_is_refused_like_a_creation,
+    a_container_mounts_volumes_that_are_there_each_at_a_place_of_its_own,
+    a_container_asks_for_no_more_than_it_may_have,
+    a_probe_asks_in_one_way_only,
+    what_is_kept_running_is_always_restarted_and_what_ends_is_not,
+    a_rollout_may_move_at_all,
+    a_path_of_an_ingress_has_a_type,
+    a_certificates_secret_has_both_its_parts,
 );
 
 async fn every_wrong_field_is_named_at_once(cluster: &Cluster) {
@@ -137,4 +144,77 @@ async fn a_broken_update_is_refused_like_a_creation(cluster: &Cluster) {
     let patch = json!({"metadata": {"labels": {"a": "no label"}}});
     cluster.patch(MERGE, "configmaps/a", patch).await.invalid("FieldValueInvalid", "metadata.labels");
     assert_eq!(cluster.get("configmaps/a").await.ok()["metadata"]["labels"], json!({"part": "x"}));
+}
+
+async fn a_container_mounts_volumes_that_are_there_each_at_a_place_of_its_own(cluster: &Cluster) {
+    let with = |volumes: Value, mounts: Value| {
+        let mut pod = homeless(cluster, "a");
+        pod["spec"]["volumes"] = volumes;
+        pod["spec"]["containers"][0]["volumeMounts"] = mounts;
+        pod
+    };
+    let volume = json!({"name": "v", "emptyDir": {}});
+    for (volumes, mounts, reason, field) in [
+        (
+            json!([]),
+            json!([{"name": "v", "mountPath": "/v"}]),
+            "FieldValueNotFound",
+            "spec.containers[0].volumeMounts[0].name",
+        ),
+        (
+            json!([volume]),
+            json!([{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/v"}]),
+            "FieldValueInvalid",
+            "spec.containers[0].volumeMounts[1].mountPath",
+        ),
+        (json!([volume, volume]), json!([]), "FieldValueDuplicate", "spec.volumes[1].name"),
+    ] {
+        cluster.post("pods", with(volumes, mounts)).await.invalid(reason, field);
+    }
+}
+
+async fn a_container_asks_for_no_more_than_it_may_have(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}});
+    let field = "spec.containers[0].resources.requests";
+    cluster.post("pods", pod).await.invalid("FieldValueInvalid", field);
+}
+
+async fn a_probe_asks_in_one_way_only(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["containers"][0]["readinessProbe"] =
+        json!({"tcpSocket": {"port": 80}, "httpGet": {"port": 80, "path": "/"}});
+    let status = cluster.post("pods", pod).await.refused(422, "Invalid");
+    assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueForbidden", "{status}");
+}
+
+async fn what_is_kept_running_is_always_restarted_and_what_ends_is_not(cluster: &Cluster) {
+    let field = "spec.template.spec.restartPolicy";
+    let mut never = deployment(cluster, "a", 0);
+    never["spec"]["template"]["spec"]["restartPolicy"] = "Never".into();
+    let answer = cluster.post("deployments", never).await;
+    answer.invalid("FieldValueNotSupported", field);
+    let pod = homeless(cluster, "a")["spec"].clone();
+    let job = json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": pod}}});
+    cluster.post("jobs", job).await.invalid("FieldValueRequired", field);
+}
+
+async fn a_rollout_may_move_at_all(cluster: &Cluster) {
+    let mut stuck = deployment(cluster, "a", 0);
+    stuck["spec"]["strategy"] = json!({"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}});
+    let field = "spec.strategy.rollingUpdate.maxUnavailable";
+    cluster.post("deployments", stuck).await.invalid("FieldValueInvalid", field);
+}
+
+async fn a_path_of_an_ingress_has_a_type(cluster: &Cluster) {
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    let rules = json!([{"http": {"paths": [{"path": "/", "backend": backend}]}}]);
+    let ingress = json!({"metadata": {"name": "a"}, "spec": {"rules": rules}});
+    let field = "spec.rules[0].http.paths[0].pathType";
+    cluster.post("ingresses", ingress).await.invalid("FieldValueRequired", field);
+}
+
+async fn a_certificates_secret_has_both_its_parts(cluster: &Cluster) {
+    let secret = json!({"metadata": {"name": "a"}, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}});
+    cluster.post("secrets", secret).await.invalid("FieldValueRequired", "data[tls.key]");
 }

@@ -58,11 +58,12 @@ pub(super) fn about(name: &str, group: &str, kind: &str) -> Value {
 
 /// A field that does not hold what it must, as a cause: `spec.replicas: Invalid value: ...`.
 fn cause(why: &str) -> Value {
-    const REASONS: [(&str, &str); 6] = [
+    const REASONS: [(&str, &str); 7] = [
         ("Required", "FieldValueRequired"),
         ("Forbidden", "FieldValueForbidden"),
         ("Unsupported", "FieldValueNotSupported"),
         ("Duplicate", "FieldValueDuplicate"),
+        ("Not found", "FieldValueNotFound"),
         ("Too many", "FieldValueTooMany"),
         ("Wrong type", "FieldValueTypeInvalid"),
     ];
@@ -100,7 +101,10 @@ impl Refusal {
     }
 
     pub fn too_large(limit: usize) -> Self {
-        let message = format!("Request entity is too large: limit is {limit}");
+        Self::too_long(format!("Request entity is too large: limit is {limit}"))
+    }
+
+    pub fn too_long(message: String) -> Self {
         Self::new(413, "RequestEntityTooLarge", message)
     }
 

@@ -1,7 +1,7 @@
 //! What an object must hold, in the words of Kubernetes' validation: all that is wrong, a line each.
 //!
 //! Checked is what a cluster refuses and people get wrong in a drill: names and labels, containers, ports, selectors, strategies. Left
-//! out: quantities, and whatever no controller here acts on.
+//! out: whatever no controller here acts on.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::path::Call;
 use super::schema;
 use super::select::label_selector_matches;
+use crate::sandbox::control::room::quantity;
 
 /// What is wrong with an object: `spec.replicas: Invalid value: ...`.
 pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
@@ -25,14 +26,27 @@ pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
         found.push(format!("spec.replicas: Invalid value: {}: {why}", spec["replicas"]));
     }
     match (group, plural) {
+        ("", "pods") => found.extend(pod(spec, "spec", &Value::Null)),
+        ("", "secrets") if object["type"] == "kubernetes.io/tls" => {
+            let missing = ["tls.crt", "tls.key"].into_iter().filter(|key| object["data"].get(key).is_none());
+            found.extend(data(object));
+            found.extend(missing.map(|key| format!("data[{key}]: Required value")));
+        }
         ("", "configmaps" | "secrets") => found.extend(data(object)),
-        ("", "pods") => found.extend(pod(spec, "spec")),
         ("", "services") => found.extend(service(spec)),
+        ("networking.k8s.io", "ingresses") => found.extend(ingress(spec)),
         ("apps", _) => {
             found.extend(workload(spec));
-            found.extend(pod(&spec["template"]["spec"], "spec.template.spec"));
+            found.extend(pod(&spec["template"]["spec"], "spec.template.spec", &spec["volumeClaimTemplates"]));
+            found.extend(always(spec));
         }
-        ("batch", "jobs") => found.extend(pod(&spec["template"]["spec"], "spec.template.spec")),
+        ("batch", "jobs") => {
+            found.extend(pod(&spec["template"]["spec"], "spec.template.spec", &Value::Null));
+            if !matches!(text(&spec["template"]["spec"]["restartPolicy"]), "OnFailure" | "Never") {
+                let why = r#"Required value: valid values: "OnFailure", "Never""#;
+                found.push(format!("spec.template.spec.restartPolicy: {why}"));
+            }
+        }
         ("policy", _) if spec.get("minAvailable").is_some() && spec.get("maxUnavailable").is_some() => {
             found.push("spec: Invalid value: minAvailable and maxUnavailable cannot be both set".into());
         }
@@ -107,8 +121,67 @@ fn data(object: &Value) -> Vec<String> {
     keys("data").chain(keys("binaryData")).collect()
 }
 
-fn pod(spec: &Value, path: &str) -> Vec<String> {
+/// What a controller keeps running is always started again.
+fn always(spec: &Value) -> Option<String> {
+    let policy = text(&spec["template"]["spec"]["restartPolicy"]);
+    let why = format!("Unsupported value: {policy:?}: supported values: \"Always\"");
+    (!matches!(policy, "" | "Always")).then(|| format!("spec.template.spec.restartPolicy: {why}"))
+}
+
+fn ingress(spec: &Value) -> Vec<String> {
+    let rules = spec["rules"].as_array().into_iter().flatten().enumerate();
+    let paths = rules.flat_map(|(rule, of)| {
+        let paths = of["http"]["paths"].as_array().into_iter().flatten().enumerate();
+        paths.map(move |(path, of)| (format!("spec.rules[{rule}].http.paths[{path}].pathType"), of))
+    });
+    let untyped = paths.filter(|(_, of)| text(&of["pathType"]).is_empty());
+    untyped.map(|(place, _)| format!("{place}: Required value: pathType must be specified")).collect()
+}
+
+/// Volumes of one name, and mounts of those that there are none of, or at one place.
+fn volumes(spec: &Value, path: &str, claims: &Value) -> Vec<String> {
     let mut found = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (index, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
+        let name = text(&volume["name"]);
+        if !names.insert(name) {
+            found.push(format!("{path}.volumes[{index}].name: Duplicate value: {name:?}"));
+        }
+    }
+    names.extend(claims.as_array().into_iter().flatten().map(|claim| text(&claim["metadata"]["name"])));
+    for list in ["initContainers", "containers"] {
+        for (index, container) in spec[list].as_array().into_iter().flatten().enumerate() {
+            let mut places = BTreeSet::new();
+            for (at, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
+                let here = format!("{path}.{list}[{index}].volumeMounts[{at}]");
+                let (name, place) = (text(&mount["name"]), text(&mount["mountPath"]));
+                if !names.contains(name) {
+                    found.push(format!("{here}.name: Not found: {name:?}"));
+                }
+                if !places.insert(place) {
+                    found.push(format!("{here}.mountPath: Invalid value: {place:?}: must be unique"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What a container asks for beyond what it may have.
+fn greedy(resources: &Value, here: &str) -> Vec<String> {
+    let asked = resources["requests"].as_object().into_iter().flatten();
+    let over = asked.filter_map(|(resource, asked)| {
+        let limit = resources["limits"].get(resource)?;
+        let (asks, may) = (quantity(asked)?, quantity(limit)?);
+        let (asked, limit) = (text(asked), text(limit));
+        let why = format!("must be less than or equal to {resource} limit of {limit}");
+        (asks > may).then(|| format!("{here}.resources.requests: Invalid value: {asked:?}: {why}"))
+    });
+    over.collect()
+}
+
+fn pod(spec: &Value, path: &str, claims: &Value) -> Vec<String> {
+    let mut found = volumes(spec, path, claims);
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
         found.push(format!("{path}.containers: Required value"));
     }
@@ -127,10 +200,19 @@ fn pod(spec: &Value, path: &str) -> Vec<String> {
             for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
                 let handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
                 let given = container.get(probe).filter(|probe| !probe.is_null());
-                if given.is_some_and(|probe| handlers.iter().all(|handler| probe.get(handler).is_none())) {
-                    found.push(format!("{here}.{probe}: Required value: must specify a handler type"));
+                let handlers = |probe: &Value| handlers.iter().filter(|one| probe.get(one).is_some()).count();
+                match given.map(handlers) {
+                    Some(0) => {
+                        found.push(format!("{here}.{probe}: Required value: must specify a handler type"));
+                    }
+                    Some(2..) => {
+                        let why = "may not specify more than 1 handler type";
+                        found.push(format!("{here}.{probe}: Forbidden: {why}"));
+                    }
+                    Some(1) | None => {}
                 }
             }
+            found.extend(greedy(&container["resources"], &here));
         }
     }
     found
@@ -150,7 +232,19 @@ fn workload(spec: &Value) -> Vec<String> {
         let why = "may not be specified when strategy `type` is 'Recreate'";
         found.push(format!("spec.strategy.rollingUpdate: Forbidden: {why}"));
     }
+    found.extend(stuck(&spec["strategy"]["rollingUpdate"]));
     found
+}
+
+/// A rollout that may neither add a pod nor do without one never begins.
+fn stuck(rolling: &Value) -> Option<String> {
+    let none = |field: &str| {
+        matches!(&rolling[field], Value::Number(number) if number.as_i64() == Some(0))
+            || rolling[field] == "0%"
+    };
+    let why =
+        "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0";
+    (none("maxSurge") && none("maxUnavailable")).then(|| why.to_owned())
 }
 
 fn service(spec: &Value) -> Vec<String> {

@@ -18,6 +18,7 @@ pub(super) fn answer(store: &Store, path: &[String]) -> Answer {
         ["version"] => json!({"major": "1", "minor": "37", "gitVersion": format!("{KUBERNETES}+drillmaster"),
             "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
             "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64"}),
+        ["openapi", "v2"] => return Ok(openapi::older()),
         ["openapi", "v3", rest @ ..] => return openapi::answer(store, rest),
         ["healthz" | "livez" | "readyz", ..] => return Ok(response(200, "text/plain", Body::from("ok"))),
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"],
@@ -57,10 +58,27 @@ fn groups(store: &Store) -> BTreeMap<String, Vec<String>> {
     groups
 }
 
+/// A group's versions, the preferred one first: general availability before beta before alpha, and of each the highest.
 fn group(name: &str, versions: &[String]) -> Value {
     let version = |version: &String| json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let mut versions = versions.to_vec();
+    versions.sort_by_cached_key(|version| std::cmp::Reverse(priority(version)));
     let versions: Vec<Value> = versions.iter().map(version).collect();
-    json!({"name": name, "preferredVersion": versions.last(), "versions": versions})
+    json!({"name": name, "preferredVersion": versions.first(), "versions": versions})
+}
+
+/// How much a version is preferred (Kubernetes' documentation, "Versions in CustomResourceDefinitions", "Version priority").
+fn priority(version: &str) -> (u8, u32, u32) {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let parsed = version.strip_prefix('v').and_then(|rest| {
+        for (rank, stage) in [(2, "beta"), (1, "alpha")] {
+            if let Some((major, minor)) = rest.split_once(stage) {
+                return Some((rank, number(major)?, number(minor)?));
+            }
+        }
+        Some((3, number(rest)?, 0))
+    });
+    parsed.unwrap_or((0, 0, 0))
 }
 
 fn resource_list(store: &Store, group: &str, version: &str) -> Result<Value, Refusal> {

@@ -48,6 +48,7 @@ pub(super) fn wrong(resource: &Resource, before: &Value, next: &Value) -> Option
         ("", "services") => service(&before["spec"], &next["spec"]),
         ("", "configmaps" | "secrets") => frozen(before, next),
         ("", "persistentvolumeclaims") => claim(&before["spec"], &next["spec"]),
+        ("batch", "jobs") => job(&before["spec"], &next["spec"]),
         _ => None,
     })
 }
@@ -63,6 +64,17 @@ fn without(object: &Value, fields: &[&str]) -> Value {
         inner.retain(|field, _| !fields.contains(&field.as_str()));
     }
     object
+}
+
+/// A Job's template stays as it is while it may run, and how often it is to succeed, unless each time has a number of its own.
+fn job(before: &Value, next: &Value) -> Option<String> {
+    let changed = |field: &str| before[field] != next[field];
+    let field = match () {
+        () if changed("template") && before["suspend"] != true => "template",
+        () if changed("completions") && before["completionMode"] != "Indexed" => "completions",
+        () => return None,
+    };
+    Some(format!("spec.{field}: Invalid value: {}: field is immutable", next[field]))
 }
 
 /// What is being deleted waits for nobody new.

@@ -1,11 +1,13 @@
 //! The OpenAPI (v3) documents: what a server can do with its kinds, and what they are made of.
 //!
 //! kubectl looks there before every `apply` and `create` (a server whose patches take `fieldValidation` validates by itself), and for
-//! `explain`. Of the schemas there are those of the definitions; left out are those of the built-in kinds, which only `explain` needs.
+//! `explain`. Of a `v1 List`, which no server has, it asks in the older form (v2), and goes on where that says nothing of a kind. Of the schemas there are those of the definitions; left out are those of the built-in kinds, which only `explain` needs.
 
+use axum::body::Body;
+use http::Response;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, json_response};
+use super::answer::{Answer, Refusal, json_response, response};
 use super::resources::{self, Served};
 use crate::sandbox::KUBERNETES;
 use crate::sandbox::store::Store;
@@ -34,6 +36,12 @@ pub(super) fn answer(store: &Store, path: &[&str]) -> Answer {
         }
     };
     Ok(json_response(200, &body))
+}
+
+/// The older form, in the encoding that clients ask for (`openapi_v2.Document`): its version (field 1), and nothing of any kind.
+pub(super) fn older() -> Response<Body> {
+    let media_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    response(200, media_type, Body::from(&b"\x0a\x032.0"[..]))
 }
 
 /// `api/v1`, `apis/apps/v1`.

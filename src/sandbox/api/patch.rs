@@ -9,9 +9,12 @@ use serde_json::Value;
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
 use super::write::Signed;
-use super::{apply, decode, strategic, write};
+use super::{LARGEST_BODY, apply, decode, strategic, write};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::StoreError;
+
+/// So many operations may a JSON patch have.
+const MOST_OPERATIONS: usize = 10_000;
 
 /// How a patch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl Patch {
             Kind::Json => {
                 let patch: json_patch::Patch = serde_json::from_value(self.body.clone())
                     .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
+                bounded(object, &patch)?;
                 *object = patched(object.clone(), patch).map_err(|_| {
                     Refusal::unprocessable("the server rejected our request due to an error in our request")
                 })?;
@@ -69,6 +73,24 @@ impl Patch {
         }
         if object.is_object() { Ok(()) } else { Err(Refusal::bad_request("the patched object is none")) }
     }
+}
+
+/// Refuses a patch of too many operations, or one that copies too much, as an API server does.
+fn bounded(object: &Value, patch: &json_patch::Patch) -> Result<(), Refusal> {
+    if patch.0.len() > MOST_OPERATIONS {
+        let message = format!(
+            "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {}",
+            patch.0.len()
+        );
+        return Err(Refusal::too_long(message));
+    }
+    let copies = patch.0.iter().filter(|operation| matches!(operation, PatchOperation::Copy(_))).count();
+    // Each copies a part of the object at most.
+    let whole = if copies > 0 { object.to_string().len() } else { 0 };
+    if copies.saturating_mul(whole) > LARGEST_BODY {
+        return Err(Refusal::too_large(LARGEST_BODY));
+    }
+    Ok(())
 }
 
 /// An object after a JSON patch. An API server takes a `replace` of a member that is not there for an `add`, other than RFC 6902 (section
@@ -111,6 +133,9 @@ pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]
     let (patched, unknown) = state.write(|store| {
         let current = store.get(&key).ok_or_else(|| refuse(StoreError::NotFound(key.clone())))?;
         let mut object = (**current).clone();
+        if call.served.definition.is_some() {
+            object["apiVersion"] = call.served.resource.api_version().into();
+        }
         patch.change(&mut object)?;
         decode::place(call, &mut object)?;
         let unknown = decode::known(call, &mut object)?;

@@ -22,7 +22,7 @@ pub(super) fn get(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     let key = call.key();
     let object = state.read(|store| store.get(&key).cloned());
     let object = object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
-    let object = as_seen(state, object);
+    let object = as_seen(state, call, object);
     Ok(match Form::of(&parts.headers) {
         Form::Whole => json_response(200, &*object),
         Form::Metadata => json_response(200, &present::metadata(&object)),
@@ -30,8 +30,15 @@ pub(super) fn get(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     })
 }
 
-/// What a reader sees: heartbeats of healthy nodes are worked out when somebody asks for them.
-fn as_seen(state: &RegionState, mut object: Arc<Value>) -> Arc<Value> {
+/// What a reader sees: heartbeats of healthy nodes are worked out when somebody asks for them, and a custom resource says the version by
+/// which it was asked for.
+pub(super) fn as_seen(state: &RegionState, call: &Call, mut object: Arc<Value>) -> Arc<Value> {
+    if call.served.definition.is_some() {
+        let version = call.served.resource.api_version();
+        if object["apiVersion"] != version {
+            Arc::make_mut(&mut object)["apiVersion"] = version.into();
+        }
+    }
     if object["kind"] == "Lease" {
         as_read(&state.clock, Arc::make_mut(&mut object), state.clock.now());
     }
@@ -44,7 +51,7 @@ pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (version, items, more) = state.read(|store| page(store, call, &selector, limit))?;
-    let items: Vec<Arc<Value>> = items.into_iter().map(|item| as_seen(state, item)).collect();
+    let items: Vec<Arc<Value>> = items.into_iter().map(|item| as_seen(state, call, item)).collect();
     let mut metadata = json!({"resourceVersion": version.to_string()});
     if let Some((last, left)) = more {
         metadata["continue"] = token(version, &last).into();

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::answer::{Answer, Refusal, response};
 use super::path::Call;
 use super::present::{self, Form};
+use super::read::as_seen;
 use super::select::Selector;
 use super::table;
 use crate::sandbox::state::{Availability, RegionState};
@@ -157,6 +158,7 @@ impl Watch {
 
     /// An event in the form that the watcher reads.
     fn shown(&self, kind: &str, object: &Arc<Value>) -> Bytes {
+        let object = &as_seen(&self.state, &self.call, object.clone());
         match self.form {
             Form::Whole => event(kind, object),
             Form::Metadata => event(kind, &present::metadata(object)),

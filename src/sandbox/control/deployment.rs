@@ -16,6 +16,8 @@ use crate::model::time::{At, Duration};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const HASH: &str = "pod-template-hash";
+/// What `kubectl apply` notes of its own.
+const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// For how many replicas a set got its size, and how many there might be with surge.
 const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const MOST: &str = "deployment.kubernetes.io/max-replicas";
@@ -61,10 +63,10 @@ impl Controller for Deployments {
             None => writes.push(created(store, deployment, &sets)),
         }
         if let Some(new) = sets.new
-            && (read::annotation(new, REVISION) != revision || patience(new) != patience(deployment))
+            && let Some(write) = renewed(new, deployment, &revision)
         {
             // Sizes come again with the change of this.
-            writes = vec![renewed(new, &revision, patience(deployment))];
+            writes = vec![write];
         }
         if sets.new.is_some() && read::annotation(deployment, REVISION) != revision {
             writes.push(annotated(deployment, &revision));
@@ -212,12 +214,24 @@ fn note(set: &mut Value, limits: Limits) {
     set["metadata"]["annotations"][MOST] = json!((limits.desired + limits.surge).to_string());
 }
 
-/// The write that makes a set the newest revision, with what of its deployment may change without another.
-fn renewed(set: &Value, revision: &str, patience: i64) -> Write {
+/// The write that makes a set the newest revision, with what of its deployment may change without another; none where it is so already.
+fn renewed(set: &Value, deployment: &Value, revision: &str) -> Option<Write> {
     let mut object = set.clone();
+    annotate(&mut object, deployment);
     object["metadata"]["annotations"][REVISION] = json!(revision);
-    object["spec"]["minReadySeconds"] = json!(patience);
-    Write::Update { key: Key::of(&Resource::replica_sets(), set), object }
+    if patience(set) != patience(deployment) {
+        object["spec"]["minReadySeconds"] = json!(patience(deployment));
+    }
+    (object != *set).then(|| Write::Update { key: Key::of(&Resource::replica_sets(), set), object })
+}
+
+/// Gives a set its deployment's annotations, but for those that either has of its own.
+fn annotate(set: &mut Value, deployment: &Value) {
+    let own = |name: &str| name.starts_with("deployment.kubernetes.io/") || name == APPLIED;
+    let all = read::at(deployment, "/metadata/annotations").and_then(Value::as_object);
+    for (name, value) in all.into_iter().flatten().filter(|(name, _)| !own(name)) {
+        set["metadata"]["annotations"][name] = value.clone();
+    }
 }
 
 fn annotated(deployment: &Value, revision: &str) -> Write {
@@ -251,6 +265,7 @@ fn created(store: &Store, deployment: &Value, sets: &Sets<'_>) -> Write {
             "minReadySeconds": patience(deployment),
         },
     });
+    annotate(&mut object, deployment);
     note(&mut object, limits);
     Write::Create { resource: Resource::replica_sets(), object }
 }

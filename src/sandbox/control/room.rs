@@ -126,7 +126,7 @@ fn ports(pod: &Value) -> impl Iterator<Item = (String, i64)> {
 }
 
 /// The thousandths of a quantity (`2`, `500m`, `1.5Gi`), rounded up; none where it is none.
-fn quantity(value: &Value) -> Option<i128> {
+pub fn quantity(value: &Value) -> Option<i128> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),

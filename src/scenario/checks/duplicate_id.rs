@@ -1,19 +1,31 @@
 //! Ids name steps and probes in evidence, so no two are the same: nor are two steps of procedures. And no probe has two bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::steps;
 use crate::document::{Diagnostic, Path};
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Scenario};
 
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut seen = BTreeMap::new();
+    let mut named = BTreeSet::new();
     for placed in steps(scenario) {
+        if let Action::Procedure(name) = &placed.step.action
+            && !named.insert(name)
+        {
+            let message = format!("`{name}` stands in this drill twice, and its steps have one id each");
+            let help = "put its steps here instead, with ids of their own";
+            found.push(placed.text.error(&placed.action(), message).help(help));
+        }
         let path = placed.path.then("id");
         let place = placed.text.place(&path);
         let id = &placed.step.id;
         if let Some(first) = seen.get(id) {
+            // The same step again: of a procedure that is named twice.
+            if *first == place {
+                continue;
+            }
             let crate::document::Place { file, line, .. } = first;
             found.push(
                 placed

@@ -85,7 +85,8 @@ impl Look<'_> {
                 return Some(true);
             }
             let answers = self.processes.answers(self.pod, name, probe);
-            wakes.extend(row.look(probe, started, answers, self.now));
+            let noticed = (kind == Kind::Readiness).then(|| started.plus(NOTICED));
+            wakes.extend(row.look(probe, (started, noticed), answers, self.now));
             Some(row.verdict)
         };
         let up = look(Kind::Startup).unwrap_or(true);

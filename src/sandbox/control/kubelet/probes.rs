@@ -1,7 +1,9 @@
 //! Probes on Kubernetes' own periods, without asking while nothing changes.
 //!
 //! A probe's verdict flips after so many results in a row on its ticks (`start + initialDelay + k · period`). When a signal says that
-//! the health changed, the tick that completes the row is computed, and only then it is looked at again. What a kubelet keeps in its own
+//! the health changed, the tick that completes the row is computed, and only then it is looked at again. A readiness probe has one look
+//! more: when the kubelet notices that the container runs, up to a second after its start, it asks at once
+//! (`kubernetes/pkg/kubelet/prober`, `UpdatePodStatus`). What a kubelet keeps in its own
 //! memory is kept in memory here too: no API object shows a half-finished row.
 
 use serde_json::Value;
@@ -47,8 +49,14 @@ impl Row {
         Self { verdict, other_since: None }
     }
 
-    /// Takes in what the container answers now; the tick at which to look again if it stays so.
-    pub fn look(&mut self, probe: &Value, started: At, answers: bool, now: At) -> Option<At> {
+    /// Takes in what the container answers now; the tick at which to look again if it stays so. `noticed` is when one look more is made.
+    pub fn look(
+        &mut self,
+        probe: &Value,
+        (started, noticed): (At, Option<At>),
+        answers: bool,
+        now: At,
+    ) -> Option<At> {
         if answers == self.verdict {
             self.other_since = None;
             return None;
@@ -60,7 +68,11 @@ impl Row {
         let in_a_row =
             if answers { field("/successThreshold", 1) } else { field("/failureThreshold", 3) }.max(1);
         let begin = started.plus(Duration::from_secs(field("/initialDelaySeconds", 0)));
-        let first = *self.other_since.get_or_insert_with(|| next_tick(begin, period, now));
+        let tick = || {
+            let tick = next_tick(begin, period, now);
+            noticed.filter(|at| begin <= *at && now <= *at).map_or(tick, |at| at.min(tick))
+        };
+        let first = *self.other_since.get_or_insert_with(tick);
         let row = Duration::from_secs(period.as_secs().saturating_mul(in_a_row - 1));
         if now < first.plus(row) {
             return Some(first.plus(row));
@@ -91,19 +103,31 @@ mod tests {
     fn a_pod_is_ready_at_the_first_tick_after_it_answers_and_unready_at_the_third_that_fails() {
         let probe = json!({"initialDelaySeconds": 5});
         let mut row = Row::new(Kind::Readiness);
-        assert_eq!(row.look(&probe, at(0), true, at(1)), Some(at(5)));
-        assert_eq!((row.look(&probe, at(0), true, at(5)), row.verdict), (None, true));
-        assert_eq!(row.look(&probe, at(0), false, at(16)), Some(at(45)));
-        assert_eq!(row.look(&probe, at(0), false, at(30)), Some(at(45)), "another look changes nothing");
-        assert_eq!((row.look(&probe, at(0), false, at(45)), row.verdict), (None, false));
+        let start = (at(0), Some(at(1)));
+        assert_eq!(row.look(&probe, start, true, at(1)), Some(at(5)), "not before its delay");
+        assert_eq!((row.look(&probe, start, true, at(5)), row.verdict), (None, true));
+        assert_eq!(row.look(&probe, start, false, at(16)), Some(at(45)));
+        assert_eq!(row.look(&probe, start, false, at(30)), Some(at(45)), "another look changes nothing");
+        assert_eq!((row.look(&probe, start, false, at(45)), row.verdict), (None, false));
+    }
+
+    #[test]
+    fn a_container_that_answers_by_the_time_its_start_is_noticed_is_ready_then() {
+        let (probe, start) = (json!({}), (at(0), Some(at(1))));
+        let mut row = Row::new(Kind::Readiness);
+        assert_eq!(row.look(&probe, start, true, At(1)), Some(at(1)));
+        assert_eq!((row.look(&probe, start, true, at(1)), row.verdict), (None, true));
+        let mut late = Row::new(Kind::Readiness);
+        assert_eq!(late.look(&probe, start, true, at(2)), Some(at(10)), "it began to answer later");
     }
 
     #[test]
     fn an_answer_in_between_starts_the_row_again() {
         let probe = json!({});
         let mut row = Row { verdict: true, other_since: None };
-        assert_eq!(row.look(&probe, at(0), false, at(1)), Some(at(30)));
-        assert_eq!(row.look(&probe, at(0), true, at(12)), None);
-        assert_eq!(row.look(&probe, at(0), false, at(13)), Some(at(40)));
+        let start = (at(0), None);
+        assert_eq!(row.look(&probe, start, false, at(1)), Some(at(30)));
+        assert_eq!(row.look(&probe, start, true, at(12)), None);
+        assert_eq!(row.look(&probe, start, false, at(13)), Some(at(40)));
     }
 }

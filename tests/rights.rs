@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use drillmaster::cli::inputs::{self, Inputs};
 use drillmaster::cli::rehearsal::Rehearsal;
-use drillmaster::cli::rights::{self, Rights};
+use drillmaster::cli::rights::{self, Denied, Rights};
 use drillmaster::engine::{self, Shown};
 use drillmaster::guard::rights::Right;
 use drillmaster::journal::Memory;
@@ -121,7 +121,7 @@ fn rights_are_asked_for_some_at_a_time_and_a_server_that_hangs_ends_the_asking()
         let unknown = rights::missing(&after(None), &rights).await;
         assert_eq!(unknown.len(), count);
         assert!(
-            unknown.iter().all(|(_, _, why)| why == "nobody could ask: no answer within 10 s"),
+            unknown.iter().all(|(_, _, why)| *why == Denied::Unasked("no answer within 10 s".to_owned())),
             "{unknown:?}"
         );
     });
@@ -161,7 +161,7 @@ fn each_right_that_is_missing_is_named_with_its_region() {
             let mut fewer = rights.clone();
             fewer.get_mut(region).unwrap().remove(right);
             let missing = rights::missing(&reviewing(&fewer, world()).regions, &rights).await;
-            assert_eq!(missing, vec![(region.clone(), right.clone(), "no rule".to_owned())]);
+            assert_eq!(missing, vec![(region.clone(), right.clone(), Denied::Refused("no rule".to_owned()))]);
         }
     });
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::inputs::Inputs;
 use super::rehearsal::{self, RehearsalError, planned};
-use super::rights::{self, Rights};
+use super::rights::{self, Denied, Rights};
 use super::{exit, look, say, show};
 use crate::cluster::clock::LiveClock;
 use crate::cluster::{self, ClusterError, EnvironmentSpec, LivePeople};
@@ -40,7 +40,9 @@ pub enum LiveError {
     #[error(
         "the clusters do not allow all that the drill needs; `drillmaster plan --rbac` prints the roles that do"
     )]
-    Rights(Vec<(Region, Right, String)>),
+    Rights(Vec<(Region, Right, Denied)>),
+    #[error("region {0} does not say what it allows: {1}; `drillmaster env check` looks at each region")]
+    Unasked(Region, String),
 }
 
 impl Live {
@@ -57,6 +59,13 @@ impl Live {
         let needed = rights(inputs);
         if let Ok(needed) = &needed {
             let missing = rights::missing(&world.regions, needed).await;
+            let unasked = missing.iter().find_map(|(region, _, denied)| match denied {
+                Denied::Unasked(why) => Some((region.clone(), why.clone())),
+                Denied::Refused(_) => None,
+            });
+            if let Some((region, why)) = unasked {
+                return Err(LiveError::Unasked(region, why));
+            }
             if !missing.is_empty() {
                 return Err(LiveError::Rights(missing));
             }
@@ -121,7 +130,7 @@ pub(super) fn refused(inputs: &Inputs, error: &LiveError) -> ExitCode {
     say(&format!("error: {error}"));
     match error {
         LiveError::NoEnvironment => exit::code(exit::USAGE),
-        LiveError::Cluster(_) => exit::code(exit::REFUSED),
+        LiveError::Cluster(_) | LiveError::Unasked(..) => exit::code(exit::REFUSED),
         LiveError::Rights(missing) => {
             for (region, right, why) in missing {
                 say(&format!("  region {region}: you may not {right}: {why}"));

@@ -29,6 +29,24 @@ use crate::world::{World, watch};
 /// Rights by region.
 pub type Rights = BTreeMap<Region, BTreeSet<Right>>;
 
+/// Why a right is not given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// By the API server.
+    Refused(String),
+    /// It did not say.
+    Unasked(String),
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Denied::Refused(why) => f.write_str(why),
+            Denied::Unasked(why) => write!(f, "nobody could ask: {why}"),
+        }
+    }
+}
+
 /// How long an API server has to say whether it gives a right.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -122,7 +140,7 @@ pub fn of_agents(spec: &EnvironmentSpec) -> Rights {
 }
 
 /// Asks each region whether it gives each right, some at a time; those that it does not, or that nobody could ask for, with why.
-pub async fn missing(regions: &BTreeMap<Region, Client>, rights: &Rights) -> Vec<(Region, Right, String)> {
+pub async fn missing(regions: &BTreeMap<Region, Client>, rights: &Rights) -> Vec<(Region, Right, Denied)> {
     let each = rights.iter().flat_map(|(region, rights)| rights.iter().map(move |right| (region, right)));
     let asked = stream::iter(each).map(async |(region, right)| {
         let why = refused(regions.get(region)?, right).await?;
@@ -132,7 +150,7 @@ pub async fn missing(regions: &BTreeMap<Region, Client>, rights: &Rights) -> Vec
 }
 
 /// Why an API server does not give a right; nothing where it does.
-async fn refused(client: &Client, right: &Right) -> Option<String> {
+async fn refused(client: &Client, right: &Right) -> Option<Denied> {
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let request = Request::post(path)
         .header(http::header::CONTENT_TYPE, "application/json")
@@ -146,8 +164,11 @@ async fn refused(client: &Client, right: &Right) -> Option<String> {
     let asked = tokio::time::timeout(PATIENCE, asked).await;
     match asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))) {
         Ok(answer) if answer["status"]["allowed"] == true => None,
-        Ok(answer) => Some(answer["status"]["reason"].as_str().unwrap_or("it is not allowed").to_owned()),
-        Err(why) => Some(format!("nobody could ask: {why}")),
+        Ok(answer) => {
+            let why = answer["status"]["reason"].as_str().unwrap_or("it is not allowed");
+            Some(Denied::Refused(why.to_owned()))
+        }
+        Err(why) => Some(Denied::Unasked(why)),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn answer(store: &Store, path: &[&str]) -> Answer {
 
 /// The older form, in the encoding that clients ask for (`openapi_v2.Document`): its version (field 1), and nothing of any kind.
 pub(super) fn older() -> Response<Body> {
-    let media_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
     response(200, media_type, Body::from(&b"\x0a\x032.0"[..]))
 }
 

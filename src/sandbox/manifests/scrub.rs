@@ -25,9 +25,10 @@ const OF_SERVERS: [&str; 9] = [
 ];
 
 /// Kinds that are stored and served, while nothing here acts on them, and what that means.
-const INERT: [(&str, &str); 16] = [
+const INERT: [(&str, &str); 17] = [
     ("APIService", "stored, and no other API server stands behind it"),
     ("CronJob", "stored, and nothing runs it"),
+    ("Endpoints", "stored, and no slice is made of it"),
     ("HorizontalPodAutoscaler", "stored, and nothing scales"),
     ("Ingress", "stored, and nothing routes by it"),
     ("IngressClass", "stored, and nothing routes by it"),
@@ -42,6 +43,55 @@ const INERT: [(&str, &str); 16] = [
     ("ClusterRole", "stored, and everybody may do everything"),
     ("ClusterRoleBinding", "stored, and everybody may do everything"),
     ("ValidatingWebhookConfiguration", "stored, and no webhook is called"),
+];
+
+/// What an object asks for in a field, of a kind whose other fields are simulated.
+struct Beyond {
+    kind: &'static str,
+    field: &'static str,
+    /// The value that asks for more than usual; any where there is none.
+    value: Option<&'static str>,
+    why: &'static str,
+}
+
+impl Beyond {
+    fn is_asked_by(&self, object: &Value) -> bool {
+        let given = object.pointer(self.field).filter(|given| !given.is_null());
+        object["kind"] == self.kind
+            && given.is_some_and(|given| self.value.is_none_or(|value| *given == *value))
+    }
+}
+
+const fn beyond(
+    kind: &'static str,
+    field: &'static str,
+    value: Option<&'static str>,
+    why: &'static str,
+) -> Beyond {
+    Beyond { kind, field, value, why }
+}
+
+const JOBS: &str =
+    "a Job's success and failure policies, limits for each index, and other managers change nothing";
+const FROM_OUTSIDE: &str = "nothing answers on a port of a node, nor at external addresses";
+
+const BEYOND: [Beyond; 11] = [
+    beyond("Job", "/spec/successPolicy", None, JOBS),
+    beyond("Job", "/spec/podFailurePolicy", None, JOBS),
+    beyond("Job", "/spec/backoffLimitPerIndex", None, JOBS),
+    beyond("Job", "/spec/managedBy", None, JOBS),
+    beyond("Job", "/spec/podReplacementPolicy", Some("Failed"), JOBS),
+    beyond("Service", "/spec/type", Some("NodePort"), FROM_OUTSIDE),
+    beyond("Service", "/spec/externalIPs", None, FROM_OUTSIDE),
+    beyond("Service", "/spec/type", Some("ExternalName"), "no name leads to another name"),
+    beyond("Service", "/spec/sessionAffinity", Some("ClientIP"), "each connection goes to any pod"),
+    beyond("Service", "/spec/externalTrafficPolicy", Some("Local"), "each connection goes to any pod"),
+    beyond(
+        "PersistentVolumeClaim",
+        "/spec/storageClassName",
+        Some(""),
+        "a volume is made though no class is asked for",
+    ),
 ];
 
 const NO_OPERATOR: &str = "stored, and no operator acts on them";
@@ -66,6 +116,7 @@ pub fn scrub(given: &Given, kind: &Kind, store: &Store, range: Network) -> Scrub
     let status = status.filter(|status| status.as_object().is_some_and(|fields| !fields.is_empty()));
     scrub_metadata(&mut object["metadata"], kind.namespaced);
     let mut not_simulated = limits(&object);
+    not_simulated.extend(BEYOND.iter().filter(|one| one.is_asked_by(&object)).map(|one| one.why));
     let inert = INERT.iter().find(|(name, _)| kind.is_built_in() && *name == kind.resource.kind);
     not_simulated.extend(inert.map(|(_, why)| *why));
     if !kind.is_built_in() {
@@ -205,8 +256,26 @@ fn limits(object: &Value) -> Vec<&'static str> {
     }) {
         found.push("nothing answers on a port that is not TCP");
     }
+    let asks = |field: &str| spec.and_then(|spec| spec.get(field)).is_some_and(|asked| !asked.is_null());
+    if asks("runtimeClassName") || asks("resourceClaims") {
+        found.push("every pod runs alike, whatever runtime class or device it asks for");
+    }
     if list("initContainers").next().is_some() {
         found.push("an init container does nothing but start and end; a sidecar only exists");
     }
+    if object["kind"] == "CustomResourceDefinition" && has_rules(object) {
+        found.push("the rules of a schema in CEL are not looked at");
+    }
     found
+}
+
+/// Whether a schema has rules in CEL, wherever in it.
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            fields.iter().any(|(name, inner)| name == "x-kubernetes-validations" || has_rules(inner))
+        }
+        Value::Array(items) => items.iter().any(has_rules),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }

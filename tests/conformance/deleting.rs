@@ -24,6 +24,7 @@ behaviours!(
     what_a_job_owns_is_orphaned_unless_somebody_says_otherwise,
     what_names_an_owner_that_never_was_is_collected,
     a_namespace_takes_everything_in_it_along,
+    the_namespaces_of_every_cluster_stay,
 );
 
 async fn make(cluster: &Cluster, name: &str, metadata: Value) -> Value {
@@ -240,4 +241,14 @@ async fn a_namespace_takes_everything_in_it_along(cluster: &Cluster) {
     assert!(ending["metadata"]["deletionTimestamp"].is_string());
     gone(cluster, &own).await;
     cluster.get(&format!("{inside}/a")).await.refused(404, "NotFound");
+}
+
+async fn the_namespaces_of_every_cluster_stay(cluster: &Cluster) {
+    for name in ["default", "kube-system", "kube-public"] {
+        let all = json!({"dryRun": ["All"]});
+        let answer = cluster.delete(&format!("/api/v1/namespaces/{name}"), all).await;
+        let status = answer.refused(403, "Forbidden");
+        let why = format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+        assert_eq!(status["message"], why);
+    }
 }

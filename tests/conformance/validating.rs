@@ -25,6 +25,7 @@ behaviours!(
     a_rollout_may_move_at_all,
     a_path_of_an_ingress_has_a_type,
     a_certificates_secret_has_both_its_parts,
+    a_config_map_holds_a_mebibyte_at_most,
 );
 
 async fn every_wrong_field_is_named_at_once(cluster: &Cluster) {
@@ -217,4 +218,10 @@ async fn a_path_of_an_ingress_has_a_type(cluster: &Cluster) {
 async fn a_certificates_secret_has_both_its_parts(cluster: &Cluster) {
     let secret = json!({"metadata": {"name": "a"}, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}});
     cluster.post("secrets", secret).await.invalid("FieldValueRequired", "data[tls.key]");
+}
+
+async fn a_config_map_holds_a_mebibyte_at_most(cluster: &Cluster) {
+    let of = |bytes: usize| json!({"metadata": {"name": "a"}, "data": {"key": "x".repeat(bytes)}});
+    cluster.post("configmaps", of((1 << 20) + 1)).await.invalid("FieldValueTooLong", "[]");
+    cluster.post("configmaps", of(1 << 20)).await.ok();
 }

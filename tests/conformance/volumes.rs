@@ -14,6 +14,7 @@ behaviours!(
     the_next_pod_finds_the_same_volume,
     a_claim_in_use_goes_after_its_pod,
     a_volume_goes_with_its_claim,
+    a_claim_of_no_class_or_of_a_missing_volume_is_not_bound,
 );
 
 /// A claim of the default storage class.
@@ -115,4 +116,27 @@ async fn a_volume_goes_with_its_claim(cluster: &Cluster) {
     cluster
         .eventually("the volume is gone", async || volume(cluster, volume_name).await.is_none().then_some(()))
         .await;
+}
+
+async fn a_claim_of_no_class_or_of_a_missing_volume_is_not_bound(cluster: &Cluster) {
+    for (field, value, name) in
+        [("storageClassName", "", "classless"), ("volumeName", "no-such", "elsewhere")]
+    {
+        let mut wanted = claim();
+        wanted["spec"][field] = json!(value);
+        wanted["metadata"]["name"] = json!(name);
+        made::<PersistentVolumeClaim>(cluster, wanted).await;
+        let mut spec = web(cluster);
+        spec["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": name}}]);
+        made::<Pod>(cluster, pod(name, spec)).await;
+        cluster
+            .eventually(&format!("{name} waits for its volume"), async || {
+                let found = seen::<Pod>(cluster, name).await;
+                let scheduled = condition(&found, "PodScheduled");
+                let message = scheduled["message"].as_str().unwrap_or_default();
+                let unbound = message.contains("unbound immediate PersistentVolumeClaims");
+                (scheduled["reason"] == "Unschedulable" && unbound).then_some(())
+            })
+            .await;
+    }
 }

@@ -213,7 +213,7 @@ fn what_hung_long_before_the_way_back_failed_before_it() {
 #[test]
 fn what_a_clause_tolerates_of_one_vantage_is_a_part_of_no_outage() {
     let mut drill = Drill {
-        down: vec![("outside", 60.0, 100.0), ("outside", 108.0, 110.0)],
+        down: vec![("outside", 60.0, 100.0), ("outside", 109.0, 111.0)],
         objectives: vec![rta("45s", "impact")],
         with_ledger: false,
         planned: |plan| plan["services"][0]["restored"]["success"] = json!("80%"),

@@ -58,12 +58,13 @@ pub(super) fn about(name: &str, group: &str, kind: &str) -> Value {
 
 /// A field that does not hold what it must, as a cause: `spec.replicas: Invalid value: ...`.
 fn cause(why: &str) -> Value {
-    const REASONS: [(&str, &str); 7] = [
+    const REASONS: [(&str, &str); 8] = [
         ("Required", "FieldValueRequired"),
         ("Forbidden", "FieldValueForbidden"),
         ("Unsupported", "FieldValueNotSupported"),
         ("Duplicate", "FieldValueDuplicate"),
         ("Not found", "FieldValueNotFound"),
+        ("Too long", "FieldValueTooLong"),
         ("Too many", "FieldValueTooMany"),
         ("Wrong type", "FieldValueTypeInvalid"),
     ];
@@ -98,6 +99,11 @@ impl Refusal {
             "the body of the request was in an unknown format - accepted media types include: {known}"
         );
         Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    pub fn namespace_stays(name: &str) -> Self {
+        let message = format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+        Self { details: about(name, "", "namespaces"), ..Self::new(403, "Forbidden", message) }
     }
 
     pub fn too_large(limit: usize) -> Self {

@@ -12,6 +12,9 @@ use super::schema;
 use super::select::label_selector_matches;
 use crate::sandbox::control::room::quantity;
 
+/// So many bytes may the values of a ConfigMap or of a Secret have.
+const LARGEST_DATA: usize = 1 << 20;
+
 /// What is wrong with an object: `spec.replicas: Invalid value: ...`.
 pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
     let mut found = metadata(&object["metadata"]);
@@ -118,7 +121,15 @@ fn data(object: &Value) -> Vec<String> {
             format!("{field}[{key}]: Invalid value: {key:?}: {why}")
         })
     };
-    keys("data").chain(keys("binaryData")).collect()
+    let length = |field: &str| {
+        let values = object[field].as_object().into_iter().flatten();
+        let length = values.map(|(_, value)| text(value).len()).sum::<usize>();
+        // In base64 but for the texts of a ConfigMap.
+        if field == "data" && object["kind"] == "ConfigMap" { length } else { length / 4 * 3 }
+    };
+    let long = length("data") + length("binaryData") > LARGEST_DATA;
+    let long = long.then(|| format!("[]: Too long: may not be more than {LARGEST_DATA} bytes"));
+    keys("data").chain(keys("binaryData")).chain(long).collect()
 }
 
 /// What a controller keeps running is always started again.

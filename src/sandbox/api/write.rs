@@ -11,6 +11,9 @@ use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
 
+/// The namespaces that no cluster can do without.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// How a write is noted in `managedFields`.
 pub(super) enum Signed {
     /// As an update by the call's manager.
@@ -97,6 +100,9 @@ pub(super) fn delete(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
     let deletion = deletion(call, &options)?;
     let dry = dry_deletion(call, &options)?;
     let key = call.key();
+    if key.is(&Resource::namespaces()) && IMMORTAL.contains(&key.name()) {
+        return Err(Refusal::namespace_stays(key.name()));
+    }
     let refuse = |error| Refusal::store(error, &call.served.resource);
     let (object, lingers) = state
         .write(|store| {

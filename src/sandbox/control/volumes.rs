@@ -12,13 +12,18 @@ use crate::model::effect::Resource;
 /// The zones in which all bound volumes of a pod can be reached; empty where it makes no difference.
 ///
 /// # Errors
-/// Where a claim does not exist: in the words of the scheduler.
+/// Where a claim does not exist, or nobody makes a volume for it: in the words of the scheduler.
 pub fn zones<'a>(store: &'a Store, pod: &Value) -> Result<Vec<&'a str>, String> {
     let mut zones = vec![];
     for name in claims(pod) {
         let claim = one(store, &Resource::claims(), Some(read::namespace(pod)), name)
             .ok_or_else(|| format!("persistentvolumeclaim \"{name}\" not found"))?;
-        let volume = one(store, &volumes(), None, read::text(claim, "/spec/volumeName"));
+        let bound = read::text(claim, "/spec/volumeName");
+        let volume = one(store, &volumes(), None, bound);
+        let no_class = read::at(claim, "/spec/storageClassName").is_some_and(|class| class == "");
+        if volume.is_none() && (no_class || !bound.is_empty()) {
+            return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+        }
         zones.extend(volume.map(|volume| read::label(volume, ZONE)).filter(|zone| !zone.is_empty()));
     }
     Ok(zones)

@@ -75,7 +75,7 @@ const JOBS: &str =
     "a Job's success and failure policies, limits for each index, and other managers change nothing";
 const FROM_OUTSIDE: &str = "nothing answers on a port of a node, nor at external addresses";
 
-const BEYOND: [Beyond; 11] = [
+const BEYOND: [Beyond; 10] = [
     beyond("Job", "/spec/successPolicy", None, JOBS),
     beyond("Job", "/spec/podFailurePolicy", None, JOBS),
     beyond("Job", "/spec/backoffLimitPerIndex", None, JOBS),
@@ -86,12 +86,6 @@ const BEYOND: [Beyond; 11] = [
     beyond("Service", "/spec/type", Some("ExternalName"), "no name leads to another name"),
     beyond("Service", "/spec/sessionAffinity", Some("ClientIP"), "each connection goes to any pod"),
     beyond("Service", "/spec/externalTrafficPolicy", Some("Local"), "each connection goes to any pod"),
-    beyond(
-        "PersistentVolumeClaim",
-        "/spec/storageClassName",
-        Some(""),
-        "a volume is made though no class is asked for",
-    ),
 ];
 
 const NO_OPERATOR: &str = "stored, and no operator acts on them";

@@ -79,13 +79,19 @@ impl Look<'_> {
         }
         let mut look = |kind: Kind| {
             let probe = kind.of(self.spec)?;
+            // Readiness is first looked at when the container is up.
+            let is_first = !memory.rows.contains_key(&kind);
             let row = memory.rows.entry(kind).or_insert_with(|| Row::new(kind));
             // A startup probe is over once it succeeded.
             if kind == Kind::Startup && row.verdict {
                 return Some(true);
             }
             let answers = self.processes.answers(self.pod, name, probe);
-            let noticed = (kind == Kind::Readiness).then(|| started.plus(NOTICED));
+            let noticed = match Kind::Startup.of(self.spec) {
+                Some(_) => is_first.then_some(self.now),
+                None => Some(started.plus(NOTICED)),
+            };
+            let noticed = noticed.filter(|_| kind == Kind::Readiness);
             wakes.extend(row.look(probe, (started, noticed), answers, self.now));
             Some(row.verdict)
         };

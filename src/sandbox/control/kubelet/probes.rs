@@ -2,8 +2,8 @@
 //!
 //! A probe's verdict flips after so many results in a row on its ticks (`start + initialDelay + k · period`). When a signal says that
 //! the health changed, the tick that completes the row is computed, and only then it is looked at again. A readiness probe has one look
-//! more: when the kubelet notices that the container runs, up to a second after its start, it asks at once
-//! (`kubernetes/pkg/kubelet/prober`, `UpdatePodStatus`). What a kubelet keeps in its own
+//! more: when the kubelet notices that the container runs, up to a second after its start, or that its startup probe succeeded, it asks at
+//! once (`kubernetes/pkg/kubelet/prober`, `UpdatePodStatus`). What a kubelet keeps in its own
 //! memory is kept in memory here too: no API object shows a half-finished row.
 
 use serde_json::Value;

@@ -50,6 +50,17 @@ fn a_clocks_offset_is_shown_with_its_bounds() {
 }
 
 #[test]
+fn a_region_that_does_not_say_what_it_allows_is_told_as_that() {
+    let place = tempfile::tempdir().unwrap();
+    let ((east, _), (west, _)) = (cluster(Answers::Well("uid-east")), cluster(Answers::Mute("uid-west")));
+    environment(place.path(), [&east, &west], ["uid-east", "uid-west"]);
+    let ran = run(place.path());
+    assert_eq!(ran.status.code(), Some(15), "{}", said(&ran));
+    assert!(said(&ran).contains("region west does not say what it allows: "), "{}", said(&ran));
+    assert!(!said(&ran).contains("--rbac"), "it sends nobody to look for roles: {}", said(&ran));
+}
+
+#[test]
 fn what_a_cluster_lacks_for_a_drill_is_told_line_by_line() {
     let (said, status) = checked(Answers::Poor("uid-west"), &["--drill", "failover.yaml"]);
     assert_eq!(status, Some(15), "{said}");

@@ -29,6 +29,8 @@ pub enum Answers {
     Ahead(&'static str, i64),
     /// The same, without the namespace `shop`, an API for names, and any right to patch.
     Poor(&'static str),
+    /// As an API server that does not say what it allows.
+    Mute(&'static str),
     With(u16),
     Html,
     /// Its headers, and never its body.
@@ -90,6 +92,8 @@ async fn answer(answers: Answers, request: Request<Incoming>) -> Response<Full<B
     match answers {
         Answers::Well(uid) => well(uid, false, request).await,
         Answers::Poor(uid) => well(uid, true, request).await,
+        Answers::Mute(_) if request.uri().path().ends_with("/selfsubjectaccessreviews") => failure(500),
+        Answers::Mute(uid) => well(uid, false, request).await,
         Answers::To(uid, token) => {
             let given = request.headers().get(AUTHORIZATION).and_then(|given| given.to_str().ok());
             match given == Some(&format!("Bearer {token}")) {

@@ -53,6 +53,17 @@ fn a_file_that_is_missing_hides_nothing_that_is_wrong_elsewhere() {
     }
 }
 
+/// What is said of one file of a folder with a drill and a procedure, `warm`.
+fn beside_warm(drill: &str, procedure: &str, name: &str) -> String {
+    let files = [
+        ("drill.yaml", drill.as_bytes()),
+        ("catalogue.yaml", CATALOGUE.as_bytes()),
+        ("sandbox.yaml", SANDBOX.as_bytes()),
+        ("warm.yaml", procedure.as_bytes()),
+    ];
+    said(&files, name)
+}
+
 #[test]
 fn a_procedure_that_leads_to_itself_is_refused_where_it_does() {
     let procedure = |steps: &str| {
@@ -67,17 +78,11 @@ fn a_procedure_that_leads_to_itself_is_refused_where_it_does() {
         "[{id: a, procedure: cool}]",
     ] {
         let procedure = procedure(steps);
-        let files = [
-            ("drill.yaml", drill.as_bytes()),
-            ("catalogue.yaml", CATALOGUE.as_bytes()),
-            ("sandbox.yaml", SANDBOX.as_bytes()),
-            ("warm.yaml", procedure.as_bytes()),
-        ];
-        let of_drill = said(&files, "drill.yaml");
+        let of_drill = beside_warm(&drill, &procedure, "drill.yaml");
         assert!(of_drill.contains("a `procedure` cannot hold a `procedure`"), "{of_drill}");
         assert!(!of_drill.contains("there is no Procedure"), "{of_drill}");
         assert!(!of_drill.contains("two steps are called"), "{of_drill}");
-        let alone = said(&files, "warm.yaml");
+        let alone = beside_warm(&drill, &procedure, "warm.yaml");
         assert!(alone.contains("a `procedure` cannot hold a `procedure`"), "{alone}");
     }
 }
@@ -88,13 +93,7 @@ fn a_procedure_stands_in_a_drill_once() {
     let twice =
         "      - {id: first, procedure: warm}\n      - {id: second, procedure: warm}\n      - id: hold\n";
     let drill = edited(DRILL, "      - id: hold\n", twice);
-    let files = [
-        ("drill.yaml", drill.as_bytes()),
-        ("catalogue.yaml", CATALOGUE.as_bytes()),
-        ("sandbox.yaml", SANDBOX.as_bytes()),
-        ("warm.yaml", procedure.as_bytes()),
-    ];
-    let said = said(&files, "drill.yaml");
+    let said = beside_warm(&drill, procedure, "drill.yaml");
     assert_eq!(said.matches("error:").count(), 1, "{said}");
     assert!(said.contains("`warm` stands in this drill twice") && said.contains("drill.yaml:66:"), "{said}");
 }

@@ -23,12 +23,8 @@ pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
 /// What is wrong with a procedure by itself.
 pub fn alone(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
     let mut found = of_procedure(procedure);
-    let path = Path::spec().then("steps");
-    for (index, step) in procedure.spec.steps.iter().enumerate() {
-        if let Action::Parallel(steps) = &step.action {
-            let path = path.then(index).then(step.action.key());
-            inner(steps, &path, &procedure.text, "parallel", &mut found);
-        }
+    for (path, steps) in parallels(procedure) {
+        inner(steps, &path, &procedure.text, "parallel", &mut found);
     }
     found
 }
@@ -36,15 +32,20 @@ pub fn alone(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
 /// The procedures that a procedure may not hold, wherever in it.
 fn of_procedure(procedure: &Document<Procedure>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let path = Path::spec().then("steps");
-    inner(&procedure.spec.steps, &path, &procedure.text, "procedure", &mut found);
-    for (index, step) in procedure.spec.steps.iter().enumerate() {
-        if let Action::Parallel(steps) = &step.action {
-            let path = path.then(index).then(step.action.key());
-            inner(steps, &path, &procedure.text, "procedure", &mut found);
-        }
+    let whole = (Path::spec().then("steps"), procedure.spec.steps.as_slice());
+    for (path, steps) in std::iter::once(whole).chain(parallels(procedure)) {
+        inner(steps, &path, &procedure.text, "procedure", &mut found);
     }
     found
+}
+
+/// What a procedure does at once, and where it stands.
+fn parallels(procedure: &Document<Procedure>) -> impl Iterator<Item = (Path, &[Step])> {
+    let path = Path::spec().then("steps");
+    procedure.spec.steps.iter().enumerate().filter_map(move |(index, step)| {
+        let Action::Parallel(steps) = &step.action else { return None };
+        Some((path.then(index).then(step.action.key()), steps.as_slice()))
+    })
 }
 
 fn inner(steps: &[Step], path: &Path, text: &Text, key: &str, found: &mut Vec<Diagnostic>) {

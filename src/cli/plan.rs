@@ -14,11 +14,12 @@ use super::rehearsal::{self, Rehearsal};
 use super::{OutputFormat, exit, failed, inputs, look, print, print_json, say, show};
 
 use crate::guard::rights::roles;
-use crate::model::name::{Name, StepId};
+use crate::model::name::{Name, StepId, Vantage};
 use crate::model::plan::{Action, Check, Plan, ProofBy, Step, Wait};
 use crate::model::scene::Refusal;
 use crate::model::target::{Objective, ObjectiveKind};
 use crate::plan::{Effects, Planned};
+use crate::world::World;
 
 /// Show what a drill would do, and change nothing: on simulated regions, or on the clusters of --env.
 #[derive(Debug, clap::Args)]
@@ -59,6 +60,7 @@ pub fn run(arguments: &Args) -> ExitCode {
     };
     let planned = if is_live {
         let live = runtime.block_on(Live::prepare(&inputs));
+        let live = live.inspect(|live| made_for(&live.world, &live.plan).iter().for_each(|line| say(line)));
         live.map(|live| (live.plan, live.effects)).map_err(|error| live::refused(&inputs, &error))
     } else {
         let rehearsal = runtime.block_on(Rehearsal::prepare(&inputs, 0, 0));
@@ -74,6 +76,18 @@ pub fn run(arguments: &Args) -> ExitCode {
         OutputFormat::Json => print_json(&format!("{:#}", json(&plan, &effects))),
     }
     exit::code(exit::MET)
+}
+
+/// What a run makes for itself before its first step, a line each.
+fn made_for(world: &World, plan: &Plan) -> Vec<String> {
+    let asked = |vantage: &Vantage| plan.probes.iter().any(|probe| probe.from.contains(vantage));
+    let agents = world.agents.iter().filter(|(vantage, _)| asked(vantage));
+    let made =
+        agents.filter_map(|(vantage, agent)| Some((vantage, agent.makes(plan.limits.max_duration)?.0)));
+    made.map(|(vantage, at)| {
+        format!("an agent at {vantage}, made before the run and taken away after it: {at}")
+    })
+    .collect()
 }
 
 /// Prints what each region must allow.

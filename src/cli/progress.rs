@@ -138,7 +138,7 @@ impl Display {
             What::Guarded { guard, outcome, .. } if !outcome.is_ok() => {
                 format!("guard {guard} {}", ended(outcome))
             }
-            What::Calibrated { truth, measured, outcome } => {
+            What::Calibrated { vantage: None, truth, measured, outcome } => {
                 format!("calibrated: a pause of {truth} measured as {measured}: {}", ended(outcome))
             }
             What::Steady { outcome, .. } => format!("steady state: {}", ended(outcome)),

@@ -15,14 +15,14 @@ use serde_json::Value;
 use super::inputs::Inputs;
 use super::rehearsal::{Rehearsal, RehearsalError};
 use crate::cluster::EnvironmentSpec;
-use crate::cluster::environment::{AgentPod, AgentSpec};
+use crate::cluster::environment::{AgentPod, AgentSpec, AgentStart};
 use crate::engine::{self, Shown};
 use crate::guard::rights::Right;
 use crate::inventory::said;
 use crate::journal::Memory;
 use crate::model::effect::Of;
 use crate::model::event::{Event, What};
-use crate::model::name::Region;
+use crate::model::name::{Name, Region};
 use crate::model::time::At;
 use crate::world::{World, watch};
 
@@ -128,13 +128,19 @@ fn noting(mut world: World, noted: &Arc<Mutex<Rights>>) -> World {
 pub fn of_agents(spec: &EnvironmentSpec) -> Rights {
     let mut rights = Rights::new();
     for vantage in &spec.vantages {
-        let Some(AgentSpec::Pod(AgentPod { region, namespace, .. })) = &vantage.agent else { continue };
-        let pods = format!("/api/v1/namespaces/{namespace}/pods");
-        let requests = [
-            Right::of_request("GET", &pods, ""),
-            Right::of_request("GET", &format!("{pods}/NAME/portforward"), ""),
-        ];
-        rights.entry(region.clone()).or_default().extend(requests.into_iter().flatten());
+        let pods = |namespace: &Name| format!("/api/v1/namespaces/{namespace}/pods");
+        let (region, pods, asked) = match &vantage.agent {
+            Some(AgentSpec::Pod(AgentPod { region, namespace, .. })) => {
+                (region, pods(namespace), &[("GET", "")][..])
+            }
+            Some(AgentSpec::Start(AgentStart { region, namespace, .. })) => {
+                (region, pods(namespace), &[("POST", ""), ("GET", "/NAME"), ("DELETE", "/NAME")][..])
+            }
+            Some(AgentSpec::Address(_)) | None => continue,
+        };
+        let asked = asked.iter().chain(&[("GET", "/NAME/portforward")]);
+        let needed = asked.flat_map(|(method, rest)| Right::of_request(method, &format!("{pods}{rest}"), ""));
+        rights.entry(region.clone()).or_default().extend(needed);
     }
     rights
 }
@@ -178,20 +184,24 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_agent_in_a_pod_needs_the_way_to_it_and_one_at_an_address_nothing() {
+    fn an_agent_in_a_pod_needs_the_way_to_it_one_that_is_made_its_making_and_one_at_an_address_nothing() {
         let spec: EnvironmentSpec = serde_json::from_value(json!({
             "regions": [],
             "vantages": [
                 {"name": "west", "agent": {"pod": {"region": "west", "namespace": "probes", "labels": {"app": "vantage"}}}},
+                {"name": "east", "agent": {"start": {"region": "east", "namespace": "probes", "image": "drillmaster"}}},
                 {"name": "office", "agent": {"address": "127.0.0.1:7070"}},
                 {"name": "outside"},
             ],
         }))
         .unwrap();
         let rights = of_agents(&spec);
-        let said: Vec<String> = rights[&Region::from("west")].iter().map(Right::to_string).collect();
-        let needed =
-            ["list pods in probes", "create pods/portforward in probes", "get pods/portforward in probes"];
-        assert_eq!((rights.len(), said), (1, needed.map(str::to_owned).to_vec()));
+        let said =
+            |region: &str| rights[&Region::from(region)].iter().map(Right::to_string).collect::<Vec<_>>();
+        let way = ["create pods/portforward in probes", "get pods/portforward in probes"];
+        assert_eq!(said("west"), [&["list pods in probes"][..], &way].concat());
+        let made = ["create pods in probes", "delete pods in probes", "get pods in probes"];
+        assert_eq!(said("east"), [&made[..], &way].concat());
+        assert_eq!(rights.len(), 2);
     }
 }

@@ -86,16 +86,45 @@ fn vantages(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {
             let message = format!("`{OUTSIDE}` is where drillmaster runs, and no agent");
             say(path.then("agent"), message, "give the vantage another name");
         }
-        if let AgentSpec::Pod(pod) = agent {
-            let regions = || environment.spec.regions.iter().map(|region| region.name.as_str());
-            if regions().all(|name| name != pod.region.as_str()) {
-                let path = path.then("agent").then("pod").then("region");
-                unknown.push(environment.text.unknown(&path, "region", pod.region.as_str(), regions()));
+        let path = path.then("agent");
+        let (path, region) = match agent {
+            AgentSpec::Pod(pod) => (path.then("pod"), &pod.region),
+            AgentSpec::Start(start) => {
+                if !is_part_of_a_pods_name(vantage.name.as_str()) {
+                    let message = format!("no pod can be named after a vantage called `{}`", vantage.name);
+                    say(
+                        path.clone(),
+                        message,
+                        "name it with at most 40 of `a` to `z`, `0` to `9` and `-`, the last no `-`",
+                    );
+                }
+                let path = path.then("start");
+                if start.image.trim().is_empty() {
+                    let message = "the agent has no image".to_owned();
+                    say(path.then("image"), message, "name the image of this version of drillmaster");
+                }
+                (path, &start.region)
             }
+            AgentSpec::Address(_) => continue,
+        };
+        let regions = || environment.spec.regions.iter().map(|region| region.name.as_str());
+        if regions().all(|name| name != region.as_str()) {
+            unknown.push(environment.text.unknown(
+                &path.then("region"),
+                "region",
+                region.as_str(),
+                regions(),
+            ));
         }
     }
     found.extend(unknown);
     found
+}
+
+/// Whether it can end a pod's name (RFC 1123, section 2.1, as Kubernetes' documentation "Object Names and IDs" has it).
+fn is_part_of_a_pods_name(name: &str) -> bool {
+    let fits = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+    (1..=40).contains(&name.len()) && name.chars().all(fits) && !name.ends_with('-')
 }
 
 fn alerts(environment: &Document<EnvironmentSpec>) -> Vec<Diagnostic> {

@@ -147,8 +147,35 @@ pub struct VantageSpec {
 pub enum AgentSpec {
     /// In a pod, through the API server of its region.
     Pod(AgentPod),
+    /// In a pod that the run makes for itself, and takes away when it has measured.
+    Start(AgentStart),
     /// At an address, over a way that others have secured: `127.0.0.1:7070`. Whoever reaches it can have it ask.
     Address(#[schemars(with = "String")] SocketAddr),
+}
+
+impl AgentSpec {
+    /// The region that it stands in, as far as the document says.
+    pub fn region(&self) -> Option<&Region> {
+        match self {
+            AgentSpec::Pod(pod) => Some(&pod.region),
+            AgentSpec::Start(start) => Some(&start.region),
+            AgentSpec::Address(_) => None,
+        }
+    }
+}
+
+/// A pod that a run makes, named `drillmaster-vantage-` and the vantage. Whoever runs the drill may get, create and delete pods in its namespace,
+/// and get and create `pods/portforward`. It dies with its node: where that is a part of the drill, keep a Deployment, and name its pods' labels
+/// under `pod`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentStart {
+    /// The region that it stands in.
+    pub region: Region,
+    /// Its namespace, which is there already, and which no step of the drill should touch.
+    pub namespace: Name,
+    /// An image whose program is this version of drillmaster: `ghcr.io/drillmaster/drillmaster:0.1.0`.
+    pub image: String,
 }
 
 /// A pod that runs `drillmaster vantage`. Whoever runs the drill may list pods in its namespace, and get and create `pods/portforward`.

@@ -278,7 +278,7 @@ impl Engine {
             (Some(_), _) | (None, Of::Fence) => {
                 Undo::Reverse { exec: Box::new(exec.clone()), before: before.clone() }
             }
-            (None, Of::Fault | Of::Recovery { .. }) => Undo::Irreversible,
+            (None, Of::Fault | Of::Recovery { .. } | Of::Instrument) => Undo::Irreversible,
         };
         let effect = self.intend(step, Act::Exec(exec.clone()), of, undo)?;
         let lands_by = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
@@ -425,7 +425,7 @@ impl Engine {
             Of::Fault => {
                 Undo::Act(Box::new(Act::Ask { role: role.clone(), text: format!("take back: {text}") }))
             }
-            Of::Recovery { .. } | Of::Fence => Undo::Irreversible,
+            Of::Recovery { .. } | Of::Fence | Of::Instrument => Undo::Irreversible,
         };
         let act = Act::Ask { role: role.clone(), text: text.clone() };
         let effect = self.intend(step, act, of, undo)?;

@@ -32,7 +32,7 @@ impl Engine {
         self.landed().await;
         self.answering().await;
         self.close_what_is_restored(by).await?;
-        let open = self.recorder.with_events(outstanding);
+        let open = self.open();
         if open.is_empty() {
             return Ok(Vec::new());
         }
@@ -63,7 +63,7 @@ impl Engine {
             }
         }
         left.extend(unfenced.into_iter().map(|unfenced| unfenced.left));
-        let kept = self.recorder.with_events(outstanding);
+        let kept = self.open();
         let kept: Vec<&Open> = kept.iter().filter(|open| open.effect.of != Of::Fault).collect();
         left.extend(kept.iter().map(|open| left_open(open, way_on(open, moved))));
         // Promoted by hand, so by none of our effects.
@@ -79,7 +79,7 @@ impl Engine {
 
     /// Waits until every effect whose end nobody saw must have landed: until then, nothing that an object or a status shows is
     /// final.
-    async fn landed(&self) {
+    pub(super) async fn landed(&self) {
         let unseen = |open: &&Open| matches!(open.ended, None | Some(Outcome::Unknown { .. }));
         let open = self.recorder.with_events(outstanding);
         let last = open.iter().filter(unseen).map(|open| open.intended.plus(EXEC_ENDS_WITHIN)).max();
@@ -106,7 +106,7 @@ impl Engine {
 
     /// Notes as undone what is as it was before, by whatever way it came back: a failback's own steps, or somebody else's.
     pub(super) async fn close_what_is_restored(&self, by: &Name) -> Result<(), SinkError> {
-        let open = self.recorder.with_events(outstanding);
+        let open = self.open();
         let mut groups: BTreeMap<&Ref, Vec<&Open>> = BTreeMap::new();
         for open in open.iter().rev() {
             if let Some(at) = open.effect.act.at() {
@@ -241,8 +241,12 @@ impl Engine {
             Ok(client) => client,
             Err(outcome) => return outcome,
         };
-        let mut why = "it is still there; a finalizer may hold it".to_owned();
-        for _ in 0..TRIES {
+        let still_there = "it is still there; a finalizer may hold it";
+        let mut why = still_there.to_owned();
+        let mut tries = 0..TRIES;
+        // A pod has its grace to end.
+        let gone_by = self.world.clock.now().plus(EXEC_ENDS_WITHIN);
+        loop {
             let now = match api::get(client, at).await {
                 Reply::Done(now) => now,
                 Reply::Missing => return Outcome::Ok,
@@ -256,17 +260,21 @@ impl Engine {
                 // Ours is gone, and somebody made another.
                 return Outcome::Ok;
             }
-            if now["metadata"]["deletionTimestamp"].is_null() {
+            if !now["metadata"]["deletionTimestamp"].is_null() {
+                if self.world.clock.now() >= gone_by {
+                    return Outcome::unknown(still_there);
+                }
+                tokio::time::sleep(LOOK_EVERY.std()).await;
+            } else if tries.next().is_some() {
                 let uid = now["metadata"]["uid"].as_str().unwrap_or_default();
                 let deleted = api::delete(client, at, uid, None).await.outcome();
                 if let Some(refused) = deleted.why() {
                     why = format!("it is still there: {refused}");
                 }
             } else {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                return Outcome::unknown(why);
             }
         }
-        Outcome::unknown(why)
     }
 
     async fn put_back(&self, at: &Ref, object: &crate::model::effect::Held) -> Outcome {
@@ -348,7 +356,7 @@ fn way_on(open: &Open, moved: &[Moved<'_>]) -> &'static str {
     }
     match open.effect.of {
         Of::Fence => "it stays fenced until you resynchronise it and promote it again",
-        Of::Recovery { .. } | Of::Fault => {
+        Of::Recovery { .. } | Of::Fault | Of::Instrument => {
             "it stays while the other side may serve: reverse it when you fail back"
         }
     }

@@ -97,7 +97,7 @@ impl Engine {
         let inside = |at: &Ref| at.region == *lost && at.resource != Resource::dns_endpoints();
         let changed = |what: &What| {
             matches!(what, What::EffectIntended { effect, .. }
-                if effect.of == Of::Fault || effect.act.at().is_some_and(inside))
+                if effect.of == Of::Fault || effect.of != Of::Instrument && effect.act.at().is_some_and(inside))
         };
         self.recorder.with_events(|events| events.iter().any(|event| changed(&event.what)))
     }
@@ -168,7 +168,7 @@ impl Engine {
                 loop {
                     match seen.recv().await {
                         Some(Observation::Sample { sample, .. }) => return Some(sample),
-                        Some(Observation::Write { .. } | Observation::Agent { .. }) => {}
+                        Some(_) => {}
                         None => return None,
                     }
                 }

@@ -19,7 +19,7 @@ use crate::model::event::{Outcome, Outstanding, SinkError, What};
 use crate::model::name::{Name, StepId};
 use crate::model::scene::Progress;
 use crate::model::time::{At, Duration};
-use crate::undo::{Open, outstanding};
+use crate::undo::Open;
 
 impl Engine {
     /// Puts all of it back; returns what is left.
@@ -29,7 +29,7 @@ impl Engine {
             left.extend(self.undo(open, by).await?);
         }
         // Read anew: a recovery that found what a fault wrote must not put that back, now that the fault is gone.
-        let still = self.recorder.with_events(outstanding);
+        let still = self.open();
         let (faults, recoveries): (Vec<&Open>, Vec<&Open>) =
             still.iter().partition(|open| open.effect.of == Of::Fault);
         let (inside, elsewhere): (Vec<&Open>, Vec<&Open>) =

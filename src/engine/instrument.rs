@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::live::Live;
 use super::recorder::{Recorder, Shown};
 use crate::ledger;
-use crate::model::event::{SinkError, What};
+use crate::model::event::{Outcome, SinkError, What};
 use crate::model::name::{Name, RunId};
 use crate::model::plan::Plan;
 use crate::model::sample::RowFile;
@@ -29,7 +29,7 @@ const UNDER_WAY: usize = 1024;
 const FIRST_AFTER: Duration = Duration::from_millis(10);
 
 /// How much longer than a run may last an agent asks, whose orchestrator has died: its steady state, and its healing.
-const AFTER: Duration = Duration::from_secs(3600);
+pub(super) const AFTER: Duration = Duration::from_secs(3600);
 
 /// Running probes and ledger clients; they end when this is dropped.
 pub(super) struct Instrument {
@@ -124,6 +124,13 @@ impl Instrument {
             }
             Observation::Agent { vantage, outcome } => {
                 self.recorder.append(What::Reached { vantage, outcome })?;
+            }
+            Observation::Calibrated { vantage, truth, measured } => {
+                let vantage = Some(vantage);
+                self.recorder.append(What::Calibrated { vantage, truth, measured, outcome: Outcome::Ok })?;
+            }
+            Observation::ClockKnown { vantage, within } => {
+                self.recorder.append(What::ClockKnown { vantage, within })?;
             }
         }
         Ok(())

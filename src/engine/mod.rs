@@ -1,10 +1,11 @@
 //! Runs a plan in a world: guards, calibrates, measures, breaks, recovers, heals; every step of it an event on disk first.
 //!
 //! ```text
-//! run ─► guards ─► calibration ─► steady state ─► inject · detect · declare · failover ─► restored? ─► verify · operate · failback
+//! run ─► guards ─► agents ─► calibration ─► steady state ─► inject · detect · declare · failover ─► restored? ─► verify · operate · failback
 //!                                                        │ abort, Ctrl-C, a broken journal, Return          │
 //!                                                        └──────────────► heal ◄─────────────────────────────┘
 //! recorder    the pen: an event is on disk before anything else learns of it
+//! agents      what it makes first so that somebody asks from a vantage, and takes away last
 //! instrument  probes and ledger clients, their rows into the evidence
 //! live        what they say right now, for the engine's own waits
 //! steady      when a run may begin, and what stops it
@@ -21,6 +22,7 @@
 //! ```
 //! The engine decides nothing about results: it emits events, and `measure` reads them.
 
+mod agents;
 mod api;
 mod authority;
 mod effects;
@@ -230,11 +232,23 @@ impl Engine {
         if let Some(refused) = self.guards()? {
             return Ok(refused);
         }
+        let how = match self.make_agents(&interrupted).await {
+            Ok(None) => self.measured(interrupted).await,
+            Ok(Some(refused)) => Ok(refused),
+            Err(stop) => Err(stop),
+        };
+        let kept = self.remove_agents(&"engine".into()).await?;
+        self.left.borrow_mut().extend(kept);
+        how
+    }
+
+    /// The run with its instrument, from its calibration to the last sample, however it ends.
+    async fn measured(&self, interrupted: watch::Receiver<bool>) -> Result<Ended, Stop> {
         let measures = !self.plan.probes.is_empty() || !self.plan.ledgers.is_empty();
         if measures {
             let Calibration { truth, measured, outcome } = calibrate(self.world.clock.clone()).await;
             let failed = outcome.why().map(str::to_owned);
-            self.recorder.append(What::Calibrated { truth, measured, outcome })?;
+            self.recorder.append(What::Calibrated { vantage: None, truth, measured, outcome })?;
             if let Some(why) = failed {
                 return Ok(Ended::Refused { guard: "calibration".into(), why });
             }
@@ -511,6 +525,7 @@ impl Engine {
             let mut outstanding = self.heal(&by).await?;
             if is_dead {
                 outstanding.extend(self.remove_what_was_written().await?);
+                outstanding.extend(self.remove_agents(&by).await?);
             }
             self.tell_what_is_left(&by, &outstanding).await?;
             self.recorder.append(What::HealEnded { by: by.clone(), outstanding: outstanding.clone() })?;

@@ -181,6 +181,7 @@ fn look(
         | What::Notified { .. }
         | What::Observed { .. }
         | What::Reached { .. }
+        | What::ClockKnown { .. }
         | What::ReadBack { .. }
         | What::WritesRemoved { .. }
         | What::ClockStepped { .. }

@@ -114,6 +114,7 @@ impl<'a> Story<'a> {
             | What::Notified { .. }
             | What::Observed { .. }
             | What::Reached { .. }
+            | What::ClockKnown { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }

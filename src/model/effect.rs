@@ -164,6 +164,8 @@ pub enum Of {
     },
     /// A fence: keeps a side from taking writes; lifted by its promotion, or undone before the point of no return.
     Fence,
+    /// What the run measures with: there from before the calibration until the last sample, whatever is healed meanwhile.
+    Instrument,
 }
 
 impl Of {

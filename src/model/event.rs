@@ -15,7 +15,7 @@ use super::effect::{Effect, EffectId, Undo};
 use super::name::{Name, Role, RunId, Sha256, StepId, Vantage};
 use super::plan::Plan;
 use super::sample::RowFile;
-use super::time::{At, Interval, Span};
+use super::time::{At, Duration, Interval, Span};
 
 /// The version of the journal's format that this program writes.
 pub const JOURNAL_VERSION: u32 = 0;
@@ -96,8 +96,11 @@ pub enum What {
         outcome: Outcome,
         overridden_by: Option<Name>,
     },
-    /// The instrument measured a pause of known length (I13).
+    /// An instrument measured a pause of known length (I13).
     Calibrated {
+        /// Whose: an agent's at a vantage, or the run's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vantage: Option<Vantage>,
         truth: Span,
         measured: Span,
         outcome: Outcome,
@@ -200,6 +203,11 @@ pub enum What {
     Reached {
         vantage: Vantage,
         outcome: Outcome,
+    },
+    /// How exactly the clock of an agent was known at worst, at any instant that it told of; its samples are wider by that, and right.
+    ClockKnown {
+        vantage: Vantage,
+        within: Duration,
     },
     /// Binds a block of rows into the chain: `count` rows, the first of them row number `from` of the file.
     Rows {
@@ -306,6 +314,7 @@ impl What {
             | What::Notified { .. }
             | What::Observed { .. }
             | What::Reached { .. }
+            | What::ClockKnown { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }

@@ -21,7 +21,7 @@ use crate::model::event::Outcome;
 use crate::model::name::{Name, ProbeId, Region, Vantage};
 use crate::model::plan;
 use crate::model::sample::{Sample, Seen, Stages, Write};
-use crate::model::time::{At, Duration};
+use crate::model::time::{At, Duration, Span};
 use crate::probe::{Ask, ProbeKind};
 use crate::world::{AddressRange, Clock, Net, watch};
 
@@ -36,6 +36,10 @@ pub enum Observation {
     Write { store: Name, write: Write },
     /// The agent at a vantage came into reach, or went out of it.
     Agent { vantage: Vantage, outcome: Outcome },
+    /// What the agent at a vantage measured of a pause of known length, and that contains it (I13).
+    Calibrated { vantage: Vantage, truth: Span, measured: Span },
+    /// How exactly an agent's clock was known at worst.
+    ClockKnown { vantage: Vantage, within: Duration },
 }
 
 /// One probe from one vantage.

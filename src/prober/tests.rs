@@ -41,7 +41,10 @@ fn probe(net: &Arc<TestNet>, host: &str, every: u64, timeout: u64) -> ProbeRun {
 fn sample(observation: Observation) -> Sample {
     match observation {
         Observation::Sample { sample, .. } => sample,
-        Observation::Write { .. } | Observation::Agent { .. } => panic!("neither ledger nor agent is here"),
+        Observation::Write { .. }
+        | Observation::Agent { .. }
+        | Observation::Calibrated { .. }
+        | Observation::ClockKnown { .. } => panic!("neither ledger nor agent is here"),
     }
 }
 

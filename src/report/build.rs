@@ -437,5 +437,22 @@ fn method(evidence: &Evidence) -> Vec<String> {
             probe.every.plus(probe.timeout)
         ));
     }
+    method.extend(evidence.events.iter().filter_map(|event| of_agents(&event.what)));
     method
+}
+
+/// What is known of an agent as an instrument.
+fn of_agents(what: &What) -> Option<String> {
+    match what {
+        What::Calibrated { vantage: Some(vantage), truth, measured, .. } => Some(format!(
+            "At {vantage} an agent asked, by a clock of its own. Before, it measured a known pause of {} as {}.",
+            words::span(truth),
+            words::span(measured)
+        )),
+        What::ClockKnown { vantage, within } => Some(format!(
+            "The clock of the agent at {vantage} was known to {} or better at every sample; what it saw is wider by that, which its times hold already.",
+            words::at_most(*within)
+        )),
+        _ => None,
+    }
 }

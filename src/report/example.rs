@@ -207,7 +207,12 @@ pub fn evidence() -> Evidence {
     ));
     events.push((
         8.0,
-        What::Calibrated { truth: span(2.0, 2.0), measured: span(1.9, 2.6), outcome: Outcome::Ok },
+        What::Calibrated {
+            vantage: None,
+            truth: span(2.0, 2.0),
+            measured: span(1.9, 2.6),
+            outcome: Outcome::Ok,
+        },
     ));
     for (step, times) in steps() {
         if let Some((from, to)) = times {

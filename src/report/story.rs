@@ -219,7 +219,7 @@ pub fn guards(evidence: &Evidence) -> Vec<Guard> {
 /// The instrument against a known pause.
 pub fn calibration(evidence: &Evidence) -> Option<Calibration> {
     evidence.events.iter().find_map(|event| {
-        let What::Calibrated { truth, measured, outcome } = &event.what else { return None };
+        let What::Calibrated { vantage: None, truth, measured, outcome } = &event.what else { return None };
         let outcome = match outcome {
             Outcome::Ok => "the truth lies inside".to_owned(),
             Outcome::Failed { why } | Outcome::Unknown { why } => why.clone(),
@@ -282,6 +282,7 @@ fn deviation(what: &What) -> Vec<String> {
         What::RunStarted { .. }
         | What::Guarded { .. }
         | What::Calibrated { .. }
+        | What::ClockKnown { .. }
         | What::Steady { .. }
         | What::StepStarted { .. }
         | What::EffectIntended { .. }

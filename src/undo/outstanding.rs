@@ -113,6 +113,7 @@ fn all(events: &[Event]) -> Vec<Open> {
             | What::Notified { .. }
             | What::Observed { .. }
             | What::Reached { .. }
+            | What::ClockKnown { .. }
             | What::Rows { .. }
             | What::ReadBack { .. }
             | What::WritesRemoved { .. }

@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::model::effect::Ref;
 use crate::model::event::Decision;
 use crate::model::name::{Name, Region, Role, StepId, Vantage};
 use crate::model::time::{At, Duration};
@@ -105,6 +107,11 @@ pub trait Net: Send + Sync {
 pub trait Remote: Send + Sync {
     /// A new connection to it, on which both speak lines of JSON (`prober::agent`).
     fn connect(&self) -> BoxFuture<'_, io::Result<Stream>>;
+
+    /// The object that a run makes first, and takes away when it has measured, so that an agent is there so long; nothing where others keep one.
+    fn makes(&self, _so_long: Duration) -> Option<(Ref, Value)> {
+        None
+    }
 }
 
 /// The run's clock: monotonic, counts suspend, anchored at the run's start.

@@ -196,7 +196,10 @@ fn an_environment_that_contradicts_itself_is_refused_at_its_line() {
         place.path(),
         json!({
             "regions": [region("east", "a", "10.1.0.0/16"), region("east", "a", "10.1.2.0/24"), region("outside", "b", "10.x"), unheard],
-            "vantages": [{"name": "lab"}, {"name": "lab"}],
+            "vantages": [
+                {"name": "lab"}, {"name": "lab"},
+                {"name": "Head Office", "agent": {"start": {"region": "wset", "namespace": "probes", "image": " "}}},
+            ],
             "alerts": {"alertmanager": "ftp://alerts"},
             "commands": [{"name": "restore", "run": []}],
         }),
@@ -210,6 +213,9 @@ fn an_environment_that_contradicts_itself_is_refused_at_its_line() {
         "no region can be called `outside`",
         "`10.x` is no range of addresses",
         "two vantages are called `lab`",
+        "no pod can be named after a vantage called `Head Office`",
+        "the agent has no image",
+        "`wset`",
         "ftp",
         "nobody says here that an alert fires",
         "the command `restore` runs nothing",

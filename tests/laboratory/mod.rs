@@ -178,11 +178,20 @@ pub fn never_interrupted() -> watch::Receiver<bool> {
 
 /// Runs a rehearsal whose orchestrator dies with its pen: from then on nothing of it reaches the world. `None` where it died.
 pub async fn run_until_death(rehearsal: &Rehearsal, pen: &Arc<Mutex<Pen>>) -> Option<Finished> {
+    run_in_until_death(rehearsal.sandbox.world(), rehearsal, pen).await
+}
+
+/// The same in a world that may differ from the rehearsal's.
+pub async fn run_in_until_death(
+    world: World,
+    rehearsal: &Rehearsal,
+    pen: &Arc<Mutex<Pen>>,
+) -> Option<Finished> {
     let gate = Gate::new({
         let pen = pen.clone();
         move |_, _| if pen.lock().unwrap().dead { Fate::Lost } else { Fate::Passes }
     });
-    let world = gate.before(rehearsal.sandbox.world());
+    let world = gate.before(world);
     let (plan, head) = (rehearsal.plan.clone(), rehearsal.head.clone());
     let sink: SharedSink = pen.clone();
     let mut run = Box::pin(engine::run(world, plan, head, sink, nobody_watches(), never_interrupted()));

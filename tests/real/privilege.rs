@@ -70,19 +70,21 @@ async fn kubeconfig(real: &Real) -> PathBuf {
 fn a_drill_runs_with_the_rights_that_its_plan_prints() {
     in_real_time(async {
         let real = Real::start(|_, text| text).await;
-        // Those of the way to an agent in a pod are among them.
-        real.agent().await;
+        // Those for an agent that the run makes are among them.
+        real.makes_agent().await;
         for (region, roles) in printed(&real).await {
             grant(&real, &region, &roles).await;
         }
         let least = kubeconfig(&real).await;
         real.environment(&least).await;
-        real.sees_through_agent();
+        real.sees_through_a_made_agent();
         let before = real.stands().await;
         let ran = real.run("failover.yaml", None).await;
         real.assert_stands(&before, "the run left something").await;
+        let agents = real.agents().await;
         real.no_agent().await;
         assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+        assert_eq!(agents, "", "the run left its agent");
         assert!(said(&ran).contains("the agent at west is in reach"), "{}", said(&ran));
     });
 }

@@ -19,6 +19,9 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 /// Where an agent stands.
 const AGENTS: &str = "vantages";
 
+/// The image of this drillmaster.
+const IMAGE: &str = "ghcr.io/drillmaster/drillmaster:0.1.0";
+
 pub const REGIONS: [&str; 2] = ["east", "west"];
 
 /// The kinds of everything that stands in the shop's namespace.
@@ -180,8 +183,7 @@ impl Real {
 
     /// Puts an agent into a pod of west, in a namespace of its own, and names it in the Environment.
     pub async fn agent(&self) {
-        let image = "ghcr.io/drillmaster/drillmaster:0.1.0";
-        let container = json!({"name": "vantage", "image": image, "args": ["vantage"]});
+        let container = json!({"name": "vantage", "image": IMAGE, "args": ["vantage"]});
         let labels = json!({"app": "vantage"});
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}},
@@ -197,11 +199,33 @@ impl Real {
     /// Names the agent in the Environment instead of the proxy.
     pub fn sees_through_agent(&self) {
         let labels = json!({"app": "vantage"});
+        self.sees_west_by(&json!({"pod": {"region": "west", "namespace": AGENTS, "labels": labels}}));
+    }
+
+    /// Gives agents a namespace that allows only what needs next to no rights, and has runs make theirs in it.
+    pub async fn makes_agent(&self) {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let space =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS, "labels": labels}});
+        self.kubectl_with("west", &["apply", "-f", "-"], &space.to_string()).await;
+        self.sees_through_a_made_agent();
+    }
+
+    /// Has runs make an agent, by the Environment.
+    pub fn sees_through_a_made_agent(&self) {
+        self.sees_west_by(&json!({"start": {"region": "west", "namespace": AGENTS, "image": IMAGE}}));
+    }
+
+    fn sees_west_by(&self, agent: &Value) {
         let path = self.place.path().join("environment.yaml");
         let mut environment: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let pod = json!({"region": "west", "namespace": AGENTS, "labels": labels});
-        environment["spec"]["vantages"][1] = json!({"name": "west", "agent": {"pod": pod}});
+        environment["spec"]["vantages"][1] = json!({"name": "west", "agent": agent});
         std::fs::write(&path, environment.to_string()).unwrap();
+    }
+
+    /// The pods in the namespace of agents.
+    pub async fn agents(&self) -> String {
+        self.kubectl("west", &["-n", AGENTS, "get", "pods", "-o", "name"]).await
     }
 
     /// Takes the agent away.

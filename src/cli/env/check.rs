@@ -18,12 +18,12 @@ use crate::cli::inputs::{self, Inputs};
 use crate::cli::rights::{self, Rights};
 use crate::cli::{OutputFormat, exit, failed, live, look, print, print_json, show};
 use crate::cluster::clock::LiveClock;
-use crate::cluster::environment::{Class, ClusterSpec};
+use crate::cluster::environment::{AgentSpec, Class, ClusterSpec};
 use crate::cluster::offset::{Offset, TOLERANCE};
 use crate::cluster::{self, ClusterError, Connected, EnvironmentSpec, agents};
 use crate::document::Document;
 use crate::inventory::said;
-use crate::model::name::{Region, Uid, Vantage};
+use crate::model::name::{Name, Region, Uid, Vantage};
 use crate::model::time::Duration as Span;
 use crate::prober::agent::greet;
 
@@ -111,7 +111,7 @@ impl Seen {
 #[serde(rename_all = "camelCase")]
 struct SeenAgent {
     vantage: Vantage,
-    /// How exactly its clock is known.
+    /// How exactly its clock is known; of one that a run makes, nothing before.
     clock_known_to: Option<Span>,
     /// Why it cannot be used.
     wrong: Option<String>,
@@ -121,8 +121,9 @@ impl SeenAgent {
     fn text(&self) -> String {
         let SeenAgent { vantage, clock_known_to, wrong } = self;
         match (clock_known_to, wrong) {
+            (_, Some(wrong)) => format!("{vantage:<12} NOT USABLE  {wrong}\n"),
             (Some(known), None) => format!("{vantage:<12} ok  agent  its clock is known to {known}\n"),
-            (_, wrong) => format!("{vantage:<12} NOT USABLE  {}\n", wrong.as_deref().unwrap_or_default()),
+            (None, None) => format!("{vantage:<12} ok  agent  a run makes it, and takes it away\n"),
         }
     }
 }
@@ -149,7 +150,7 @@ pub async fn check(check: &Check) -> ExitCode {
     let each = spec.regions.iter().filter_map(|region| Some((region, connected.remove(&region.name)?)));
     let seen = join_all(each.collect::<Vec<_>>().into_iter().map(async |(region, connected)| {
         let lacks = match &connected {
-            Ok(connected) => lacking(&connected.client, region, &wanted.rights).await,
+            Ok(connected) => lacking(&connected.client, region, spec, &wanted.rights).await,
             Err(_) => Vec::new(),
         };
         Seen::of(region, &connected, lacks)
@@ -176,12 +177,13 @@ async fn greeted(spec: &EnvironmentSpec, clients: &BTreeMap<Region, Client>) -> 
     let ways = agents::agents(spec, clients);
     let named = spec.vantages.iter().filter(|vantage| vantage.agent.is_some());
     join_all(named.map(async |vantage| {
-        let answered = match ways.get(&vantage.name) {
-            Some(way) => greet(way.as_ref(), &clock).await.map_err(|why| why.to_string()),
-            None => Err("its region cannot be reached".to_owned()),
+        let answered = match (ways.get(&vantage.name), &vantage.agent) {
+            (Some(_), Some(AgentSpec::Start(_))) => Ok(None),
+            (Some(way), _) => greet(way.as_ref(), &clock).await.map(Some).map_err(|why| why.to_string()),
+            (None, _) => Err("its region cannot be reached".to_owned()),
         };
         let (clock_known_to, wrong) = match answered {
-            Ok(known) => (Some(known), None),
+            Ok(known) => (known, None),
             Err(why) => (None, Some(why)),
         };
         SeenAgent { vantage: vantage.name.clone(), clock_known_to, wrong }
@@ -205,18 +207,28 @@ fn wanted(check: &Check) -> Result<Wanted, ExitCode> {
 }
 
 /// What a cluster lacks: namespaces of the environment, and what a drill needs; a line each.
-async fn lacking(client: &Client, spec: &ClusterSpec, rights: &Rights) -> Vec<String> {
-    let spaces = join_all(spec.namespaces.iter().map(async |namespace| {
+async fn lacking(
+    client: &Client,
+    region: &ClusterSpec,
+    environment: &EnvironmentSpec,
+    rights: &Rights,
+) -> Vec<String> {
+    let of_agents = environment.vantages.iter().filter_map(|vantage| match &vantage.agent {
+        Some(AgentSpec::Start(start)) if start.region == region.name => Some(&start.namespace),
+        Some(_) | None => None,
+    });
+    let spaces: BTreeSet<&Name> = region.namespaces.iter().chain(of_agents).collect();
+    let spaces = join_all(spaces.into_iter().map(async |namespace| {
         match get(client, &format!("/api/v1/namespaces/{namespace}")).await {
             Ok(Some(_)) => None,
             Ok(None) => Some(format!("the namespace {namespace}")),
             Err(why) => Some(format!("a look at the namespace {namespace}: {why}")),
         }
     }));
-    let (spaces, groups) = futures::join!(spaces, absent(client, &spec.name, rights));
+    let (spaces, groups) = futures::join!(spaces, absent(client, &region.name, rights));
     let mine: Rights =
-        rights.get_key_value(&spec.name).map(|(name, of)| (name.clone(), of.clone())).into_iter().collect();
-    let missing = rights::missing(&[(spec.name.clone(), client.clone())].into(), &mine).await;
+        rights.get_key_value(&region.name).map(|(name, of)| (name.clone(), of.clone())).into_iter().collect();
+    let missing = rights::missing(&[(region.name.clone(), client.clone())].into(), &mine).await;
     let missing = missing.into_iter().map(|(_, right, why)| format!("the right to {right}: {why}"));
     spaces.into_iter().flatten().chain(groups).chain(missing).collect()
 }

@@ -69,8 +69,8 @@ pub async fn follow(spec: Followed, out: mpsc::Sender<Observation>, stop: watch:
             sleep(PATIENCE.std()).await;
         }
     };
+    let mut link = Link { spec, out, stop, known: Known::default(), reached: None, has_begun, within: None };
     let following = async {
-        let mut link = Link { spec, out, stop, known: Known::default(), reached: None, has_begun };
         while let Err(why) = link.once().await {
             if link.tell(Outcome::failed(why)).await.is_err() {
                 return;
@@ -82,6 +82,11 @@ pub async fn follow(spec: Followed, out: mpsc::Sender<Observation>, stop: watch:
         biased;
         () = following => {}
         () = given_up => {}
+    }
+    if let Some(within) = link.within {
+        let vantage = link.spec.vantage.clone();
+        // Whoever listened may have gone.
+        let _ = link.out.send(Observation::ClockKnown { vantage, within }).await;
     }
 }
 
@@ -139,6 +144,8 @@ struct Link {
     reached: Option<bool>,
     /// An agent may have seen something.
     has_begun: Arc<AtomicBool>,
+    /// How exactly an instant that it told of was known at worst.
+    within: Option<Duration>,
 }
 
 /// What is known of the agent that has the job.
@@ -147,6 +154,8 @@ struct Known {
     /// Its name.
     agent: String,
     clocks: Clocks,
+    /// It is on record how it measured a known pause.
+    calibrated: bool,
     /// The first question, by its clock and by ours.
     start: (At, At),
     /// The number of the sample that comes next, and up to which it may have forgotten them.
@@ -222,6 +231,13 @@ impl Link {
                         // Not before: whatever refuses a job listens, too.
                         self.tell(Outcome::Ok).await?;
                     }
+                    Tell::Begun { truth, measured } => {
+                        if !std::mem::replace(&mut self.known.calibrated, true) {
+                            let vantage = self.spec.vantage.clone();
+                            let seen = Observation::Calibrated { vantage, truth, measured };
+                            self.out.send(seen).await.map_err(|_| nobody())?;
+                        }
+                    }
                     Tell::Saw { number, probe, row } => {
                         self.saw(number, probe, &row).await?;
                         if self.known.next >= self.known.confirmed + CONFIRM {
@@ -264,18 +280,21 @@ impl Link {
     }
 
     /// The same by this clock: what proved something of an instant in a time proves it of one in the time that surely holds that.
-    fn by_our_clock(&self, sample: Sample) -> Sample {
+    fn by_our_clock(&mut self, sample: Sample) -> Sample {
         let Known { clocks, start, .. } = &self.known;
         let scheduled = At(start.1.0.saturating_add(sample.scheduled.0.saturating_sub(start.0.0)));
         let answered_by = sample.answered_by.clone().filter(|by| self.spec.regions.contains(by));
         match (clocks.ours(sample.sent), clocks.ours(sample.completed)) {
-            (Some(sent), Some(completed)) => Sample {
-                scheduled,
-                sent: sent.earliest,
-                completed: completed.latest.max(sent.earliest),
-                answered_by,
-                ..sample
-            },
+            (Some(sent), Some(completed)) => {
+                self.within = self.within.max(Some(sent.width().max(completed.width())));
+                Sample {
+                    scheduled,
+                    sent: sent.earliest,
+                    completed: completed.latest.max(sent.earliest),
+                    answered_by,
+                    ..sample
+                }
+            }
             // Nobody knows when it was: it says nothing.
             (_, _) => Sample {
                 scheduled,
@@ -362,8 +381,15 @@ mod tests {
         };
         let (out, mut seen) = mpsc::channel(8);
         let (_goes_on, stop) = watch::channel(false);
-        let mut link =
-            Link { spec, out, stop, known: Known::default(), reached: None, has_begun: Arc::default() };
+        let mut link = Link {
+            spec,
+            out,
+            stop,
+            known: Known::default(),
+            reached: None,
+            has_begun: Arc::default(),
+            within: None,
+        };
         link.known.clocks.learn(Exchange { asked: At(0), theirs: At(50), had: At(100) });
         let row = |at: i64, by: &str| format!("{at},{at},{at},ok,,,{by},0,0,0,0,0");
         for (number, row) in [(0, row(50, "east")), (0, row(50, "east")), (2, row(50, "mars"))] {

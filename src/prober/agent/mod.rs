@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::name::Region;
 use crate::model::plan::Probe;
-use crate::model::time::{At, Duration};
+use crate::model::time::{At, Duration, Span};
 use crate::world::AddressRange;
 
 pub use follow::{Followed, follow, greet};
@@ -77,6 +77,8 @@ enum Tell {
     Hello { version: u32, has_it: bool, agent: String },
     /// Its clock, for a number.
     Time { number: u64, now: At },
+    /// It has the job since it measured a pause of known length so.
+    Begun { truth: Span, measured: Span },
     /// Which of the job's probes saw what, as a row of evidence by the agent's clock.
     Saw { number: u64, probe: usize, row: String },
     /// It asks nothing more, and so many samples there were.

@@ -11,8 +11,9 @@ use super::lines::{Reader, Writer, lines};
 use super::{Ask, Job, Tell, VERSION, unasked};
 use crate::model::name::ProbeId;
 use crate::model::sample::Row as _;
-use crate::model::time::Duration;
-use crate::prober::{self, Observation, ProbeRun, calibration};
+use crate::model::time::{Duration, Span};
+use crate::prober::calibration::{Calibration, calibrate};
+use crate::prober::{self, Observation, ProbeRun};
 use crate::world::{Clock, Net, Stream, watch};
 
 /// So many jobs are kept at once, and the oldest that has ended makes room.
@@ -42,6 +43,8 @@ pub struct Agent {
 
 /// A job that was begun.
 struct Doing {
+    /// The pause of known length, and how it was measured before.
+    calibrated: (Span, Span),
     seen: Mutex<Seen>,
     /// How many samples there were so far, and whether there will be more.
     news: watch::Sender<(u64, bool)>,
@@ -124,6 +127,10 @@ impl Agent {
                         return Ok(());
                     }
                     Some(Ask::From(number)) => {
+                        if next.is_none() {
+                            let (truth, measured) = doing.calibrated;
+                            tells.say(&Tell::Begun { truth, measured }).await?;
+                        }
                         doing.seen().forget(number);
                         next = Some(number.max(next.unwrap_or(0)));
                     }
@@ -159,12 +166,14 @@ impl Agent {
 
     /// Begins a job once this instrument has shown that it measures (I13).
     async fn begin(&self, name: &str, job: Job) -> Result<Arc<Doing>, String> {
-        if let Some(why) = calibration::calibrate(Arc::clone(&self.clock)).await.outcome.why() {
+        let Calibration { truth, measured, outcome } = calibrate(Arc::clone(&self.clock)).await;
+        if let Some(why) = outcome.why() {
             return Err(format!("the agent does not measure: {why}"));
         }
         let (stop, stopped) = watch::channel(false);
         let (news, connection) = (watch::Sender::new((0, false)), watch::Sender::new(0));
-        let doing = Arc::new(Doing { seen: Mutex::default(), news, stop, connection });
+        let doing =
+            Arc::new(Doing { calibrated: (truth, measured), seen: Mutex::default(), news, stop, connection });
         {
             let mut jobs = self.jobs();
             if jobs.len() >= MOST_JOBS {

@@ -142,8 +142,9 @@ fn probe(id: &str, url: &str) -> Probe {
     }
 }
 
-/// What was seen of one probe, in the order of sending, and what was told of the agent.
-type Told = (Vec<Sample>, Vec<Outcome>);
+/// What was seen of one probe, in the order of sending, and what was told of the agent: its reach, how often it had measured a known pause, and
+/// how exactly its clock was known at worst.
+type Told = (Vec<Sample>, Vec<Outcome>, (usize, Duration));
 
 /// Follows until an instant in seconds, while something else happens.
 async fn followed(spec: Followed, until: i64, meanwhile: impl Future<Output = ()>) -> Told {
@@ -151,7 +152,7 @@ async fn followed(spec: Followed, until: i64, meanwhile: impl Future<Output = ()
     let (out, mut seen) = mpsc::channel(1 << 20);
     let (stop, stopped) = watch::channel(false);
     let following = tokio::spawn(follow(spec, out, stopped));
-    let (mut samples, mut told) = (Vec::new(), Vec::new());
+    let (mut samples, mut told, mut calibrated, mut within) = (Vec::new(), Vec::new(), 0, None);
     let collecting = async {
         while let Some(observation) = seen.recv().await {
             match observation {
@@ -160,6 +161,11 @@ async fn followed(spec: Followed, until: i64, meanwhile: impl Future<Output = ()
                 }
                 Observation::Sample { .. } => {}
                 Observation::Agent { outcome, .. } => told.push(outcome),
+                Observation::Calibrated { truth, measured, .. } => {
+                    assert!(measured.least <= truth.least && measured.most >= truth.most, "{measured}");
+                    calibrated += 1;
+                }
+                Observation::ClockKnown { within: known, .. } => within = Some(known),
                 Observation::Write { .. } => panic!("no ledger is here"),
             }
         }
@@ -171,7 +177,7 @@ async fn followed(spec: Followed, until: i64, meanwhile: impl Future<Output = ()
     tokio::join!(collecting, stopping, meanwhile);
     following.await.unwrap();
     samples.sort_by_key(|sample| sample.sent);
-    (samples, told)
+    (samples, told, (calibrated, within.unwrap_or_default()))
 }
 
 fn rehearsed<T>(what: impl Future<Output = T>) -> T {
@@ -221,9 +227,13 @@ proptest! {
             let meanwhile = async {
                 tokio::join!(break_it, cut_off);
             };
-            let (samples, _) = followed(place.followed(takes, seed), 130, meanwhile).await;
+            let (samples, _, (calibrated, within)) = followed(place.followed(takes, seed), 130, meanwhile).await;
             prop_assert!(samples.len() > 600, "{}", samples.len());
             prop_assert!(whole(&samples), "nothing is missing, whatever the link did");
+            // An answer comes at once, so what lies between the two instants is what nobody knows of the clock.
+            let answered = samples.iter().filter(|sample| sample.seen == Seen::Ok);
+            let widest = answered.map(|sample| sample.completed.since(sample.sent)).max();
+            prop_assert!(calibrated == 1 && widest.is_some_and(|widest| widest <= within), "{widest:?} {within}");
             let clause = RestoredClause { lasting: Duration::from_secs(5), ..RestoredClause::default() };
             let found = outages(&samples, &clause);
             let [one] = found.as_slice() else { panic!("{found:?}") };
@@ -251,7 +261,8 @@ fn an_agent_that_died_is_followed_anew_and_what_it_did_not_hand_over_is_missing(
             place.restart(-7 * SECOND);
             place.net.cut("agent", false);
         };
-        let (samples, told) = followed(place.followed([3, 3], 1), 90, meanwhile).await;
+        let (samples, told, (calibrated, _)) = followed(place.followed([3, 3], 1), 90, meanwhile).await;
+        assert_eq!(calibrated, 2);
         let [Outcome::Ok, Outcome::Failed { why }, Outcome::Ok] = told.as_slice() else { panic!("{told:?}") };
         assert!(why.contains("nothing came from it for 10s"), "{why}");
         let late = samples.windows(2).filter(|two| two[1].sent.since(two[0].sent) > Duration::from_secs(1));
@@ -273,7 +284,7 @@ fn an_agent_out_of_reach_is_told_once_and_given_up_after_the_end_a_while_later_w
                 sleep(Std::from_secs(cut_at)).await;
                 place.net.cut("agent", true);
             };
-            let (samples, told) = followed(place.followed([0, 0], 1), 30, meanwhile).await;
+            let (samples, told, _) = followed(place.followed([0, 0], 1), 30, meanwhile).await;
             assert_eq!((samples.is_empty(), told.len()), (cut_at == 0, told_of), "{told:?}");
             assert_eq!(begun.elapsed().as_secs(), gives_up);
         });
@@ -291,7 +302,7 @@ fn what_an_agent_still_has_is_taken_over_after_the_end() {
             place.net.cut("agent", false);
         };
         // The end comes while nobody reaches it.
-        let (samples, _) = followed(place.followed([2, 2], 1), 40, meanwhile).await;
+        let (samples, _, _) = followed(place.followed([2, 2], 1), 40, meanwhile).await;
         let last = samples.last().unwrap();
         assert!(whole(&samples) && last.sent.0 > 40 * SECOND, "{last:?}");
     });
@@ -338,7 +349,7 @@ fn what_is_no_agent_is_refused_and_gives_no_sample() {
             let place = Place::new(0, 0);
             let says: &'static str = Box::leak(says.into_boxed_str());
             let spec = Followed { agent: Arc::new(Hostile(says)), ..place.followed([0, 0], 1) };
-            let (samples, told) = followed(spec, 20, async {}).await;
+            let (samples, told, _) = followed(spec, 20, async {}).await;
             assert!(samples.is_empty(), "{case}: {samples:?}");
             assert!(matches!(told.as_slice(), [Outcome::Failed { .. }]), "{case}: {told:?}");
         });

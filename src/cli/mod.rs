@@ -17,6 +17,7 @@ mod manifests;
 pub mod new;
 pub mod people;
 pub mod plan;
+pub mod probe;
 pub mod progress;
 pub mod rehearsal;
 pub mod report;
@@ -62,6 +63,7 @@ enum Command {
     Report(report::Report),
     Ledger(ledger::Args),
     Vantage(vantage::Args),
+    Probe(probe::Args),
     Sandbox(sandbox::Args),
     Env(env::Args),
     /// Acknowledge a page of a live run.
@@ -123,6 +125,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Verify(arguments) => verified(&arguments),
         Command::Ledger(arguments) => serving(ledger::run(arguments)),
         Command::Vantage(arguments) => serving(vantage::run(arguments)),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Ack(arguments) => people::answer(&arguments, Says::Acknowledge),

@@ -9,6 +9,7 @@
 
 mod ending;
 mod interruption;
+pub mod latency;
 pub mod ledger;
 pub mod measured;
 mod moves;

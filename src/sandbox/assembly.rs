@@ -223,8 +223,7 @@ pub(super) fn raise(
         });
         let room = json!({"cpu": "256", "memory": "1Ti", "ephemeral-storage": "8Ti", "pods": "110"});
         let status = json!({"capacity": room, "allocatable": room});
-        let object =
-            json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}, "status": status});
+        let object = json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}, "status": status});
         state
             .write(|store| store.create(&Resource::nodes(), object))
             .map_err(|error| wrong(format!("region {}: {error}", region.name)))?;

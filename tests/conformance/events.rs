@@ -121,8 +121,7 @@ async fn a_set_tells_of_the_pods_that_it_makes_and_deletes(cluster: &Cluster) {
 
 async fn each_workload_warns_of_pods_that_it_may_not_make(cluster: &Cluster) {
     let space = cluster.namespace.as_str();
-    let why =
-        format!("error looking up service account {space}/clerk: serviceaccount \"clerk\" not found");
+    let why = format!("error looking up service account {space}/clerk: serviceaccount \"clerk\" not found");
     for (plural, component) in [
         ("replicasets", "replicaset-controller"),
         ("statefulsets", "statefulset-controller"),

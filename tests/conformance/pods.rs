@@ -88,6 +88,8 @@ fn fractions(value: &Value) -> Vec<String> {
 }
 
 async fn the_times_of_a_status_are_whole_seconds(cluster: &Cluster) {
+    // In virtual time a behaviour begins with a second, and what follows comes in whole ones.
+    cluster.throughout(Duration::from_millis(250), "a part of a second", async || true).await;
     let created = cluster.post("deployments", crate::rest::deployment(cluster, "web", 2)).await.ok();
     let seen = async || cluster.get("deployments/web").await.ok();
     let deployed = cluster

@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn only_a_time_loses_its_fraction() {
         assert_eq!(whole_seconds("2026-01-01T00:00:00.250000Z"), Some("2026-01-01T00:00:00"));
-        for other in ["2026-01-01T00:00:00Z", "at 2026-01-01T00:00:00.25Z", "1.5", "registry.example/a:1.2Z"] {
+        for other in ["2026-01-01T00:00:00Z", "at 2026-01-01T00:00:00.25Z", "1.5", "registry.example/a:1.2Z"]
+        {
             assert_eq!(whole_seconds(other), None, "{other}");
         }
     }

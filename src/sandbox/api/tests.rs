@@ -571,6 +571,8 @@ async fn what_a_cluster_has_and_the_sandbox_does_not_simulate_is_said_in_words()
         assert_eq!(status.message, format!("the sandbox does not simulate {what}"));
     }
     let unknown = http::Request::get("/api/v1/namespaces/default/configmaps/a/proxy").body(vec![]).unwrap();
-    let Err(kube::Error::Api(status)) = client.request::<Value>(unknown).await else { panic!("no such path") };
+    let Err(kube::Error::Api(status)) = client.request::<Value>(unknown).await else {
+        panic!("no such path")
+    };
     assert_eq!(status.code, 404);
 }

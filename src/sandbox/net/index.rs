@@ -11,7 +11,6 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::names::clean;
 use super::policy::{self, Direction, Labels, Peer, Policy};
 use crate::sandbox::control::read;
 
@@ -346,7 +345,7 @@ fn service(object: &Value) -> Service {
     Service {
         cluster: read::at(object, "/spec/clusterIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok()),
         alias: (read::text(object, "/spec/type") == "ExternalName")
-            .then(|| clean(read::text(object, "/spec/externalName")).into_owned()),
+            .then(|| read::text(object, "/spec/externalName").to_owned()),
         public: ingress.filter_map(|entry| entry["ip"].as_str()?.parse().ok()).collect(),
         ports: ports
             .filter_map(|port| {

@@ -132,7 +132,7 @@ impl State {
         let namespace = source.pod.as_ref().map(|(namespace, _)| namespace.as_str());
         for _ in 0..LONGEST_CHAIN {
             let Some(alias) = region.alias(&host, namespace) else { break };
-            host = alias.to_owned();
+            host = clean(alias).into_owned();
         }
         host
     }

@@ -49,9 +49,7 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
 
 /// What controllers say of a new definition: its names are free, and it is served at once.
 pub(super) fn establish(definition: &mut Value, time: &str) {
-    let holds = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "lastTransitionTime": time, "reason": reason, "message": message})
-    };
+    let holds = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "lastTransitionTime": time, "reason": reason, "message": message});
     let conditions = [
         holds("NamesAccepted", "NoConflicts", "no conflicts found"),
         holds("Established", "InitialNamesAccepted", "the initial names have been accepted"),

@@ -182,6 +182,60 @@ async fn a_defect_in_each_stack_keeps_it_unready_and_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_that_are_refused_are_told_with_what_they_lack() {
+    for (name, from, to, why) in [
+        (
+            "storefront",
+            "kind: ServiceAccount\nmetadata:\n  name: storefront\n",
+            "kind: ServiceAccount\nmetadata:\n  name: clerk\n",
+            "error looking up service account storefront/storefront: serviceaccount \"storefront\" not found",
+        ),
+        (
+            "orders",
+            "metadata: {name: stateful}",
+            "metadata: {name: stately}",
+            "no PriorityClass with name stateful was found",
+        ),
+    ] {
+        let error = start(&edited(stack(name), from, to), "stacks", nodes()).await.err();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(&format!(" is forbidden: {why}")), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_behind_which_nobody_answers_is_told_of() {
+    let deployment = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {app: web}}, \
+                      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web:1, ports: [{name: http, \
+                      containerPort: 8080}]}]}}}}";
+    let service = |name: &str, app: &str, target: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: shop}}, spec: {{selector: {{app: {app}}}, ports: [{{port: 80, \
+             targetPort: {target}}}]}}}}\n"
+        )
+    };
+    let text = format!("---\n{deployment}\n")
+        + &service("good", "web", "http")
+        + &service("number", "web", "8080")
+        + &service("nobody", "wep", "http")
+        + &service("named", "web", "htp")
+        + &service("numbered", "web", "8081");
+    let files = Files::from([("stacks/shop.yaml".to_owned(), text)]);
+    let sandbox = start(&files, "stacks", nodes()).await.unwrap();
+    let notes = sandbox.notes();
+    let told: Vec<&str> =
+        notes.iter().filter_map(|line| line.strip_prefix("east: nobody answers: ")).collect();
+    assert_eq!(
+        told,
+        [
+            "services/named in shop: its port 80 leads to the port named htp, which no container that it chooses declares",
+            "services/nobody in shop: its selector chooses no pod of any workload",
+            "services/numbered in shop: its port 80 leads to port 8081, which no container that it chooses declares or is probed at",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_stack_gets_the_time_that_the_spec_gives_it() {
     let slow = edited(stack("orders"), "initialDelaySeconds: 10", "initialDelaySeconds: 90");
     let error = start(&slow, "stacks", nodes()).await.err().unwrap().to_string();

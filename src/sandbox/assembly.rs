@@ -221,7 +221,9 @@ pub(super) fn raise(
             "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux",
             "topology.kubernetes.io/zone": node.zone, "topology.kubernetes.io/region": region.name,
         });
-        let object = json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}});
+        let room = json!({"cpu": "256", "memory": "1Ti", "ephemeral-storage": "8Ti", "pods": "110"});
+        let status = json!({"capacity": room, "allocatable": room});
+        let object = json!({"metadata": {"name": node.name, "labels": labels}, "spec": {}, "status": status});
         state
             .write(|store| store.create(&Resource::nodes(), object))
             .map_err(|error| wrong(format!("region {}: {error}", region.name)))?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::control::{daemon_sets, every, jobs, read};
 use super::store::{Key, Store};
@@ -79,8 +79,20 @@ fn why(store: &Store, workload: &Value) -> Option<String> {
     if let Some((pod, why)) = held {
         return Some(format!("pod {pod}: {why}"));
     }
+    if let Some(error) = refused(store, workload) {
+        return Some(error);
+    }
     let failed = ["Failed", "ReplicaFailure"].into_iter().find(|kind| read::holds(workload, kind))?;
     read::condition(workload, failed).map(|said| read::text(said, "/message").to_owned())
+}
+
+/// Why an API server refuses the pods of a workload, where it does.
+fn refused(store: &Store, workload: &Value) -> Option<String> {
+    let spec = workload.pointer("/spec/template/spec")?;
+    let first = if read::text(workload, "/kind") == "StatefulSet" { "0" } else { "" };
+    let begins = format!("{}-{first}", read::name(workload));
+    let metadata = json!({"namespace": read::namespace(workload), "generateName": begins});
+    store.refuses(&json!({"metadata": metadata, "spec": spec})).map(|error| error.to_string())
 }
 
 /// What holds up a pod that is not ready.

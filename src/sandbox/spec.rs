@@ -106,7 +106,8 @@ pub enum StandIn {
     Idle,
 }
 
-/// A simulated machine.
+/// A simulated machine: 256 cores, 1 TiB of memory and 8 TiB of disk, more than pods of a drill ask for, and room for 110 pods, as many as a kubelet
+/// takes where nobody tells it otherwise. A pod that finds no room is told of as one that no node takes; a Node in the manifests states its own room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeSpec {

@@ -75,11 +75,29 @@ pub enum StoreError {
     AlreadyExists(Key),
     #[error("{0}: {1}")]
     Conflict(Key, String),
+    #[error("{} {:?} is forbidden: {why}", .key.plural(), .key.name())]
+    Forbidden { key: Key, why: String },
     #[error("{0}: {1}")]
     Invalid(Key, String),
     #[error("the changes after version {asked} are forgotten, the oldest known is {oldest}: list again")]
     Gone { asked: u64, oldest: u64 },
 }
+
+/// A pod that a controller was not allowed to make.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Counts them.
+    pub number: u64,
+    /// The controller, and the metadata of the pod as it asked for it.
+    pub by: &'static str,
+    pub object: Value,
+    /// As an API server says it.
+    pub why: String,
+    pub at: At,
+}
+
+/// How many of the last refusals are remembered.
+const REFUSALS: usize = 100;
 
 /// The objects of one region.
 pub struct Store {
@@ -91,6 +109,7 @@ pub struct Store {
     objects: BTreeMap<Key, Arc<Value>>,
     index: index::Index,
     changes: VecDeque<Change>,
+    refusals: VecDeque<Refused>,
     /// The version up to which somebody has followed the changes who must not miss any; the later ones are remembered however many they are.
     followed: u64,
     service_addresses: BTreeSet<String>,
@@ -114,6 +133,7 @@ impl Store {
             objects: BTreeMap::new(),
             index: index::Index::default(),
             changes: VecDeque::new(),
+            refusals: VecDeque::new(),
             followed: u64::MAX,
             service_addresses: BTreeSet::new(),
             node_ports: BTreeSet::new(),
@@ -202,6 +222,21 @@ impl Store {
         Ok(self.changes.range(known..))
     }
 
+    /// What controllers were not allowed to make of late, oldest first.
+    pub fn refusals(&self) -> impl DoubleEndedIterator<Item = &Refused> {
+        self.refusals.iter()
+    }
+
+    fn note_refusal(&mut self, object: Value, error: &StoreError) {
+        let Some(by) = self.writer else { return };
+        let number = self.refusals.back().map_or(0, |last| last.number) + 1;
+        let at = self.clock.now();
+        self.refusals.push_back(Refused { number, by, object, why: error.to_string(), at });
+        if self.refusals.len() > REFUSALS {
+            self.refusals.pop_front();
+        }
+    }
+
     /// Makes an object.
     ///
     /// # Errors
@@ -237,14 +272,28 @@ impl Store {
     /// Does what one controller wants; its name stands with the changes.
     pub fn apply_by(&mut self, controller: &'static str, writes: Vec<Write>) -> Vec<StoreError> {
         self.writer = Some(controller);
-        let refused = writes.into_iter().filter_map(|write| self.apply_one(write).err()).collect();
+        let mut refused = vec![];
+        for write in writes {
+            // The first of many pods is made alone: where it is refused, the others are not tried.
+            let is_pod = matches!(&write, Write::Create { resource, .. } if *resource == Resource::pods());
+            if !is_pod || !refused.iter().any(|error| matches!(error, StoreError::Forbidden { .. })) {
+                refused.extend(self.apply_one(write).err());
+            }
+        }
         self.writer = None;
         refused
     }
 
     fn apply_one(&mut self, write: Write) -> Result<(), StoreError> {
         match write {
-            Write::Create { resource, object } => self.create(&resource, object),
+            Write::Create { resource, object } => {
+                let metadata = object["metadata"].clone();
+                let created = self.create(&resource, object);
+                if let Err(error @ StoreError::Forbidden { .. }) = &created {
+                    self.note_refusal(json!({"metadata": metadata}), error);
+                }
+                created
+            }
             Write::Update { key, mut object } => {
                 if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                     metadata.remove("resourceVersion"); // one lock holds over reading and writing: nobody wrote in between

@@ -24,6 +24,8 @@ behaviours!(
     a_namespace_has_its_account_and_the_root_certificate,
     a_new_pod_runs_as_the_default_account_with_its_token,
     a_pod_has_the_priority_of_its_class,
+    a_pod_may_not_say_a_priority_that_is_not_its_class,
+    a_pod_of_an_account_or_a_class_that_is_not_there_is_forbidden,
     an_object_in_protobuf_is_the_same_as_in_json,
     a_pod_tolerates_an_unready_node_for_five_minutes,
     a_pod_without_containers_is_invalid,
@@ -287,6 +289,46 @@ async fn a_pod_has_the_priority_of_its_class(cluster: &Cluster) {
     let spec = cluster.post("pods", pod).await.ok()["spec"].clone();
     assert_eq!((&spec["priority"], &spec["preemptionPolicy"]), (&json!(7), &json!("Never")));
     cluster.delete(&format!("{all}/{name}"), Value::Null).await.ok();
+}
+
+async fn a_pod_may_not_say_a_priority_that_is_not_its_class(cluster: &Cluster) {
+    let mut critical = homeless(cluster, "critical");
+    critical["spec"]["priorityClassName"] = json!("system-cluster-critical");
+    let account = "serviceaccounts/default";
+    cluster.eventually(account, async || (cluster.get(account).await.code == 200).then_some(())).await;
+    let spec = cluster.post("pods", critical).await.ok()["spec"].clone();
+    assert_eq!(spec["priority"], json!(2_000_000_000));
+    let mut loud = homeless(cluster, "loud");
+    loud["spec"]["priority"] = json!(5);
+    let status = cluster.post("pods", loud).await.refused(403, "Forbidden");
+    let why = "pods \"loud\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority admission \
+               controller computed 0 from the given PriorityClass name";
+    assert_eq!(status["message"], why);
+}
+
+async fn a_pod_of_an_account_or_a_class_that_is_not_there_is_forbidden(cluster: &Cluster) {
+    let account = "serviceaccounts/default";
+    cluster.eventually(account, async || (cluster.get(account).await.code == 200).then_some(())).await;
+    let space = cluster.namespace.as_str();
+    for (field, why) in [
+        (
+            "serviceAccountName",
+            format!(
+                "error looking up service account {space}/none-such: serviceaccount \"none-such\" not found"
+            ),
+        ),
+        ("priorityClassName", "no PriorityClass with name none-such was found".to_owned()),
+        ("runtimeClassName", "pod rejected: RuntimeClass \"none-such\" not found".to_owned()),
+    ] {
+        let mut pod = homeless(cluster, "a");
+        pod["spec"][field] = json!("none-such");
+        let status = cluster.post("pods", pod.clone()).await.refused(403, "Forbidden");
+        assert_eq!(status["message"], format!("pods \"a\" is forbidden: {why}"));
+        assert_eq!(status["details"], json!({"name": "a", "kind": "pods"}));
+        pod["metadata"] = json!({"generateName": "a-"});
+        let status = cluster.post("pods", pod).await.refused(403, "Forbidden");
+        assert_eq!(status["message"], format!("pods \"a-\" is forbidden: {why}"), "it has no name yet");
+    }
 }
 
 async fn an_object_in_protobuf_is_the_same_as_in_json(cluster: &Cluster) {

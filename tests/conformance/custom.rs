@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::rest::{APPLY, Answer, MERGE, STRATEGIC, names};
+use crate::workloads::condition;
 
 behaviours!(
     a_defined_kind_is_served_once_it_is_established,
     a_defined_kind_is_discovered_with_its_names_and_subresources,
+    a_definition_says_its_names_and_in_which_versions_objects_are_stored,
     a_definition_has_the_name_of_what_it_defines,
     a_version_that_is_not_served_is_not_found,
     fields_that_the_schema_does_not_know_are_pruned,
@@ -128,6 +130,36 @@ async fn a_defined_kind_is_discovered_with_its_names_and_subresources(cluster: &
     let groups = groups["groups"].as_array().unwrap();
     assert!(groups.iter().any(|group| group["name"] == json!(baskets.group)));
     baskets.end().await;
+}
+
+async fn a_definition_says_its_names_and_in_which_versions_objects_are_stored(cluster: &Cluster) {
+    let baskets = baskets(cluster, json!({})).await;
+    let definition = cluster.get(&baskets.own).await.ok();
+    let names = json!({"plural": "baskets", "singular": "basket", "kind": "Basket", "listKind": "BasketList",
+        "shortNames": ["bsk"]});
+    let status = &definition["status"];
+    assert_eq!(
+        (&definition["spec"]["names"], &definition["spec"]["conversion"]),
+        (&names, &json!({"strategy": "None"}))
+    );
+    assert_eq!((&status["acceptedNames"], &status["storedVersions"]), (&names, &json!(["v1"])));
+    for (kind, reason, message) in [
+        ("NamesAccepted", "NoConflicts", "no conflicts found"),
+        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    ] {
+        let said = condition(&definition, kind);
+        assert_eq!(
+            (&said["status"], &said["reason"], &said["message"]),
+            (&json!("True"), &json!(reason), &json!(message))
+        );
+        assert!(said["lastTransitionTime"].is_string(), "{said}");
+    }
+    let mut versions = definition["spec"]["versions"].clone();
+    versions[0]["storage"] = json!(false);
+    versions[1]["storage"] = json!(true);
+    cluster.patch(MERGE, &baskets.own, json!({"spec": {"versions": versions}})).await.ok();
+    let definition = cluster.get(&baskets.own).await.ok();
+    assert_eq!(definition["status"]["storedVersions"], json!(["v1", "v0"]));
 }
 
 async fn a_definition_has_the_name_of_what_it_defines(cluster: &Cluster) {

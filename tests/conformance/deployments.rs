@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::workloads::{
 };
 
 behaviours!(
+    a_deployment_whose_pods_are_refused_says_why_until_they_are_made,
     a_deployment_owns_a_replica_set_that_carries_the_hash_of_its_template,
     a_deployment_counts_its_pods_and_says_that_they_are_available,
     a_label_of_the_deployment_itself_rolls_nothing_out,
@@ -349,6 +350,34 @@ async fn a_replica_set_has_its_deployments_annotations(cluster: &Cluster) {
             let noted =
                 |set: &Value| set["metadata"]["annotations"]["kubernetes.io/change-cause"] == "a test";
             sets.iter().all(noted).then_some(())
+        })
+        .await;
+}
+
+async fn a_deployment_whose_pods_are_refused_says_why_until_they_are_made(cluster: &Cluster) {
+    let mut spec = web(cluster);
+    spec["serviceAccountName"] = json!("clerk");
+    made::<Deployment>(cluster, workload("web", 2, spec)).await;
+    let failing = cluster
+        .eventually("it says why", async || {
+            Some(seen::<Deployment>(cluster, "web").await).filter(|web| holds(web, "ReplicaFailure"))
+        })
+        .await;
+    let said = condition(&failing, "ReplicaFailure").clone();
+    let sets = all::<ReplicaSet>(cluster, "web").await;
+    let why = format!(
+        "pods \"{}-\" is forbidden: error looking up service account {}/clerk: serviceaccount \"clerk\" not found",
+        name(&sets[0]),
+        cluster.namespace
+    );
+    assert_eq!((&said["reason"], &said["message"]), (&json!("FailedCreate"), &json!(why)));
+    assert_eq!(condition(&sets[0], "ReplicaFailure")["message"], json!(why));
+    made::<ServiceAccount>(cluster, json!({"metadata": {"name": "clerk"}})).await;
+    cluster
+        .eventually("its pods are ready, and nothing is said", async || {
+            let web = seen::<Deployment>(cluster, "web").await;
+            let silent = condition(&web, "ReplicaFailure").is_null();
+            (number(&web, "/status/readyReplicas") == 2 && silent).then_some(())
         })
         .await;
 }

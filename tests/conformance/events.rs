@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::rest::{deployment, homeless, pod};
-use crate::workloads::{all, change, delete, seen, uid};
+use crate::workloads::{all, change, delete, seen, uid, web, workload};
 
 behaviours!(
     a_pods_events_tell_how_it_came_to_run,
@@ -16,6 +16,7 @@ behaviours!(
     a_missing_config_map_is_warned_of,
     a_deployment_tells_of_each_change_of_its_sets_sizes,
     a_set_tells_of_the_pods_that_it_makes_and_deletes,
+    each_workload_warns_of_pods_that_it_may_not_make,
 );
 
 /// Waits until all of these reasons are noted about an object, and gives its events.
@@ -116,4 +117,41 @@ async fn a_set_tells_of_the_pods_that_it_makes_and_deletes(cluster: &Cluster) {
     change::<Deployment>(cluster, "web", json!({"spec": {"replicas": 0}})).await;
     let events = noted(cluster, &owner, &["SuccessfulDelete"]).await;
     assert_eq!(of(&events, "SuccessfulDelete")["message"], format!("Deleted pod: {name}"));
+}
+
+async fn each_workload_warns_of_pods_that_it_may_not_make(cluster: &Cluster) {
+    let space = cluster.namespace.as_str();
+    let why = format!("error looking up service account {space}/clerk: serviceaccount \"clerk\" not found");
+    for (plural, component) in [
+        ("replicasets", "replicaset-controller"),
+        ("statefulsets", "statefulset-controller"),
+        ("daemonsets", "daemonset-controller"),
+        ("jobs", "job-controller"),
+    ] {
+        let mut wanted = workload("web", 2, web(cluster));
+        wanted["spec"]["template"]["spec"]["serviceAccountName"] = json!("clerk");
+        match plural {
+            "statefulsets" => wanted["spec"]["serviceName"] = json!("web"),
+            "daemonsets" => drop(wanted["spec"].as_object_mut().unwrap().remove("replicas")),
+            "jobs" => {
+                let mut template = wanted["spec"]["template"].clone();
+                template["spec"]["restartPolicy"] = json!("Never");
+                wanted["spec"] = json!({"template": template});
+            }
+            _ => {}
+        }
+        let made = cluster.post(plural, wanted).await.ok();
+        let events = noted(cluster, uid(&made), &["FailedCreate"]).await;
+        let failed = of(&events, "FailedCreate");
+        let message = match plural {
+            "statefulsets" => {
+                format!(
+                    "create Pod web-0 in StatefulSet web failed error: pods \"web-0\" is forbidden: {why}"
+                )
+            }
+            _ => format!("Error creating: pods \"web-\" is forbidden: {why}"),
+        };
+        assert_eq!((&failed["type"], &failed["message"]), (&json!("Warning"), &json!(message)));
+        assert_eq!(failed["source"]["component"], json!(component));
+    }
 }

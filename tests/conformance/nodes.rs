@@ -12,6 +12,7 @@ use crate::hollow::{Hollow, MOMENT, on, taints};
 use crate::workloads::{condition, delete, holds, made, play_ready, pod, seen, terminating, web};
 
 behaviours!(
+    a_node_says_how_much_room_it_has,
     a_node_that_falls_silent_is_unknown_after_its_grace,
     a_node_that_is_heard_of_again_is_ready_and_loses_its_taints,
     a_node_that_says_that_it_is_not_ready_is_tainted_so,
@@ -224,4 +225,15 @@ async fn a_node_renews_its_lease(cluster: &Cluster) {
     let renewed = async || leases.get(&node).await.unwrap().spec.unwrap().renew_time.unwrap();
     let before = renewed().await;
     cluster.eventually("a later renewal", async || (renewed().await > before).then_some(())).await;
+}
+
+async fn a_node_says_how_much_room_it_has(cluster: &Cluster) {
+    let nodes = cluster.get("/api/v1/nodes?labelSelector=!hollow").await.ok();
+    let nodes = nodes["items"].as_array().unwrap();
+    assert!(!nodes.is_empty());
+    for (node, part) in nodes.iter().flat_map(|node| [(node, "capacity"), (node, "allocatable")]) {
+        for resource in ["cpu", "memory", "pods"] {
+            assert!(node["status"][part][resource].is_string(), "{resource}: {}", node["status"]);
+        }
+    }
 }

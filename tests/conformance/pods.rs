@@ -32,6 +32,7 @@ behaviours!(
     a_deleted_pod_that_is_held_ends_all_the_same,
     a_pod_on_the_hosts_network_has_the_hosts_address,
     a_pod_is_asked_whether_it_is_ready_as_soon_as_it_has_started,
+    the_times_of_a_status_are_whole_seconds,
 );
 
 async fn now(cluster: &Cluster) -> Value {
@@ -72,6 +73,41 @@ async fn a_pod_that_runs_has_an_address_and_all_its_conditions(cluster: &Cluster
         (&json!(true), &json!(true), 0)
     );
     assert!(!container["state"]["running"]["startedAt"].is_null());
+}
+
+/// The texts in a value that are times with a fraction of a second.
+fn fractions(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.values().flat_map(fractions).collect(),
+        Value::Array(items) => items.iter().flat_map(fractions).collect(),
+        Value::String(text) if text.contains('.') && DateTime::parse_from_rfc3339(text).is_ok() => {
+            vec![text.clone()]
+        }
+        _ => vec![],
+    }
+}
+
+async fn the_times_of_a_status_are_whole_seconds(cluster: &Cluster) {
+    // In virtual time a behaviour begins with a second, and what follows comes in whole ones.
+    cluster.throughout(Duration::from_millis(250), "a part of a second", async || true).await;
+    let created = cluster.post("deployments", crate::rest::deployment(cluster, "web", 2)).await.ok();
+    let seen = async || cluster.get("deployments/web").await.ok();
+    let deployed = cluster
+        .eventually("it is ready", async || {
+            Some(seen().await).filter(|web| number(web, "/status/readyReplicas") == 2)
+        })
+        .await;
+    let pods = cluster.get("pods?labelSelector=app%3Dweb").await.ok();
+    let one = cluster.get(&format!("pods/{}", name(&pods["items"][0]))).await.ok();
+    let label = json!({"metadata": {"labels": {"more": "yes"}}});
+    let patched = cluster.patch(crate::rest::MERGE, &format!("pods/{}", name(&one)), label).await.ok();
+    let mut deployment = seen().await;
+    deployment["metadata"]["labels"] = json!({"more": "yes"});
+    let put = cluster.put("deployments/web", &deployment).await.ok();
+    assert!(one["status"]["startTime"].is_string());
+    for object in [&created, &deployed, &pods, &one, &patched, &put] {
+        assert_eq!(fractions(object), [] as [String; 0]);
+    }
 }
 
 async fn a_pod_whose_probe_fails_runs_and_is_not_ready(cluster: &Cluster) {

@@ -18,6 +18,10 @@ behaviours!(
     a_field_that_no_selector_knows_is_a_bad_request,
     pages_hold_each_object_once_and_say_how_many_are_left,
     a_broken_continue_token_is_a_bad_request,
+    a_version_of_the_future_is_too_large,
+    a_version_that_is_no_number_is_a_bad_request,
+    options_of_a_list_that_do_not_go_together_are_invalid,
+    a_limit_below_one_is_none_and_one_that_is_no_number_is_a_bad_request,
     a_list_does_not_hold_another_namespaces_objects,
     a_list_names_its_kind_and_a_version,
     a_table_has_the_columns_that_people_read,
@@ -294,4 +298,76 @@ async fn only_metadata_is_read_where_only_that_is_asked_for(cluster: &Cluster) {
     let read = cluster.ask("GET", "configmaps?labelSelector=part%3Dmeta", many, vec![]).await.ok();
     assert_eq!((&read["kind"], names(&read)), (&json!("PartialObjectMetadataList"), vec!["a".to_owned()]));
     assert_eq!(read["items"][0].get("data"), None);
+}
+
+async fn a_version_of_the_future_is_too_large(cluster: &Cluster) {
+    cluster.post("configmaps", config("a", "x")).await.ok();
+    let version = cluster.get("configmaps").await.ok()["metadata"]["resourceVersion"].clone();
+    let future = version.as_str().unwrap().parse::<u64>().unwrap() + 1_000_000_000;
+    for path in ["configmaps", "configmaps/a"] {
+        let status = cluster.get(&format!("{path}?resourceVersion={future}")).await.refused(504, "Timeout");
+        let message = status["message"].as_str().unwrap();
+        let begins = format!("Timeout: Too large resource version: {future}, current: ");
+        assert!(message.starts_with(&begins), "{message}");
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        assert_eq!(status["details"]["causes"], json!([cause]));
+    }
+    for version in ["0", version.as_str().unwrap()] {
+        let path = format!("configmaps?labelSelector=part%3Dx&resourceVersion={version}");
+        assert!(cluster.get(&path).await.ok()["items"].is_array());
+    }
+}
+
+async fn a_version_that_is_no_number_is_a_bad_request(cluster: &Cluster) {
+    let status = cluster.get("configmaps?resourceVersion=abc").await.refused(400, "BadRequest");
+    let why = "invalid resource version: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax";
+    assert_eq!(status["message"], why);
+}
+
+async fn options_of_a_list_that_do_not_go_together_are_invalid(cluster: &Cluster) {
+    for (query, field, reason) in [
+        ("resourceVersionMatch=Exact", "resourceVersionMatch", "FieldValueForbidden"),
+        ("resourceVersionMatch=Newest&resourceVersion=1", "resourceVersionMatch", "FieldValueNotSupported"),
+        ("resourceVersionMatch=Exact&resourceVersion=0", "resourceVersionMatch", "FieldValueForbidden"),
+        (
+            "resourceVersionMatch=NotOlderThan&resourceVersion=1&continue=a",
+            "resourceVersionMatch",
+            "FieldValueForbidden",
+        ),
+        ("sendInitialEvents=true", "sendInitialEvents", "FieldValueForbidden"),
+        ("watch=1&sendInitialEvents=true", "resourceVersionMatch", "FieldValueForbidden"),
+        (
+            "watch=1&resourceVersionMatch=NotOlderThan&resourceVersion=1",
+            "resourceVersionMatch",
+            "FieldValueForbidden",
+        ),
+        (
+            "watch=1&sendInitialEvents=true&resourceVersionMatch=Exact&resourceVersion=1",
+            "resourceVersionMatch",
+            "FieldValueNotSupported",
+        ),
+    ] {
+        cluster.get(&format!("configmaps?{query}")).await.invalid(reason, field);
+    }
+    for name in ["a", "b"] {
+        cluster.post("configmaps", config(name, "x")).await.ok();
+    }
+    let first = cluster.get("configmaps?limit=1").await.ok()["metadata"].clone();
+    let token = first["continue"].as_str().unwrap();
+    let version = first["resourceVersion"].as_str().unwrap();
+    let path = format!("configmaps?limit=1&continue={token}&resourceVersion={version}");
+    let status = cluster.get(&path).await.refused(400, "BadRequest");
+    assert_eq!(status["message"], "specifying resource version is not allowed when using continue");
+}
+
+async fn a_limit_below_one_is_none_and_one_that_is_no_number_is_a_bad_request(cluster: &Cluster) {
+    for name in ["a", "b", "c"] {
+        cluster.post("configmaps", config(name, "x")).await.ok();
+    }
+    for limit in ["0", "-1"] {
+        let path = format!("configmaps?labelSelector=part%3Dx&limit={limit}");
+        assert_eq!(names(&cluster.get(&path).await.ok()), ["a", "b", "c"], "{limit}");
+    }
+    let status = cluster.get("configmaps?limit=many").await.refused(400, "BadRequest");
+    assert_eq!(status["message"], "strconv.ParseInt: parsing \"many\": invalid syntax");
 }

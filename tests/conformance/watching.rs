@@ -17,6 +17,8 @@ behaviours!(
     a_watch_of_one_name_hears_of_that_object_only,
     a_deletion_is_told_with_the_last_state_and_a_new_version,
     initial_events_end_with_a_marked_bookmark,
+    initial_events_come_from_a_version_on_too_where_they_are_asked_for,
+    a_watch_that_wants_no_initial_events_begins_with_what_comes,
     a_quiet_watch_hears_bookmarks_that_it_can_resume_from,
     a_watch_ends_at_its_timeout,
     a_watch_of_an_unknown_resource_is_not_found,
@@ -163,6 +165,39 @@ async fn initial_events_end_with_a_marked_bookmark(cluster: &Cluster) {
     assert_eq!(told(&mut events).await, said("BOOKMARK", "marked"));
     cluster.post("configmaps", config("c", "w")).await.ok();
     assert_eq!(told(&mut events).await, said("ADDED", "c"));
+}
+
+async fn initial_events_come_from_a_version_on_too_where_they_are_asked_for(cluster: &Cluster) {
+    for name in ["a", "b"] {
+        cluster.post("configmaps", config(name, "w")).await.ok();
+    }
+    let version = now(cluster).await;
+    let query = format!(
+        "labelSelector=part%3Dw&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true\
+         &resourceVersion={version}"
+    );
+    let mut events = watch(cluster, &query).await;
+    let mut first = [told(&mut events).await, told(&mut events).await];
+    first.sort();
+    assert_eq!(first, [said("ADDED", "a"), said("ADDED", "b")]);
+    let mark = timeout(SOON, events.next()).await.unwrap().unwrap();
+    let metadata = &mark["object"]["metadata"];
+    assert_eq!(
+        (&mark["type"], &metadata["annotations"]["k8s.io/initial-events-end"]),
+        (&json!("BOOKMARK"), &json!("true"))
+    );
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    assert!(number(metadata["resourceVersion"].as_str().unwrap()) >= number(&version), "{metadata}");
+    cluster.post("configmaps", config("c", "w")).await.ok();
+    assert_eq!(told(&mut events).await, said("ADDED", "c"));
+}
+
+async fn a_watch_that_wants_no_initial_events_begins_with_what_comes(cluster: &Cluster) {
+    cluster.post("configmaps", config("before", "w")).await.ok();
+    let query = "labelSelector=part%3Dw&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+    let mut events = watch(cluster, query).await;
+    cluster.post("configmaps", config("after", "w")).await.ok();
+    assert_eq!(next(&mut events).await, said("ADDED", "after"));
 }
 
 async fn a_quiet_watch_hears_bookmarks_that_it_can_resume_from(cluster: &Cluster) {

@@ -93,6 +93,11 @@ impl Refusal {
         Self::new(405, "MethodNotAllowed", message)
     }
 
+    /// A subresource that a cluster has. In the words of people: kubectl prints them.
+    pub fn not_simulated(plural: &str, sub: &str) -> Self {
+        Self::new(405, "MethodNotAllowed", format!("the sandbox does not simulate {plural}/{sub}"))
+    }
+
     /// A body that is in none of the known formats.
     pub fn unsupported(known: &str) -> Self {
         let message = format!(
@@ -161,9 +166,17 @@ impl Refusal {
     }
 
     /// Options of a request that do not hold together.
-    pub fn invalid_options(kind: &str, why: &str) -> Self {
+    pub fn invalid_options(kind: &str, whys: &[String]) -> Self {
         const GROUP: &str = "meta.k8s.io";
-        Self::all_invalid(full_name(GROUP, kind), about("", GROUP, kind), &[why.to_owned()])
+        Self::all_invalid(full_name(GROUP, kind), about("", GROUP, kind), whys)
+    }
+
+    /// A version of the objects that is not there yet.
+    pub fn version_too_large(asked: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        let details = json!({"causes": [cause], "retryAfterSeconds": 1});
+        Self { details, ..Self::new(504, "Timeout", message) }
     }
 
     fn all_invalid(kind: String, mut details: Value, whys: &[String]) -> Self {
@@ -237,6 +250,10 @@ impl Refusal {
                 let message = format!("Operation cannot be fulfilled on {kind} \"{}\": {why}", key.name());
                 let details = about(key.name(), key.group(), key.plural());
                 Self { details, ..Self::new(409, "Conflict", message) }
+            }
+            StoreError::Forbidden { ref key, .. } => {
+                let details = about(key.name(), key.group(), key.plural());
+                Self { details, ..Self::new(403, "Forbidden", error.to_string()) }
             }
             StoreError::Invalid(key, why) => Self::invalid(resource, key.name(), &why),
             StoreError::Gone { asked, oldest } => {

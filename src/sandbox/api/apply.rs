@@ -21,7 +21,7 @@ use crate::sandbox::store::{Store, StoreError};
 
 /// What is wrong with a request before anybody looks at its object.
 pub(super) fn check(call: &Call, applies: bool, body: &Value) -> Result<(), Refusal> {
-    let wrong = |why: &str| Err(Refusal::invalid_options("PatchOptions", why));
+    let wrong = |why: &str| Err(Refusal::invalid_options("PatchOptions", &[why.to_owned()]));
     if !applies {
         return match call.query.get("force") {
             Some(_) => wrong("force: Forbidden: may not be specified for non-apply patch"),

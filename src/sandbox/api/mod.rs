@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
-//!                                                                      ├─ read ── present ── table, watch ── select
+//!                                                                      ├─ read ── present ── table, watch ── select, options
 //!                                                                      ├─ write ── checks, fixed; patch ── strategic
 //!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
@@ -26,6 +26,7 @@ mod fixed;
 mod log;
 mod managed;
 mod openapi;
+mod options;
 mod patch;
 mod path;
 mod present;

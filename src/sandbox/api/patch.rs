@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::answer::{Answer, Refusal, json_response};
 use super::path::Call;
 use super::write::Signed;
-use super::{LARGEST_BODY, apply, decode, strategic, write};
+use super::{LARGEST_BODY, apply, decode, present, strategic, write};
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::StoreError;
 
@@ -121,7 +121,7 @@ pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]
             return Err(Refusal::bad_request(why));
         }
         let (code, applied) = state.write(|store| apply::apply(call, store, patch.body, dry))?;
-        return Ok(decode::warned(call, json_response(code, &applied), &unknown));
+        return Ok(decode::warned(call, json_response(code, &present::seen(call, &applied)), &unknown));
     }
     let key = call.key();
     let refuse = |error| Refusal::store(error, &call.served.resource);
@@ -141,7 +141,7 @@ pub(super) fn patch(state: &RegionState, call: &Call, parts: &Parts, body: &[u8]
         decode::fill(call, &mut object);
         Ok((write::store_update(call, store, object, &Signed::Update, dry)?, unknown))
     })?;
-    Ok(decode::warned(call, json_response(200, &patched), &unknown))
+    Ok(decode::warned(call, json_response(200, &present::seen(call, &patched)), &unknown))
 }
 
 #[cfg(test)]

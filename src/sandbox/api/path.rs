@@ -77,7 +77,7 @@ impl Query {
             Some("All") => Ok(true),
             Some(other) => {
                 let why = format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"");
-                Err(Refusal::invalid_options(kind, &why))
+                Err(Refusal::invalid_options(kind, &[why]))
             }
         }
     }
@@ -119,6 +119,7 @@ pub(super) fn read(store: &Store, parts: &Parts) -> Result<Asked, Refusal> {
         [plural] => (plural, None, None),
         [plural, name] => (plural, Some(name), None),
         [plural, name, sub] => (plural, Some(name), Some(sub)),
+        [plural, name, "proxy", ..] => (plural, Some(name), Some(&"proxy")),
         _ => return Err(Refusal::no_such_path()),
     };
     let served = served(store, group, version, plural).ok_or_else(Refusal::no_such_path)?;
@@ -130,6 +131,9 @@ pub(super) fn read(store: &Store, parts: &Parts) -> Result<Asked, Refusal> {
         "eviction" | "exec" | "log" => served.resource == Resource::pods(),
         _ => false,
     });
+    if let Some(sub) = sub.filter(|sub| !misplaced && is_beyond(&served.resource, sub)) {
+        return Err(Refusal::not_simulated(plural, sub));
+    }
     if misplaced || !known {
         return Err(Refusal::no_such_path());
     }
@@ -143,6 +147,18 @@ pub(super) fn read(store: &Store, parts: &Parts) -> Result<Asked, Refusal> {
         query,
         manager,
     })))
+}
+
+/// Whether a cluster has a subresource of a kind, and the sandbox does not simulate it.
+fn is_beyond(resource: &Resource, sub: &str) -> bool {
+    const BEYOND: [(&str, &[&str]); 4] = [
+        ("nodes", &["proxy"]),
+        ("pods", &["attach", "binding", "ephemeralcontainers", "portforward", "proxy", "resize"]),
+        ("serviceaccounts", &["token"]),
+        ("services", &["proxy"]),
+    ];
+    let of = |(plural, subs): &(&str, &[&str])| *plural == resource.plural && subs.contains(&sub);
+    resource.group.is_empty() && BEYOND.iter().any(of)
 }
 
 fn manager(query: &Query, parts: &Parts) -> String {

@@ -9,6 +9,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_response};
+use super::options;
 use super::path::Call;
 use super::present::{self, Form};
 use super::select::Selector;
@@ -20,11 +21,14 @@ use crate::sandbox::store::{Key, Store, StoreError};
 /// One object.
 pub(super) fn get(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
     let key = call.key();
-    let object = state.read(|store| store.get(&key).cloned());
+    let object = state.read(|store| {
+        options::reached(call, store.version())?;
+        Ok::<_, Refusal>(store.get(&key).cloned())
+    })?;
     let object = object.ok_or_else(|| Refusal::store(StoreError::NotFound(key), &call.served.resource))?;
     let object = as_seen(state, call, object);
     Ok(match Form::of(&parts.headers) {
-        Form::Whole => json_response(200, &*object),
+        Form::Whole => json_response(200, &present::seen(call, &object)),
         Form::Metadata => json_response(200, &present::metadata(&object)),
         Form::Table => json_response(200, &table::table(state, call, &[object], &json!({}))),
     })
@@ -47,9 +51,9 @@ pub(super) fn as_seen(state: &RegionState, call: &Call, mut object: Arc<Value>) 
 
 /// The objects of a kind that the selectors mean, a page at a time if asked.
 pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
+    options::check(&call.query, false)?;
     let selector = Selector::of(call)?;
-    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = options::limit(&call.query)?;
     let (version, items, more) = state.read(|store| page(store, call, &selector, limit))?;
     let items: Vec<Arc<Value>> = items.into_iter().map(|item| as_seen(state, call, item)).collect();
     let mut metadata = json!({"resourceVersion": version.to_string()});
@@ -73,13 +77,13 @@ pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
         kind: String,
         api_version: String,
         metadata: Value,
-        items: Vec<&'a Value>,
+        items: Vec<present::Seen<'a>>,
     }
     let list = List {
         kind: format!("{}List", resource.kind),
         api_version: resource.api_version(),
         metadata,
-        items: items.iter().map(|item| &**item).collect(),
+        items: items.iter().map(|item| present::seen(call, item)).collect(),
     };
     Ok(json_response(200, &list))
 }
@@ -88,6 +92,7 @@ pub(super) fn list(state: &RegionState, call: &Call, parts: &Parts) -> Answer {
 type Page = (u64, Vec<Arc<Value>>, Option<(Key, usize)>);
 
 fn page(store: &Store, call: &Call, selector: &Selector, limit: usize) -> Result<Page, Refusal> {
+    options::reached(call, store.version())?;
     let before = |namespace: Option<&str>, name: &str| Key::new(&call.served.resource, namespace, name);
     let (version, after) = match call.query.get("continue") {
         None => (store.version(), before(call.namespace.as_deref(), "")),

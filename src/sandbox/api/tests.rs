@@ -475,7 +475,7 @@ async fn everybody_may_do_everything() {
 async fn a_black_hole_hangs_until_the_callers_timeout_and_a_failing_server_says_so() {
     let (state, client) = region();
     let api: Api<ConfigMap> = Api::default_namespaced(client);
-    let events = api.watch(&WatchParams::default(), "0").await.unwrap();
+    let events = api.watch(&WatchParams::default().disable_bookmarks(), "0").await.unwrap();
     pin_mut!(events);
     state.set_availability(Availability::BlackHole);
     let started = Instant::now();
@@ -552,4 +552,27 @@ async fn the_lease_of_a_healthy_node_is_fresh_whenever_somebody_reads_it_and_not
     let now = 1_767_225_600 + 3600;
     assert!((now - 10..=now).contains(&renewed), "{renewed} at {now}");
     assert_eq!(state.read(|store| store.version()), version);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cluster_has_and_the_sandbox_does_not_simulate_is_said_in_words() {
+    let (_, client) = region();
+    for (method, path, what) in [
+        ("POST", "pods/a/portforward", "pods/portforward"),
+        ("GET", "pods/a/attach", "pods/attach"),
+        ("PATCH", "pods/a/ephemeralcontainers", "pods/ephemeralcontainers"),
+        ("GET", "services/a:80/proxy/health/live", "services/proxy"),
+        ("POST", "serviceaccounts/a/token", "serviceaccounts/token"),
+    ] {
+        let path = format!("/api/v1/namespaces/default/{path}");
+        let request = http::Request::builder().method(method).uri(path).body(vec![]).unwrap();
+        let Err(kube::Error::Api(status)) = client.request::<Value>(request).await else { panic!("{what}") };
+        assert_eq!((status.code, status.reason.as_str()), (405, "MethodNotAllowed"), "{what}");
+        assert_eq!(status.message, format!("the sandbox does not simulate {what}"));
+    }
+    let unknown = http::Request::get("/api/v1/namespaces/default/configmaps/a/proxy").body(vec![]).unwrap();
+    let Err(kube::Error::Api(status)) = client.request::<Value>(unknown).await else {
+        panic!("no such path")
+    };
+    assert_eq!(status.code, 404);
 }

@@ -12,17 +12,19 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
 use http::request::Parts;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Answer, Refusal, response};
+use super::options;
 use super::path::Call;
 use super::present::{self, Form};
 use super::read::as_seen;
 use super::select::Selector;
 use super::table;
 use crate::sandbox::state::{Availability, RegionState};
-use crate::sandbox::store::{Change, ChangeKind};
+use crate::sandbox::store::{Change, ChangeKind, Store};
 use crate::world::watch::Receiver;
 
 /// How often a bookmark tells that nothing was missed, as in Kubernetes.
@@ -50,6 +52,7 @@ struct Watch {
 
 /// Opens a watch.
 pub(super) fn watch(state: &Arc<RegionState>, call: Box<Call>, parts: &Parts) -> Answer {
+    options::check(&call.query, true)?;
     let lasts = call.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let lasts = lasts.map_or(LASTS, |seconds| Duration::from_secs(seconds.min(LONGEST)));
     let from = call.query.number("resourceVersion")?.filter(|version| *version > 0);
@@ -67,9 +70,11 @@ pub(super) fn watch(state: &Arc<RegionState>, call: Box<Call>, parts: &Parts) ->
         state: state.clone(),
         call,
     };
-    let initial = watch.call.query.flag("sendInitialEvents");
-    if from.is_none() || initial {
-        watch.begin(initial);
+    match watch.call.query.get("sendInitialEvents").map(|_| watch.call.query.flag("sendInitialEvents")) {
+        Some(true) => watch.begin(),
+        None if from.is_none() => watch.begin(),
+        _ if from.is_none() => watch.told = state.read(Store::version),
+        _ => {}
     }
     let events = stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
@@ -79,8 +84,8 @@ pub(super) fn watch(state: &Arc<RegionState>, call: Box<Call>, parts: &Parts) ->
 }
 
 impl Watch {
-    /// Tells what is there already; marks the end of it where the caller asked for that.
-    fn begin(&mut self, mark: bool) {
+    /// Tells what is there already, and marks the end of it where the caller knows bookmarks.
+    fn begin(&mut self) {
         let state = self.state.clone();
         self.told = state.read(|store| {
             let resource = &self.call.served.resource;
@@ -90,7 +95,7 @@ impl Watch {
             self.waiting.extend(events);
             store.version()
         });
-        if mark {
+        if self.bookmark.is_some() {
             let bookmark = self.bookmark_event(json!({"k8s.io/initial-events-end": "true"}));
             self.waiting.push_back(bookmark);
         }
@@ -160,7 +165,7 @@ impl Watch {
     fn shown(&self, kind: &str, object: &Arc<Value>) -> Bytes {
         let object = &as_seen(&self.state, &self.call, object.clone());
         match self.form {
-            Form::Whole => event(kind, object),
+            Form::Whole => event(kind, &present::seen(&self.call, object)),
             Form::Metadata => event(kind, &present::metadata(object)),
             Form::Table => {
                 let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
@@ -199,11 +204,11 @@ impl Watch {
 }
 
 /// An event's line.
-fn event(kind: &str, object: &Value) -> Bytes {
-    #[derive(serde::Serialize)]
-    struct Event<'a> {
+fn event(kind: &str, object: &impl Serialize) -> Bytes {
+    #[derive(Serialize)]
+    struct Event<'a, T> {
         r#type: &'a str,
-        object: &'a Value,
+        object: &'a T,
     }
     let mut line = serde_json::to_vec(&Event { r#type: kind, object }).unwrap_or_default();
     line.push(b'\n');

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, about, json_response, success};
 use super::path::Call;
 use super::select::Selector;
-use super::{checks, decode, fixed, managed};
+use super::{checks, decode, fixed, managed, present};
 use crate::model::effect::Resource;
 use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Deletion, Draft, Key, Part, Propagation, Store};
@@ -30,7 +30,7 @@ pub(super) fn create(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
     let (object, unknown) = decode::object(call, parts, body)?;
     let dry = call.query.dry_run("CreateOptions")?;
     let created = state.write(|store| store_create(call, store, object, &Signed::Update, dry))?;
-    Ok(decode::warned(call, json_response(201, &created), &unknown))
+    Ok(decode::warned(call, json_response(201, &present::seen(call, &created)), &unknown))
 }
 
 /// Checks, signs and stores a new object.
@@ -67,7 +67,7 @@ pub(super) fn update(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
         Some(_) if is_blind => Err(Refusal::unversioned(&call.served.resource, call.key().name())),
         _ => store_update(call, store, object, &Signed::Update, dry),
     })?;
-    Ok(decode::warned(call, json_response(200, &updated), &unknown))
+    Ok(decode::warned(call, json_response(200, &present::seen(call, &updated)), &unknown))
 }
 
 /// Checks, signs and stores an object that replaces the one that the call names.
@@ -112,7 +112,7 @@ pub(super) fn delete(state: &RegionState, call: &Call, parts: &Parts, body: &[u8
         })
         .map_err(refuse)?;
     if lingers {
-        return Ok(json_response(200, &object));
+        return Ok(json_response(200, &present::seen(call, &object)));
     }
     let resource = &call.served.resource;
     let mut details = about(key.name(), &resource.group, &resource.plural);
@@ -197,7 +197,7 @@ pub(super) fn deletion(call: &Call, options: &Value) -> Result<Deletion, Refusal
                 "propagationPolicy: Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \
                  \"Orphan\", \"nil\""
             );
-            return Err(Refusal::invalid_options("DeleteOptions", &why));
+            return Err(Refusal::invalid_options("DeleteOptions", &[why]));
         }
     };
     let grace = options["gracePeriodSeconds"].as_u64();

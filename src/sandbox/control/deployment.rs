@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::store::{Change, ChangeKind, Key, Mark, Store, Write};
+use super::replica_set::FAILURE;
 use super::rollout::{Limits, Share, Size, in_proportion, step};
 use super::{
     Controller, Processes, Reconciled, adoption, at, instant, itself, marked, one, owners, read, stamp,
@@ -301,8 +302,19 @@ fn status(store: &Store, deployment: &Value, sets: &Sets<'_>, now: At) -> (Value
     let mut conditions = read::list(deployment, "/status/conditions").to_vec();
     set_available(&mut conditions, holds, reason, message, &stamp(store, now));
     let wake = progress(store, deployment, sets, &status, complete, &mut conditions, now);
+    set_failure(&mut conditions, sets);
     status["conditions"] = Value::Array(conditions);
     (status, wake)
+}
+
+/// Sets `ReplicaFailure` as the new set says it, or else one of the old ones.
+fn set_failure(conditions: &mut Vec<Value>, sets: &Sets<'_>) {
+    conditions.retain(|condition| read::text(condition, "/type") != FAILURE);
+    let failed = sets.new.iter().chain(&sets.old).find_map(|set| read::condition(set, FAILURE));
+    conditions.extend(failed.cloned().map(|mut failed| {
+        failed["lastUpdateTime"] = failed["lastTransitionTime"].clone();
+        failed
+    }));
 }
 
 /// Sets `Available`, whose update time moves with its transition.

@@ -17,8 +17,11 @@ use crate::model::time::{At, Duration};
 
 /// How often one key may be reconciled within one instant.
 const RECONCILES_PER_INSTANT: u32 = 200;
-/// How long a key that does not settle, or whose writes were refused, is put off.
+/// How long a key that does not settle is put off.
 const PUT_OFF: Duration = Duration::from_secs(1);
+/// How long a key whose writes were refused is put off, the first time and at most: each refusal in a row doubles it, as in Kubernetes' queues.
+const FIRST_MILLISECONDS: u64 = 5;
+const LONGEST: Duration = Duration::from_secs(1_000);
 /// The clock's smallest step: the soonest that a timer can be due.
 const SOONEST: Duration = Duration::from_millis(1);
 /// How many lines about what did not settle are kept.
@@ -40,6 +43,8 @@ pub struct Driver {
     heard: Option<u64>,
     instant: At,
     counts: BTreeMap<Task, u32>,
+    /// How often in a row the writes of a task were refused.
+    refusals: BTreeMap<Task, u32>,
     reconciles: u64,
     unsettled: Vec<String>,
 }
@@ -56,6 +61,7 @@ impl Driver {
             heard: None,
             instant: At(i64::MIN),
             counts: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             reconciles: 0,
             unsettled: vec![],
         }
@@ -115,7 +121,7 @@ impl Driver {
         let count = self.counts.entry(task.clone()).or_default();
         *count += 1;
         if *count > RECONCILES_PER_INSTANT {
-            return self.put_off(task, now, format!("{name} does not settle"));
+            return self.put_off(task, now.plus(PUT_OFF), format!("{name} does not settle"));
         }
         self.reconciles += 1;
         let (wake, refused) = state.write(|store| {
@@ -124,18 +130,26 @@ impl Driver {
         });
         state.read(|store| self.hear(store));
         match refused.first() {
-            Some(error) => self.put_off(task, now, format!("{name}: {error}")),
-            None => self.set_timer(&task, wake.map(|at| at.max(now.plus(SOONEST)))),
+            Some(error) => {
+                let before = self.refusals.entry(task.clone()).or_default();
+                let wait = Duration::from_millis(FIRST_MILLISECONDS << (*before).min(20)).min(LONGEST);
+                *before += 1;
+                self.put_off(task, now.plus(wait), format!("{name}: {error}"));
+            }
+            None => {
+                self.refusals.remove(&task);
+                self.set_timer(&task, wake.map(|at| at.max(now.plus(SOONEST))));
+            }
         }
     }
 
     /// Says what went wrong with a key, and looks at it again later.
-    fn put_off(&mut self, task: Task, now: At, why: String) {
+    fn put_off(&mut self, task: Task, until: At, why: String) {
         tracing::warn!("{why} ({})", task.1);
         if self.unsettled.len() < COMPLAINTS {
             self.unsettled.push(format!("{why} ({})", task.1));
         }
-        self.set_timer(&task, Some(now.plus(PUT_OFF)));
+        self.set_timer(&task, Some(until));
     }
 
     /// Queues whom the changes since the last look concern.

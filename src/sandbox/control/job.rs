@@ -167,7 +167,13 @@ impl<'a> Look<'a> {
             self.staffed()
         };
         let ready = self.active.iter().filter(|pod| read::holds(pod, "Ready")).count();
-        let created = writes.iter().filter(|write| matches!(write, Write::Create { .. })).count();
+        let mut created = writes.iter().filter_map(|write| match write {
+            Write::Create { object, .. } => Some(object),
+            _ => None,
+        });
+        // Where the first is refused, none is made.
+        let first = created.next().filter(|pod| self.store.refuses(pod).is_none());
+        let created = first.map_or(0, |_| 1 + created.count());
         self.status["active"] = json!(self.active.len() + created);
         self.status["ready"] = json!(ready);
         if !self.conditions.is_empty() {

@@ -244,8 +244,8 @@ pub(crate) fn owners(change: &Change, owner: &Resource) -> Vec<Key> {
     keys
 }
 
-/// An instant as a status shows it: Kubernetes' `Time`, with the fraction of a second where there is one. Both kubectl and kube read
-/// the fraction; without it no time between two states could be told to the millisecond.
+/// An instant as the store keeps it in a status, with the fraction of a second where there is one: without it no controller could tell the time between
+/// two states to the millisecond. Whoever reads through the API sees whole seconds, as Kubernetes' `Time` has them.
 pub(crate) fn stamp(store: &Store, at: At) -> String {
     let clock = store.clock();
     if clock.wall_unix_ns_at(at) % 1_000_000_000 == 0 { clock.time(at) } else { clock.micro_time(at) }

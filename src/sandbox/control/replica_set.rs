@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::store::{Change, Key, Store, Write};
-use super::{Controller, Processes, Reconciled, adoption, at, instant, itself, read, template};
+use super::{Controller, Processes, Reconciled, adoption, at, instant, itself, read, stamp, template};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
+
+/// The condition of a set, and of its deployment, whose pods are refused.
+pub const FAILURE: &str = "ReplicaFailure";
 
 /// The replica set controller.
 pub struct ReplicaSets;
@@ -36,9 +39,11 @@ impl Controller for ReplicaSets {
             members.into_iter().partition(|pod| read::terminating(pod));
         let wanted = usize::try_from(read::number(set, "/spec/replicas").unwrap_or(1)).unwrap_or_default();
         let mut writes = vec![];
+        let mut refused = None;
         if pods.len() < wanted {
             let mut pod = template::pod(&kind, set, &[]);
             pod["metadata"]["generateName"] = json!(format!("{}-", read::name(set)));
+            refused = store.refuses(&pod);
             let create = Write::Create { resource: Resource::pods(), object: pod };
             writes.extend(std::iter::repeat_n(create, wanted - pods.len()));
         } else {
@@ -59,9 +64,21 @@ impl Controller for ReplicaSets {
                 status[field] = json!(count);
             }
         }
+        if let Some(error) = refused {
+            status["conditions"] = json!([failure(store, set, &error.to_string(), now)]);
+        }
         writes.extend(super::status(key, set, status));
         Reconciled { writes, wake }
     }
+}
+
+/// The condition of a set whose pods are refused: as it was first, until a pod is made.
+fn failure(store: &Store, set: &Value, why: &str, now: At) -> Value {
+    let known = read::condition(set, FAILURE).cloned();
+    known.unwrap_or_else(|| {
+        json!({"type": FAILURE, "status": "True", "lastTransitionTime": stamp(store, now),
+            "reason": "FailedCreate", "message": why})
+    })
 }
 
 /// How many pods have been ready for so many seconds, and when the next one will have.

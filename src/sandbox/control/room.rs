@@ -1,6 +1,6 @@
 //! Room on nodes: what pods ask for, against what a node says that it can give.
 //!
-//! A node that states nothing in `status.allocatable` has room for everything, as those of the sandbox's own making do. Amounts are
+//! A node that states nothing in `status.allocatable` has room for everything. Amounts are
 //! thousandths, so that `500m` is a whole number.
 
 use std::collections::{BTreeMap, BTreeSet};

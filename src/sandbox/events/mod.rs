@@ -14,7 +14,7 @@ mod pods;
 use serde_json::{Value, json};
 
 use super::control::{every, read};
-use super::store::{Change, Deletion, Key, Part, Store};
+use super::store::{Change, Deletion, Key, Part, Refused, Store};
 use crate::model::effect::Resource;
 use crate::model::time::{At, Duration};
 
@@ -29,6 +29,8 @@ const SWEPT: Duration = Duration::from_secs(60);
 pub struct Teller {
     /// The version up to which changes were told; none until somebody asks.
     told: Option<u64>,
+    /// The number of the last refusal that was told.
+    refused: u64,
     swept: Option<At>,
 }
 
@@ -94,7 +96,11 @@ impl Teller {
 
     /// Tells what the changes since the last time say, where anybody ever asked.
     pub fn tell(&mut self, store: &mut Store) {
-        let Some(told) = self.told.filter(|told| *told < store.version()) else { return };
+        let Some(told) = self.told else { return };
+        self.tell_refusals(store);
+        if told == store.version() {
+            return;
+        }
         let from = told.max(store.oldest());
         let changes: Vec<Change> = store.changes_after(from).into_iter().flatten().cloned().collect();
         let now = store.clock().now();
@@ -107,6 +113,20 @@ impl Teller {
             self.sweep(store);
         }
         self.told = Some(store.version());
+    }
+
+    /// Tells which pods controllers were not allowed to make since the last time.
+    fn tell_refusals(&mut self, store: &mut Store) {
+        let newer = store.refusals().rev().take_while(|refused| refused.number > self.refused);
+        let mut refusals: Vec<Refused> = newer.cloned().collect();
+        refusals.reverse();
+        let now = store.clock().now();
+        for refused in refusals {
+            self.refused = refused.number;
+            if let Some(note) = others::refused(&refused).filter(|_| now.since(refused.at) < KEPT) {
+                record(store, &note, refused.at);
+            }
+        }
     }
 
     /// Forgets the events whose last time is long ago.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{About, Note};
 use crate::model::effect::Resource;
 use crate::sandbox::control::{jobs, read};
-use crate::sandbox::store::{Change, ChangeKind};
+use crate::sandbox::store::{Change, ChangeKind, Refused};
 
 /// What the author of a change notes about it.
 pub(super) fn notes(change: &Change) -> Vec<Note<'_>> {
@@ -26,6 +26,23 @@ fn before(change: &Change) -> &Value {
 
 fn note<'a>(about: About<'a>, component: &'a str, reason: &'a str, message: String) -> Note<'a> {
     Note { about, warning: false, reason, message, component, host: "" }
+}
+
+/// A controller may not make a pod.
+pub(super) fn refused(refused: &Refused) -> Option<Note<'_>> {
+    let name = read::name(&refused.object);
+    let about = About::owner(&refused.object)?;
+    let (component, message) = match refused.by {
+        "replicaset" => ("replicaset-controller", format!("Error creating: {}", refused.why)),
+        "daemonset" => ("daemonset-controller", format!("Error creating: {}", refused.why)),
+        "job" => ("job-controller", format!("Error creating: {}", refused.why)),
+        "statefulset" => (
+            "statefulset-controller",
+            format!("create Pod {name} in StatefulSet {} failed error: {}", about.name, refused.why),
+        ),
+        _ => return None,
+    };
+    Some(Note { warning: true, ..note(about, component, "FailedCreate", message) })
 }
 
 /// A deployment makes a replica set, or gives it another size.

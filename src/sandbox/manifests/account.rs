@@ -17,6 +17,8 @@ pub struct Account {
     not_simulated: Told,
     without_owner: Vec<String>,
     namespaces: BTreeSet<String>,
+    /// Where nobody will answer.
+    pub(super) silent: Vec<String>,
 }
 
 fn note(told: &mut Told, why: &'static str, given: &Given) {
@@ -47,7 +49,8 @@ impl Account {
     /// All of it as people read it.
     pub fn lines(&self) -> Vec<String> {
         let simulated = self.not_simulated_lines().into_iter().map(|line| format!("not simulated: {line}"));
-        simulated.chain(self.changed_lines()).collect()
+        let silent = self.silent.iter().map(|line| format!("nobody answers: {line}"));
+        simulated.chain(self.changed_lines()).chain(silent).collect()
     }
 
     /// What the manifests ask for that the sandbox does not simulate, a line for each reason.

@@ -7,12 +7,13 @@
 //! Every object of a dump is loaded but those that somebody here makes anyway: the pods of a ReplicaSet, the slices of a Service. ReplicaSets
 //! are loaded, since they are what a rollout can be undone to; finished Jobs and pods stay finished. Owners are found by their
 //! names, because nobody keeps a uid. Namespaces and definitions come first; a namespace that no manifest has is made. What is wrong is
-//! said of all objects at once, at its place. Rejected: a PersistentVolume as it was (claims get theirs made anew).
+//! said of all objects at once, at its place; what would settle without a word and serve nobody is told (`silent`). Rejected: a PersistentVolume as it was (claims get theirs made anew).
 
 mod account;
 mod fate;
 mod read;
 mod scrub;
+mod silent;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -80,10 +81,13 @@ pub fn load<'a>(
         "Namespace" => 0,
         "CustomResourceDefinition" => 1,
         "Node" => 2,
+        // What it names must be there.
+        "Pod" => 4,
         _ => 3,
     });
     loaded.into_iter().for_each(|given| load.take(given));
     load.tie_owners();
+    load.account.silent = silent::lines(load.store);
     if load.found.is_empty() { Ok(load.account) } else { Err(ordered(load.found)) }
 }
 

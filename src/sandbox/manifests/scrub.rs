@@ -75,7 +75,7 @@ const JOBS: &str =
     "a Job's success and failure policies, limits for each index, and other managers change nothing";
 const FROM_OUTSIDE: &str = "nothing answers on a port of a node, nor at external addresses";
 
-const BEYOND: [Beyond; 10] = [
+const BEYOND: [Beyond; 9] = [
     beyond("Job", "/spec/successPolicy", None, JOBS),
     beyond("Job", "/spec/podFailurePolicy", None, JOBS),
     beyond("Job", "/spec/backoffLimitPerIndex", None, JOBS),
@@ -83,7 +83,6 @@ const BEYOND: [Beyond; 10] = [
     beyond("Job", "/spec/podReplacementPolicy", Some("Failed"), JOBS),
     beyond("Service", "/spec/type", Some("NodePort"), FROM_OUTSIDE),
     beyond("Service", "/spec/externalIPs", None, FROM_OUTSIDE),
-    beyond("Service", "/spec/type", Some("ExternalName"), "no name leads to another name"),
     beyond("Service", "/spec/sessionAffinity", Some("ClientIP"), "each connection goes to any pod"),
     beyond("Service", "/spec/externalTrafficPolicy", Some("Local"), "each connection goes to any pod"),
 ];
@@ -121,7 +120,7 @@ pub fn scrub(given: &Given, kind: &Kind, store: &Store, range: Network) -> Scrub
     match kind.resource.kind.as_str() {
         "Node" if kind.is_built_in() => node(&mut object, status.as_ref()),
         "Pod" if kind.is_built_in() => {
-            pod(&mut object, store);
+            pod(&mut object, store, given.is_dumped());
             for field in ["hostIP", "hostIPs", "podIP", "podIPs"] {
                 kept.as_mut().and_then(Value::as_object_mut).map(|status| status.remove(field));
             }
@@ -179,8 +178,11 @@ fn node(object: &mut Value, status: Option<&Value>) {
     }
 }
 
-/// A pod stays on its node where the region has that node.
-fn pod(object: &mut Value, store: &Store) {
+/// A pod stays on its node where the region has that node; its class says its priority again.
+fn pod(object: &mut Value, store: &Store, dumped: bool) {
+    if dumped {
+        without(object.get_mut("spec"), &["priority", "preemptionPolicy"]);
+    }
     let known = object["spec"]["nodeName"]
         .as_str()
         .is_some_and(|node| store.get(&Key::new(&Resource::nodes(), None, node)).is_some());

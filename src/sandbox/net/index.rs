@@ -37,6 +37,8 @@ struct Service {
     public: Vec<Ipv4Addr>,
     /// Port and its name.
     ports: Vec<(u16, String)>,
+    /// The other name that its name leads to.
+    alias: Option<String>,
 }
 
 /// One region's network.
@@ -179,15 +181,7 @@ impl Index {
     /// The addresses of a service by the names of the cluster's own DNS: `payments.shop`, `ledger-0.ledger.shop`, with or
     /// without `svc` and the domain; alone (`payments`) within its namespace.
     pub fn cluster_name(&self, host: &str, namespace: Option<&str>) -> Option<Vec<IpAddr>> {
-        let host = host.strip_suffix(".svc.cluster.local").or(host.strip_suffix(".svc")).unwrap_or(host);
-        let parts: Vec<&str> = host.split('.').collect();
-        let (pod, service, namespace) = match parts.as_slice() {
-            [service] => (None, *service, namespace?),
-            [service, namespace] => (None, *service, *namespace),
-            [pod, service, namespace] => (Some(*pod), *service, *namespace),
-            _ => return None,
-        };
-        let key = (namespace.to_owned(), service.to_owned());
+        let (pod, key) = named(host, namespace)?;
         let found = self.services.get(&key)?;
         match (pod, found.cluster) {
             (None, Some(address)) => Some(vec![address.into()]),
@@ -201,10 +195,16 @@ impl Index {
                 Some(all)
             }
             (Some(pod), _) => {
-                let pod = self.pods.get(&(namespace.to_owned(), pod.to_owned()))?;
+                let pod = self.pods.get(&(key.0, pod.to_owned()))?;
                 Some(vec![pod.address.into()])
             }
         }
+    }
+
+    /// The name that a service's name leads to, where that is of type ExternalName.
+    pub fn alias(&self, host: &str, namespace: Option<&str>) -> Option<&str> {
+        let (pod, key) = named(host, namespace)?;
+        self.services.get(&key).filter(|_| pod.is_none())?.alias.as_deref()
     }
 
     /// Every address that is seen from everywhere, with its ports.
@@ -261,6 +261,19 @@ impl Index {
             self.pod_at.remove(&pod.address);
         }
     }
+}
+
+/// The pod, if one is named, and the service that a name of the cluster's own DNS means.
+fn named<'a>(host: &'a str, namespace: Option<&str>) -> Option<(Option<&'a str>, Key)> {
+    let host = host.strip_suffix(".svc.cluster.local").or(host.strip_suffix(".svc")).unwrap_or(host);
+    let parts: Vec<&str> = host.split('.').collect();
+    let (pod, service, namespace) = match parts.as_slice() {
+        [service] => (None, *service, namespace?),
+        [service, namespace] => (None, *service, *namespace),
+        [pod, service, namespace] => (Some(*pod), *service, *namespace),
+        _ => return None,
+    };
+    Some((pod, (namespace.to_owned(), service.to_owned())))
 }
 
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
@@ -331,6 +344,8 @@ fn service(object: &Value) -> Service {
         read::at(object, "/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
     Service {
         cluster: read::at(object, "/spec/clusterIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok()),
+        alias: (read::text(object, "/spec/type") == "ExternalName")
+            .then(|| read::text(object, "/spec/externalName").to_owned()),
         public: ingress.filter_map(|entry| entry["ip"].as_str()?.parse().ok()).collect(),
         ports: ports
             .filter_map(|port| {

@@ -18,7 +18,7 @@ use crate::sandbox::control::read;
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 
 /// How many CNAMEs a resolver follows.
-const LONGEST_CHAIN: u32 = 8;
+pub const LONGEST_CHAIN: u32 = 8;
 
 const HOSTNAME: &str = "/metadata/annotations/external-dns.alpha.kubernetes.io~1hostname";
 const TTL: &str = "/metadata/annotations/external-dns.alpha.kubernetes.io~1ttl";

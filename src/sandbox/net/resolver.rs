@@ -1,7 +1,8 @@
 //! Resolvers: one for each place, with a cache that keeps an answer for its TTL; and ExternalDNS, which makes what changed
 //! authoritative at its next event sync.
 //!
-//! A region's pods share the resolver of its cluster DNS, which also answers the cluster's own names, at once and uncached. A
+//! A region's pods share the resolver of its cluster DNS, which also answers the cluster's own names, at once and uncached, and follows services of type
+//! ExternalName to the names that they lead to. A
 //! cached answer costs no time; a miss takes the way to `outside` and back. Left out: resolvers that break the TTL.
 
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use futures::future::pending;
 use tokio::time::{sleep, sleep_until};
 
-use super::names::{Data, Record, Records, Sources, clean, lookup};
+use super::names::{Data, LONGEST_CHAIN, Record, Records, Sources, clean, lookup};
 use super::network::{Network, Source, State};
 use crate::model::name::Name;
 use crate::model::time::{At, Duration};
@@ -88,10 +89,10 @@ impl Network {
     /// The answer of the place's resolver, which asks the authority and remembers.
     pub(super) async fn ask(&self, source: &Source, host: &str) -> io::Result<Vec<IpAddr>> {
         self.wait_for_authority(source).await;
-        let name = clean(host);
         let now = self.clock.now();
         let mut state = self.lock();
         self.publish_due(&mut state);
+        let name = state.led(source, host);
         let Some(answer) = lookup(&state.records, &name) else { return Err(io::ErrorKind::NotFound.into()) };
         state.caches.entry(source.place.clone()).or_default().put(&name, &answer, now);
         Recorder::cached(&mut state, &source.place, &name, &answer, now);
@@ -124,8 +125,20 @@ impl Network {
 }
 
 impl State {
+    /// The name that a sender's cluster leads a name to, by its services of type ExternalName; most lead nowhere else.
+    fn led(&self, source: &Source, host: &str) -> String {
+        let mut host = clean(host).into_owned();
+        let Some(region) = self.regions.get(&source.place) else { return host };
+        let namespace = source.pod.as_ref().map(|(namespace, _)| namespace.as_str());
+        for _ in 0..LONGEST_CHAIN {
+            let Some(alias) = region.alias(&host, namespace) else { break };
+            host = clean(alias).into_owned();
+        }
+        host
+    }
+
     fn remembered(&self, source: &Source, host: &str, now: At) -> Option<Vec<IpAddr>> {
-        let host = clean(host);
+        let host = self.led(source, host);
         let namespace = source.pod.as_ref().map(|(namespace, _)| namespace.as_str());
         let cache = || self.caches.get(&source.place)?.get(&host, now).cloned();
         cache().or_else(|| self.regions.get(&source.place)?.cluster_name(&host, namespace))
@@ -137,7 +150,7 @@ impl State {
             Ok(address) => Some(vec![address]),
             Err(_) => self
                 .remembered(source, host, now)
-                .or_else(|| lookup(&self.records, &clean(host)).map(|answer| answer.addresses)),
+                .or_else(|| lookup(&self.records, &self.led(source, host)).map(|answer| answer.addresses)),
         }
     }
 }

@@ -346,6 +346,34 @@ async fn a_name_moves_for_each_place_when_its_cached_answer_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_is_another_name_leads_there_within_its_region() {
+    let network = world(0);
+    let leads = |name: &str, to: &str| {
+        let service = json!({"kind": "Service", "metadata": {"namespace": "shop", "name": name},
+            "spec": {"type": "ExternalName", "externalName": to}});
+        network.apply(&region("east"), "Service", &service);
+    };
+    leads("payments", "Acquirer.example.");
+    leads("shelf", "web.shop.svc.cluster.local");
+    leads("twice", "payments.shop.svc.cluster.local");
+    leads("loop", "loop.shop.svc.cluster.local");
+    sleep(Duration::from_secs(5)).await;
+    for (from, host, wanted) in [
+        ("web.east", "payments", Some([203, 0, 113, 10])),
+        ("east", "payments.shop.svc.cluster.local", Some([203, 0, 113, 10])),
+        ("east", "shelf.shop", Some([10, 1, 254, 1])),
+        ("east", "twice.shop", Some([203, 0, 113, 10])),
+        ("west", "payments.shop", None),
+        ("outside", "payments.shop", None),
+    ] {
+        let found = sender(&network, from).resolve(host).await.ok();
+        assert_eq!(found, wanted.map(|bytes: [u8; 4]| vec![bytes.into()]), "{from} asks for {host}");
+    }
+    let endless = sender(&network, "east").resolve("loop.shop").await.ok();
+    assert!(endless.is_none_or(|found| found.is_empty()), "it leads nowhere");
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_of_services_pods_and_third_parties_resolve_where_they_should() {
     let network = world(20);
     sleep(Duration::from_secs(5)).await;

@@ -1,11 +1,12 @@
 //! What admission makes of a new pod, beyond defaults: its service account with the token's mount, its priority.
 //!
-//! As in Kubernetes' `ServiceAccount` and `Priority` plugins. A token is mounted wherever nobody says no, so that a pod looks as it does
-//! in a cluster; nothing here reads it. Left out: that the account must exist.
+//! As in Kubernetes' `ServiceAccount`, `Priority` and `RuntimeClass` plugins: a pod that names an account or a class that is not there is refused. A token
+//! is mounted wherever nobody says no, so that a pod looks as it does in a cluster; nothing here reads it. Left out: what a runtime class
+//! adds to a pod, and the secrets that an account allows.
 
 use serde_json::{Value, json};
 
-use super::{Key, Store};
+use super::{Key, Store, StoreError};
 use crate::model::effect::Resource;
 
 /// Where the token of a service account is mounted.
@@ -17,46 +18,85 @@ const SYSTEM: [(&str, i64); 2] =
 
 impl Store {
     /// Fills in what a new pod gets from its service account and its priority class.
-    pub(super) fn admit_pod(&self, pod: &mut Value) {
+    ///
+    /// # Errors
+    /// What it names and is not there, in Kubernetes' words.
+    pub(super) fn admit_pod(&self, pod: &mut Value) -> Result<(), String> {
         if !pod["spec"].is_object() {
-            return;
+            return Ok(());
         }
-        let spec = &pod["spec"];
-        let named = spec["serviceAccountName"].as_str().or_else(|| spec["serviceAccount"].as_str());
-        let account = named.filter(|name| !name.is_empty()).unwrap_or("default").to_owned();
-        let class = self.class(spec["priorityClassName"].as_str());
-        let mounts = match &spec["automountServiceAccountToken"] {
-            Value::Bool(mounts) => *mounts,
-            _ => {
-                let kind = Resource::new("", "v1", "serviceaccounts", "ServiceAccount");
-                let key = Key::new(&kind, pod["metadata"]["namespace"].as_str(), &account);
-                self.get(&key).is_none_or(|account| account["automountServiceAccountToken"] != false)
-            }
-        };
-        let given = |field: &str| pod["spec"].get(field).filter(|value| !value.is_null()).cloned();
-        let policy = || class.map(|class| class["preemptionPolicy"].clone()).filter(Value::is_string);
-        let value = class.and_then(|class| class["value"].as_i64()).or_else(|| {
-            let named = pod["spec"]["priorityClassName"].as_str();
-            SYSTEM.iter().find(|(name, _)| Some(*name) == named).map(|(_, value)| *value)
-        });
-        let links = given("enableServiceLinks").unwrap_or(json!(true));
-        let priority = given("priority").unwrap_or_else(|| json!(value.unwrap_or(0)));
-        let preempts = given("preemptionPolicy").or_else(policy).unwrap_or(json!("PreemptLowerPriority"));
-        let name = class
-            .filter(|_| given("priorityClassName").is_none())
-            .map(|class| class["metadata"]["name"].clone());
-        let spec = &mut pod["spec"];
-        spec["serviceAccountName"] = json!(account);
-        spec["serviceAccount"] = json!(account);
-        spec["enableServiceLinks"] = links;
-        spec["priority"] = priority;
-        spec["preemptionPolicy"] = preempts;
-        if let Some(name) = name {
-            spec["priorityClassName"] = name;
+        let mounts = self.give_account(pod)?;
+        self.give_priority(pod)?;
+        let runtime = pod["spec"]["runtimeClassName"].as_str();
+        if let Some(name) = runtime.filter(|name| self.get(&runtime_class(name)).is_none()) {
+            return Err(format!("pod rejected: RuntimeClass {name:?} not found"));
         }
         if mounts {
             mount_token(pod);
         }
+        Ok(())
+    }
+
+    /// Why a new pod would be refused for what it names; none where it would not be.
+    pub fn refuses(&self, pod: &Value) -> Option<StoreError> {
+        let why = self.admit_pod(&mut pod.clone()).err()?;
+        Some(StoreError::Forbidden { key: unnamed(&Resource::pods(), pod), why })
+    }
+
+    /// The service account of a pod; whether its token is to be mounted. `default` is always taken to be there: its controller makes it at once, and an API
+    /// server waits for it.
+    fn give_account(&self, pod: &mut Value) -> Result<bool, String> {
+        let spec = &pod["spec"];
+        let named = spec["serviceAccountName"].as_str().or_else(|| spec["serviceAccount"].as_str());
+        let name = named.filter(|name| !name.is_empty()).unwrap_or("default").to_owned();
+        let namespace = pod["metadata"]["namespace"].as_str();
+        let kind = Resource::new("", "v1", "serviceaccounts", "ServiceAccount");
+        let account = self.get(&Key::new(&kind, namespace, &name));
+        if account.is_none() && name != "default" {
+            let space = namespace.unwrap_or_default();
+            return Err(format!(
+                "error looking up service account {space}/{name}: serviceaccount {name:?} not found"
+            ));
+        }
+        let mounts = match &spec["automountServiceAccountToken"] {
+            Value::Bool(mounts) => *mounts,
+            _ => account.is_none_or(|account| account["automountServiceAccountToken"] != false),
+        };
+        let spec = &mut pod["spec"];
+        spec["serviceAccountName"] = json!(name);
+        spec["serviceAccount"] = json!(name);
+        if spec["enableServiceLinks"].is_null() {
+            spec["enableServiceLinks"] = json!(true);
+        }
+        Ok(mounts)
+    }
+
+    /// The priority of a pod by its class, or by the one that stands for none.
+    fn give_priority(&self, pod: &mut Value) -> Result<(), String> {
+        let named = pod["spec"]["priorityClassName"].as_str().filter(|name| !name.is_empty());
+        let system = SYSTEM.iter().find(|(name, _)| Some(*name) == named).map(|(_, value)| *value);
+        let class = self.class(named);
+        if let Some(name) = named.filter(|_| class.is_none() && system.is_none()) {
+            return Err(format!("no PriorityClass with name {name} was found"));
+        }
+        let priority = class.and_then(|class| class["value"].as_i64()).or(system).unwrap_or(0);
+        if let Some(given) = pod["spec"]["priority"].as_i64().filter(|given| *given != priority) {
+            return Err(format!(
+                "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller \
+                 computed {priority} from the given PriorityClass name"
+            ));
+        }
+        let preempts = class.map(|class| class["preemptionPolicy"].clone()).filter(Value::is_string);
+        let name = class.map(|class| class["metadata"]["name"].clone());
+        let spec = &mut pod["spec"];
+        spec["priority"] = json!(priority);
+        if spec["preemptionPolicy"].is_null() {
+            spec["preemptionPolicy"] = preempts.unwrap_or(json!("PreemptLowerPriority"));
+        }
+        if let Some(name) = name {
+            spec["priorityClassName"] = name;
+        }
+        Ok(())
     }
 
     /// The priority class of a name, or the one that stands for none.
@@ -71,6 +111,16 @@ impl Store {
             }
         }
     }
+}
+
+fn runtime_class(name: &str) -> Key {
+    Key::new(&Resource::new("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass"), None, name)
+}
+
+/// The key of an object that may not have its name yet, with what its name begins with.
+pub(super) fn unnamed(resource: &Resource, object: &Value) -> Key {
+    let text = |field: &str| object["metadata"][field].as_str().filter(|text| !text.is_empty());
+    Key::new(resource, text("namespace"), text("name").or_else(|| text("generateName")).unwrap_or_default())
 }
 
 /// Mounts the account's token into every container that has nothing at its place.

@@ -43,16 +43,43 @@ pub(super) fn at_creation(key: &Key, object: &mut Value) {
             default(object, &[], json!({"status": {"loadBalancer": {}}}));
         }
         ("apps", _) => default(object, &[], json!({"status": {}})),
-        ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            let names = object["spec"]["names"].clone();
-            let yes =
-                |kind: &str| json!({"type": kind, "status": "True", "reason": "Accepted", "message": ""});
-            let conditions = [yes("NamesAccepted"), yes("Established")];
-            let status = json!({"acceptedNames": names, "conditions": conditions, "storedVersions": []});
-            default(object, &[], json!({"status": status}));
-        }
         _ => {}
     }
+}
+
+/// What controllers say of a new definition: its names are free, and it is served at once.
+pub(super) fn establish(definition: &mut Value, time: &str) {
+    let holds = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "lastTransitionTime": time, "reason": reason, "message": message});
+    let conditions = [
+        holds("NamesAccepted", "NoConflicts", "no conflicts found"),
+        holds("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    ];
+    if let Some(fields) = definition.as_object_mut() {
+        fields.insert("status".into(), json!({"conditions": conditions}));
+    }
+    follow_spec(definition);
+}
+
+/// What a definition's status says of its spec: the names, and every version in which objects were stored.
+pub(super) fn follow_spec(definition: &mut Value) {
+    let names = definition["spec"]["names"].clone();
+    let stored: Vec<Value> = each(definition.get_mut("spec"), "versions")
+        .filter(|version| version["storage"] == true)
+        .map(|version| version["name"].clone())
+        .collect();
+    default(definition, &["status"], json!({"storedVersions": []}));
+    at(definition, &["status"], |status| {
+        status.insert("acceptedNames".into(), names);
+        if let Some(known) = status.get_mut("storedVersions").and_then(Value::as_array_mut) {
+            let new: Vec<Value> = stored.into_iter().filter(|version| !known.contains(version)).collect();
+            known.extend(new);
+        }
+    });
+}
+
+/// Whether objects of a key are definitions of kinds.
+pub(super) fn is_definition(key: &Key) -> bool {
+    (key.group(), key.plural()) == ("apiextensions.k8s.io", "customresourcedefinitions")
 }
 
 /// Gives a Job the selector and the labels that tell its pods from those of others, unless somebody chose them.
@@ -113,6 +140,12 @@ pub(super) fn fill(key: &Key, object: &mut Value) {
             let strategy =
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
             default(object, &["spec"], json!({"updateStrategy": strategy, "revisionHistoryLimit": 10}));
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            let kind = object["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
+            let names = json!({"singular": kind.to_lowercase(), "listKind": format!("{kind}List")});
+            default(object, &["spec", "names"], names);
+            default(object, &["spec"], json!({"conversion": {"strategy": "None"}}));
         }
         ("scheduling.k8s.io", "priorityclasses") => {
             default(object, &[], json!({"preemptionPolicy": "PreemptLowerPriority"}));

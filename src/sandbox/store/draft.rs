@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::admission::unnamed;
 use super::{Change, ChangeKind, Key, Store, StoreError, defaults};
 use crate::model::effect::Resource;
 use crate::model::time::Duration;
@@ -92,8 +93,10 @@ impl Store {
     /// What creating an object would make.
     ///
     /// # Errors
-    /// Where its name is taken, missing or not a name, or its namespace is not there.
+    /// Where its name is taken, missing or not a name, its namespace is not there, or a pod names what is not there.
     pub fn draft_create(&mut self, resource: &Resource, mut object: Value) -> Result<Draft, StoreError> {
+        // Admission comes before the name.
+        let asked = unnamed(resource, &object);
         self.name_it(resource, &mut object)?;
         let key = Key::of(resource, &object);
         check_name(&key)?;
@@ -107,7 +110,7 @@ impl Store {
             return Err(StoreError::AlreadyExists(key));
         }
         if key.is(&Resource::pods()) {
-            self.admit_pod(&mut object);
+            self.admit_pod(&mut object).map_err(|why| StoreError::Forbidden { key: asked, why })?;
         }
         defaults::at_creation(&key, &mut object);
         defaults::fill(&key, &mut object);
@@ -116,6 +119,9 @@ impl Store {
         let (uid, time) = (self.uid(), self.clock.time(self.clock.now()));
         if key.group() == "batch" && key.plural() == "jobs" {
             defaults::own_selector(&mut object, &uid);
+        }
+        if defaults::is_definition(&key) {
+            defaults::establish(&mut object, &time);
         }
         let counted = object.get("spec").is_some() && !is_uncounted(&key);
         put(&mut object, "apiVersion", resource.api_version().into());
@@ -163,6 +169,9 @@ impl Store {
         if part != Part::Status {
             defaults::keep_address(key, &mut next, current);
             defaults::fill(key, &mut next);
+            if defaults::is_definition(key) {
+                defaults::follow_spec(&mut next);
+            }
             self.give_node_ports(key, &mut next, current)?;
         }
         if next == **current {

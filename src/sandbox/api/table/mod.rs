@@ -65,7 +65,7 @@ pub(super) fn table(state: &RegionState, call: &Call, items: &[Arc<Value>], list
     };
     let row = |(item, cells): (&Arc<Value>, Vec<Value>)| match call.query.get("includeObject") {
         Some("None") => json!({"cells": cells}),
-        Some("Object") => json!({"cells": cells, "object": **item}),
+        Some("Object") => json!({"cells": cells, "object": present::seen(call, item)}),
         _ => json!({"cells": cells, "object": present::metadata(item)}),
     };
     let rows: Vec<Value> = items.iter().zip(cells).map(row).collect();

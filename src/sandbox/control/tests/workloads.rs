@@ -234,3 +234,34 @@ async fn a_thousand_pods_cost_a_thousand_times_one_pod() {
     }
     assert!(counts[2] <= counts[1] && counts[2] < 8, "reconciles per pod: {counts:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_are_refused_are_tried_again_after_ever_longer_waits() {
+    let mut cluster = Cluster::new();
+    let mut web = deployment(4);
+    web["spec"]["template"]["spec"]["serviceAccountName"] = json!("clerk");
+    cluster.create(&Resource::deployments(), web);
+    cluster.until(1).await;
+    let before = cluster.driver.reconciles();
+    cluster.until(600).await;
+    assert!(cluster.driver.reconciles() - before < 20, "{}", cluster.driver.reconciles() - before);
+    assert_eq!((cluster.pods().len(), cluster.unsettled().len() > 5), (0, true));
+    let account = Resource::new("", "v1", "serviceaccounts", "ServiceAccount");
+    cluster.create(&account, json!({"metadata": {"name": "clerk"}}));
+    cluster.until(1_400).await;
+    assert_eq!(cluster.ready(), 4);
+    let web = cluster.get(&Resource::deployments(), "web");
+    assert!(read::condition(&web, "ReplicaFailure").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_pods_are_refused_has_none_that_is_active() {
+    let mut cluster = Cluster::new();
+    let spec = json!({"serviceAccountName": "clerk", "restartPolicy": "Never",
+        "containers": [{"name": "one", "image": "shop/one:1"}]});
+    let job = json!({"metadata": {"name": "one"}, "spec": {"parallelism": 3, "completions": 3,
+        "template": {"spec": spec}}});
+    cluster.create(&jobs(), job);
+    cluster.until(1).await;
+    assert_eq!(cluster.get(&jobs(), "one")["status"]["active"], 0);
+}

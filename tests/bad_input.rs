@@ -6,6 +6,8 @@
 
 #[path = "bad_input/at_once.rs"]
 mod at_once;
+#[path = "bad_input/probes.rs"]
+mod probes;
 #[path = "bad_input/promises.rs"]
 mod promises;
 

@@ -540,6 +540,7 @@ impl Loader {
 
 fn surroundings(sandbox: &SandboxSpec) -> Surroundings {
     Surroundings {
+        simulated: true,
         regions: sandbox.regions.iter().map(|region| region.name.clone()).collect(),
         alerts: Some(sandbox.alerts.iter().map(|alert| alert.name.clone()).collect()),
     }
@@ -548,5 +549,5 @@ fn surroundings(sandbox: &SandboxSpec) -> Surroundings {
 /// What an environment has: whether an alert exists only its source knows.
 fn around(environment: &EnvironmentSpec) -> Surroundings {
     let regions = environment.regions.iter().map(|region| region.name.clone()).collect();
-    Surroundings { regions, alerts: None }
+    Surroundings { regions, simulated: false, alerts: None }
 }

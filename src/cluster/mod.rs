@@ -1,11 +1,11 @@
 //! A world of real clusters: contexts of kubeconfigs, real sockets, real time.
 //!
 //! ```text
-//! Environment ─► connect (a client a region, who it is) ─┐
-//!             ─► net (sockets, a proxy) ── names (DNS) ──┼─► World
-//!             ─► agents (a pod's port, an address) ──────┤
-//!             ─► alerts (Alertmanager, pages) · commands │
-//! people at the run's socket ─► people, control ─────────┘
+//! Environment ─► connect (a client a region, who it is) ────────────┐
+//!             ─► net (sockets, a proxy) ── names, questions (DNS) ──┼─► World
+//!             ─► agents (a pod's port, an address) ─────────────────┤
+//!             ─► alerts (Alertmanager, pages) · commands            │
+//! people at the run's socket ─► people, control ────────────────────┘
 //! clock: counts suspend
 //! ```
 //! Everything that the engine knows of it is the ports of `world` (I2). A cluster is touched on purpose only (I9): before a world is
@@ -25,7 +25,9 @@ pub mod net;
 pub mod offset;
 pub mod pages;
 pub mod people;
+mod questions;
 pub mod trust;
+mod validity;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,14 +9,18 @@ use tokio_socks::tcp::Socks5Stream;
 
 use super::connect::ClusterError;
 use super::names::Names;
+use super::questions;
 use super::trust::Trust;
-use crate::world::{Net, Stream};
+use crate::model::lookup::{Answers, Query};
+use crate::world::{Net, Secured, Speaks, Stream};
 
 /// A network of sockets.
 pub struct SocketNet {
     proxy: Option<SocketAddr>,
     names: Names,
     authority: Option<Names>,
+    /// The resolver of this place.
+    resolver: Option<SocketAddr>,
     trust: Trust,
 }
 
@@ -33,7 +37,8 @@ impl SocketNet {
         trust: Trust,
     ) -> Result<SocketNet, ClusterError> {
         let names = dns.map_or_else(Names::of_the_system, Names::of)?;
-        Ok(SocketNet { proxy, names, authority: authority.map(Names::of).transpose()?, trust })
+        let resolver = dns.or_else(questions::of_the_system);
+        Ok(SocketNet { proxy, names, authority: authority.map(Names::of).transpose()?, resolver, trust })
     }
 }
 
@@ -44,6 +49,22 @@ impl Net for SocketNet {
 
     fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(self.authority.as_ref().unwrap_or(&self.names).addresses(host))
+    }
+
+    /// The resolver of a place with a proxy is asked from here, as for addresses; one that the question names, as from there, so through
+    /// the proxy, which takes no UDP from us.
+    fn look_up<'a>(&'a self, question: &'a Query) -> BoxFuture<'a, io::Result<Answers>> {
+        Box::pin(async move {
+            match (question.resolver, self.resolver) {
+                (Some(chosen), _) if self.proxy.is_some() => {
+                    questions::over(self.connect(chosen).await?, question).await
+                }
+                (Some(resolver), _) | (None, Some(resolver)) => questions::ask(resolver, question).await,
+                (None, None) => {
+                    Err(io::Error::new(io::ErrorKind::Unsupported, "this machine names no resolver"))
+                }
+            }
+        })
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
@@ -62,8 +83,13 @@ impl Net for SocketNet {
         })
     }
 
-    fn secure<'a>(&'a self, stream: Stream, host: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
-        Box::pin(self.trust.secured(stream, host))
+    fn secure<'a>(
+        &'a self,
+        stream: Stream,
+        host: &'a str,
+        speaks: Speaks,
+    ) -> BoxFuture<'a, io::Result<Secured>> {
+        Box::pin(self.trust.secured(stream, host, speaks))
     }
 }
 

@@ -13,7 +13,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::connect::ClusterError;
-use crate::world::Stream;
+use super::validity;
+use crate::world::{Secured, Speaks, Stream};
 
 /// Whose certificates are accepted.
 #[derive(Clone)]
@@ -42,18 +43,29 @@ impl Trust {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions();
         let config = config.map_err(|error: rustls::Error| ClusterError::Tls(error.to_string()))?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = config.with_root_certificates(roots).with_no_client_auth();
         Ok(Trust(TlsConnector::from(Arc::new(config))))
     }
 
-    /// A stream that is secured for a host.
+    /// A stream that is secured for a host, to speak this over it.
     ///
     /// # Errors
-    /// `InvalidData` where the certificate is not accepted; what broke the connection else.
-    pub async fn secured(&self, stream: Stream, host: &str) -> io::Result<Stream> {
+    /// `InvalidData` where the certificate is not accepted, or does not say when it ends; what broke the connection else.
+    pub async fn secured(&self, stream: Stream, host: &str, speaks: Speaks) -> io::Result<Secured> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok(Box::new(self.0.connect(name, stream).await?))
+        let offered: &[&[u8]] = match speaks {
+            Speaks::Http1 => &[b"http/1.1"],
+            Speaks::Http2 => &[b"h2"],
+            Speaks::Anything => &[],
+        };
+        let offered = offered.iter().map(|protocol| protocol.to_vec()).collect();
+        let stream = self.0.with_alpn(offered).connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let ends = certificate.and_then(|certificate| validity::end(certificate));
+        let ends = ends.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "the certificate does not say when it ends")
+        })?;
+        Ok(Secured { stream: Box::new(stream), ends })
     }
 }

@@ -1,24 +1,18 @@
 //! A request, read once and sent often: its URL taken apart, its headers in place.
 
-use std::net::IpAddr;
-
 use ::http::header::{HOST, HeaderName, HeaderValue};
 use ::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
 
+use super::Target;
 use crate::model::effect::Request;
 use crate::model::url::{BadUrl, Url};
+use crate::world::Speaks;
 
 /// A request that can be sent.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// The host's name, or its address as text.
-    pub host: String,
-    /// The address, where the URL names one.
-    pub literal: Option<IpAddr>,
-    pub port: u16,
-    /// Whether it goes over TLS.
-    pub secure: bool,
+    pub to: Target,
     pub(super) method: Method,
     /// Path and query, as they stand in the request's first line.
     pub(super) target: Uri,
@@ -55,15 +49,12 @@ impl Ask {
             );
         }
         Ok(Ask {
-            literal: host.parse().ok(),
-            port,
-            secure,
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| BadRequest::Method(request.method.chars().take(20).collect()))?,
             target,
             headers,
             body: request.body.clone().map(Bytes::from).unwrap_or_default(),
-            host,
+            to: Target::new(&host, port, secure.then(|| (host.clone(), Speaks::Http1))),
         })
     }
 
@@ -73,6 +64,14 @@ impl Ask {
     /// As [`Ask::new`].
     pub fn get(url: &str) -> Result<Ask, BadRequest> {
         Ask::new(&Request { method: "GET".into(), url: url.into(), headers: Default::default(), body: None })
+    }
+
+    /// The same request where, over https, the host is asked for another name (RFC 6066, section 3), which its certificate must be for.
+    pub fn with_server_name(mut self, name: &str) -> Ask {
+        if let Some((server, _)) = &mut self.to.tls {
+            name.clone_into(server);
+        }
+        self
     }
 
     /// The same request with another body.
@@ -106,18 +105,20 @@ mod tests {
     fn a_request_names_its_host_and_an_address_as_one() {
         let ask = Ask::get("http://checkout.shop.example:8080/a?b=c").unwrap();
         assert_eq!(
-            (ask.host.as_str(), ask.port, ask.target.to_string().as_str()),
+            (ask.to.host.as_str(), ask.to.port, ask.target.to_string().as_str()),
             ("checkout.shop.example", 8080, "/a?b=c")
         );
         let ask = Ask::get("http://[::1]").unwrap();
-        assert_eq!((ask.literal, ask.port), (Some("::1".parse().unwrap()), 80));
+        assert_eq!((ask.to.literal, ask.to.port), (Some("::1".parse().unwrap()), 80));
         assert_eq!(ask.headers[HOST], "[::1]");
     }
 
     #[test]
     fn what_cannot_be_sent_is_refused_with_a_way_out() {
         let ask = Ask::get("https://a.example/").unwrap();
-        assert_eq!((ask.port, ask.secure), (443, true));
+        assert_eq!((ask.to.port, ask.to.tls.clone()), (443, Some(("a.example".to_owned(), Speaks::Http1))));
+        let ask = ask.with_server_name("b.example");
+        assert_eq!(ask.to.tls, Some(("b.example".to_owned(), Speaks::Http1)));
         assert!(matches!(Ask::get("ftp://a.example/"), Err(BadRequest::Url(_))));
         let request = |method: &str, header: &str| Request {
             method: method.into(),

@@ -6,20 +6,21 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use super::course::{Course, Stage, within};
+use super::dial::{Dialled, dial};
 use super::{Ask, BODY_LIMIT, Broken, Exchange};
 use crate::model::sample::{Failure, Stages};
-use crate::model::time::{At, Duration};
+use crate::model::time::Duration;
 use crate::world::{Clock, Net, Stream};
 
 /// In a box, since it is large and goes from hand to hand.
@@ -31,6 +32,7 @@ pub struct Connection {
     /// `None` once the connection has ended.
     driver: Option<Driver>,
     address: IpAddr,
+    certificate_ends: Option<i64>,
     opening: Stages,
     /// A fresh connection takes its first request unasked; later it must be ready first.
     used: bool,
@@ -89,45 +91,22 @@ impl Connection {
         ask: &Ask,
         course: &mut Course<'_>,
     ) -> Result<Connection, Failure> {
-        let addresses = match ask.literal {
-            Some(address) => vec![address],
-            None => {
-                course.at = Stage::Resolve;
-                net.resolve(&ask.host).await.map_err(|error| match error.kind() {
-                    io::ErrorKind::TimedOut => Failure::Timeout,
-                    _ => Failure::Resolve,
-                })?
-            }
-        };
-        course.enter(Stage::Connect);
-        let mut failure = Failure::Resolve;
-        for address in addresses {
-            course.address = Some(address);
-            match net.connect(SocketAddr::new(address, ask.port)).await {
-                Ok(mut stream) => {
-                    if ask.secure {
-                        course.enter(Stage::Tls);
-                        stream = net.secure(stream, &ask.host).await.map_err(|error| insecure(&error))?;
-                    }
-                    let (sender, driver) =
-                        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
-                    course.enter(Stage::FirstByte);
-                    return Ok(Connection {
-                        sender,
-                        driver: Some(Box::new(driver)),
-                        address,
-                        opening: course.stages,
-                        used: false,
-                    });
-                }
-                Err(error) => failure = refused(&error),
-            }
-        }
-        Err(failure)
+        let Dialled { stream, address, certificate_ends } = dial(net, &ask.to, course).await?;
+        let (sender, driver) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
+        course.enter(Stage::FirstByte);
+        Ok(Connection {
+            sender,
+            driver: Some(Box::new(driver)),
+            address,
+            certificate_ends,
+            opening: course.stages,
+            used: false,
+        })
     }
 
     pub(super) async fn asked(&mut self, ask: &Ask, course: &mut Course<'_>) -> Result<Exchange, Failure> {
-        let Connection { sender, driver, address, opening: _, used } = self;
+        let Connection { sender, driver, address, certificate_ends, opening: _, used } = self;
         if std::mem::replace(used, true) {
             driven(driver, pin!(sender.ready())).await.map_err(|error| failure_of(&error))?;
         }
@@ -153,6 +132,7 @@ impl Connection {
             headers: head.headers,
             body,
             address: *address,
+            certificate_ends: *certificate_ends,
             stages: course.stages,
             ended: course.since,
         })
@@ -180,7 +160,7 @@ async fn read(driver: &mut Option<Driver>, mut body: Incoming) -> Result<(Bytes,
 
 /// Awaits something that needs the connection to be driven. It comes pinned, here as in [`within`], since a future that is moved into
 /// another one takes its space twice, and every probe in flight is such a future.
-fn driven<'a, D: Future + Unpin, W: Future>(
+pub fn driven<'a, D: Future + Unpin, W: Future>(
     driver: &'a mut Option<D>,
     mut wanted: Pin<&'a mut W>,
 ) -> impl Future<Output = W::Output> + 'a {
@@ -194,88 +174,6 @@ fn driven<'a, D: Future + Unpin, W: Future>(
         }
         wanted.as_mut().poll(context)
     })
-}
-
-/// Awaits at most so long.
-pub(super) fn within<T>(
-    timeout: Option<Duration>,
-    done: Pin<&mut impl Future<Output = Result<T, Failure>>>,
-) -> impl Future<Output = Result<T, Failure>> {
-    match timeout {
-        Some(timeout) => tokio::time::timeout(timeout.std(), done)
-            .map(|done| done.unwrap_or(Err(Failure::Timeout)))
-            .left_future(),
-        None => done.right_future(),
-    }
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Stage {
-    Resolve,
-    Connect,
-    Tls,
-    FirstByte,
-    Body,
-}
-
-/// How far an exchange has come.
-pub(super) struct Course<'a> {
-    clock: &'a dyn Clock,
-    at: Stage,
-    since: At,
-    stages: Stages,
-    address: Option<IpAddr>,
-    sent: bool,
-}
-
-impl<'a> Course<'a> {
-    pub(super) fn start(clock: &'a dyn Clock, at: Stage) -> Self {
-        Course { clock, at, since: clock.now(), stages: Stages::default(), address: None, sent: false }
-    }
-
-    fn enter(&mut self, stage: Stage) {
-        self.leave();
-        self.at = stage;
-    }
-
-    fn leave(&mut self) {
-        let now = self.clock.now();
-        let took = u64::try_from(now.since(self.since).nanos()).unwrap_or(0);
-        self.since = now;
-        match self.at {
-            Stage::Resolve => self.stages.resolve += took,
-            Stage::Connect => self.stages.connect += took,
-            Stage::Tls => self.stages.tls += took,
-            Stage::FirstByte => self.stages.first_byte += took,
-            Stage::Body => self.stages.body += took,
-        }
-    }
-
-    pub(super) fn broken(mut self, failure: Failure) -> Broken {
-        self.leave();
-        Broken { failure, stages: self.stages, address: self.address, sent: self.sent, ended: self.since }
-    }
-}
-
-/// The class of a connection that could not be made.
-fn refused(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::Refused,
-        io::ErrorKind::TimedOut => Failure::Timeout,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Failure::Reset,
-        _ => Failure::Unreachable,
-    }
-}
-
-/// The class of a handshake that failed: the connection's end, or TLS's own.
-fn insecure(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Failure::Timeout,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            Failure::Reset
-        }
-        _ => Failure::Tls,
-    }
 }
 
 /// The class of an exchange that broke.

@@ -10,6 +10,8 @@
 
 mod ask;
 mod connection;
+mod course;
+mod dial;
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -22,8 +24,9 @@ use crate::model::time::{At, Duration};
 use crate::world::{Clock, Net};
 
 pub use ask::{Ask, BadRequest};
-pub use connection::Connection;
-use connection::Stage;
+pub use connection::{Connection, driven};
+pub use course::{Course, Stage, within};
+pub use dial::{Dialled, Target, dial, unconnected};
 
 /// How much of a body is read; the rest is cut off.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -37,6 +40,8 @@ pub struct Exchange {
     pub body: Bytes,
     /// Who was asked.
     pub address: IpAddr,
+    /// When the certificate ends that secured the connection, in Unix seconds.
+    pub certificate_ends: Option<i64>,
     pub stages: Stages,
     /// When it was whole.
     pub ended: At,
@@ -67,13 +72,13 @@ pub async fn exchange(
     ask: &Ask,
     timeout: Option<Duration>,
 ) -> Result<Exchange, Broken> {
-    let mut course = connection::Course::start(clock, Stage::Connect);
+    let mut course = Course::start(clock, Stage::Connect);
     let exchanged = {
         let whole = pin!(async {
             let mut connection = Connection::opened(net, ask, &mut course).await?;
             connection.asked(ask, &mut course).await
         });
-        connection::within(timeout, whole).await
+        within(timeout, whole).await
     };
     exchanged.map_err(|failure| course.broken(failure))
 }

@@ -14,6 +14,7 @@
 //! evidence  a whole run, read back: events with their samples
 //! canary    the canary workload's commands as effects
 //! dns       which object holds a name's record
+//! lookup    a question to a resolver, and its answer
 //! rollout   changes of a workload, and how far they are
 //! workload  how documents point at what runs
 //! url       what can be asked, taken apart
@@ -25,6 +26,7 @@ pub mod effect;
 pub mod event;
 pub mod evidence;
 pub mod facts;
+pub mod lookup;
 pub mod name;
 pub mod outage;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::lookup::{NXDOMAIN, SERVFAIL};
 use super::name::{Name, ProbeId, Region, Vantage};
 use super::time::{At, Duration};
 
@@ -71,6 +72,24 @@ pub enum Failure {
     Status(u16),
     /// The expected status with another body.
     Body,
+    /// The expected status with other headers.
+    Header,
+    /// The right answer, behind a certificate that ends too soon.
+    Certificate,
+    /// An answer of DNS with this response code (RFC 6895): 3, `nxdomain`, is a name that does not exist.
+    Rcode(u16),
+    /// Records that are not the expected ones.
+    Records,
+    /// The expected records, with another time to live.
+    Ttl,
+    /// A gRPC service that says that it does not serve.
+    NotServing,
+    /// A gRPC answer with another status than 0.
+    Grpc(u16),
+    /// An answer without the data that it was asked for.
+    NoData,
+    /// A value that is not the expected one.
+    Value,
 }
 
 impl Failure {
@@ -84,10 +103,18 @@ impl Failure {
             Failure::Protocol => "protocol",
             Failure::Tls => "tls",
             Failure::Body => "body",
-            Failure::Status(code) => {
-                let _ = write!(row, "status-{code}");
-                return;
-            }
+            Failure::Header => "header",
+            Failure::Certificate => "certificate",
+            Failure::Rcode(SERVFAIL) => "servfail",
+            Failure::Rcode(NXDOMAIN) => "nxdomain",
+            Failure::Records => "records",
+            Failure::Ttl => "ttl",
+            Failure::NotServing => "not-serving",
+            Failure::NoData => "no-data",
+            Failure::Value => "value",
+            Failure::Status(code) => return number(row, STATUS, code),
+            Failure::Rcode(code) => return number(row, RCODE, code),
+            Failure::Grpc(code) => return number(row, GRPC, code),
         };
         row.push_str(word);
     }
@@ -102,9 +129,30 @@ impl Failure {
             "protocol" => Failure::Protocol,
             "tls" => Failure::Tls,
             "body" => Failure::Body,
-            other => Failure::Status(other.strip_prefix("status-")?.parse().ok()?),
+            "header" => Failure::Header,
+            "certificate" => Failure::Certificate,
+            "servfail" => Failure::Rcode(SERVFAIL),
+            "nxdomain" => Failure::Rcode(NXDOMAIN),
+            "records" => Failure::Records,
+            "ttl" => Failure::Ttl,
+            "not-serving" => Failure::NotServing,
+            "no-data" => Failure::NoData,
+            "value" => Failure::Value,
+            other => {
+                let of = |prefix| other.strip_prefix(prefix).and_then(|code| code.parse().ok());
+                let status = of(STATUS).map(Failure::Status);
+                status.or_else(|| of(RCODE).map(Failure::Rcode)).or_else(|| of(GRPC).map(Failure::Grpc))?
+            }
         })
     }
+}
+
+const STATUS: &str = "status-";
+const RCODE: &str = "rcode-";
+const GRPC: &str = "grpc-";
+
+fn number(row: &mut String, word: &str, code: u16) {
+    let _ = write!(row, "{word}{code}");
 }
 
 impl std::fmt::Display for Failure {
@@ -350,6 +398,29 @@ impl Row for Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_class_of_failure_has_a_word_of_its_own() {
+        for (failure, word) in [
+            (Failure::Resolve, "resolve"),
+            (Failure::Status(503), "status-503"),
+            (Failure::Body, "body"),
+            (Failure::Header, "header"),
+            (Failure::Certificate, "certificate"),
+            (Failure::Rcode(2), "servfail"),
+            (Failure::Rcode(3), "nxdomain"),
+            (Failure::Rcode(5), "rcode-5"),
+            (Failure::Records, "records"),
+            (Failure::Ttl, "ttl"),
+            (Failure::NotServing, "not-serving"),
+            (Failure::Grpc(14), "grpc-14"),
+            (Failure::NoData, "no-data"),
+            (Failure::Value, "value"),
+        ] {
+            assert_eq!((failure.to_string().as_str(), Failure::read(word)), (word, Some(failure)));
+        }
+        assert_eq!(Failure::read("phase-of-the-moon"), None);
+    }
 
     #[test]
     fn every_row_reads_back_as_it_was_written() {

@@ -5,6 +5,7 @@
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 
 /// An `http://` or `https://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,29 @@ pub struct Url {
     pub target: Uri,
 }
 
+/// A host and its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// The host's name, or its address as text, without the brackets of IPv6.
+    pub host: String,
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let bad = || BadUrl::NoPort(text.chars().take(200).collect());
+        let authority: Authority = text.parse().map_err(|_| bad())?;
+        let port = authority.port_u16().filter(|port| *port != 0).ok_or_else(bad)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        match host.is_empty() || text.contains('@') {
+            true => Err(bad()),
+            false => Ok(HostPort { host: host.to_owned(), port }),
+        }
+    }
+}
+
 /// A host's name as it is compared (RFC 4343).
 pub fn bare(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
@@ -30,6 +54,8 @@ pub fn bare(host: &str) -> String {
 pub enum BadUrl {
     #[error("`{0}` is not a URL: write it like `http://checkout.shop.example/`")]
     NotOne(String),
+    #[error("`{0}` is not a host and a port: write it like `database.shop.example:5432`")]
+    NoPort(String),
 }
 
 impl FromStr for Url {
@@ -92,6 +118,16 @@ mod tests {
             "http://a/\r\nX: y",
         ] {
             assert!(matches!(text.parse::<Url>(), Err(BadUrl::NotOne(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_a_port_and_nothing_else() {
+        let of = |text: &str| text.parse().map(|HostPort { host, port }| (host, port));
+        assert_eq!(of("database.shop.example:5432"), Ok(("database.shop.example".to_owned(), 5432)));
+        assert_eq!(of("[::1]:53"), Ok(("::1".to_owned(), 53)));
+        for text in ["", "a", ":5432", "a:0", "a:99999", "a:b", "me@a:1", "a:1/b", "tcp://a:1", "a b:1"] {
+            assert!(matches!(of(text), Err(BadUrl::NoPort(_))), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Acting, kind};
 use crate::model::name::Name;
 use crate::model::plan::{Plan, Probe, Service};
 use crate::model::url::{Url, bare};
-use crate::probe::{Ask, ProbeKind};
+use crate::probe::ProbeKind;
 use crate::recovery::Leads;
 
 /// The services that the steps of a plan move.
@@ -42,12 +42,11 @@ fn is_moved(plan: &Plan, service: &Service) -> bool {
 fn hosts(plan: &Plan, service: &Service) -> Vec<String> {
     let probes = plan.probes.iter().filter(|probe| probe.service.as_ref() == Some(&service.name));
     let ledgers = plan.ledgers.iter().filter(|ledger| ledger.service == service.name);
-    let urls = probes.filter_map(url).chain(ledgers.map(|ledger| ledger.url.clone()));
-    urls.filter_map(|url| Some(bare(&Url::from_str(&url).ok()?.host))).collect()
+    let ledgers = ledgers.filter_map(|ledger| Some(Url::from_str(&ledger.url).ok()?.host));
+    probes.filter_map(host).chain(ledgers).map(|host| bare(&host)).collect()
 }
 
-fn url(probe: &Probe) -> Option<String> {
+fn host(probe: &Probe) -> Option<String> {
     let kind: ProbeKind = serde_json::from_value(probe.ask.clone()).ok()?;
-    let Ask::Http(request) = kind.behaviour().ask();
-    Some(request.url)
+    kind.behaviour().ask().host()
 }

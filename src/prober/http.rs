@@ -1,26 +1,13 @@
 //! The prober's HTTP client: a fresh connection for each probe, or for each n-th with the idle one in between.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ProbeRun;
+use super::{Answer, ProbeRun, left};
 use crate::http::{self, Ask, BadRequest, Broken, Connection, Exchange};
 use crate::model::effect::Request;
-use crate::model::sample::{Seen, Stages};
-use crate::model::time::{At, Duration};
+use crate::model::time::Duration;
 use crate::probe::{self, Probe};
 use crate::world::{Clock, Net};
-
-/// What one probe came to.
-pub(super) struct Answer {
-    pub(super) seen: Seen,
-    pub(super) address: Option<IpAddr>,
-    /// What the header says that the probe names.
-    pub(super) named: Option<String>,
-    pub(super) stages: Stages,
-    /// When it was known.
-    pub(super) completed: At,
-}
 
 pub(super) struct Client<'a> {
     probe: &'a dyn Probe,
@@ -34,10 +21,19 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(probe: &'a dyn Probe, request: &Request, run: &ProbeRun) -> Result<Self, BadRequest> {
+    pub(super) fn new(
+        probe: &'a dyn Probe,
+        request: &Request,
+        server_name: Option<&str>,
+        run: &ProbeRun,
+    ) -> Result<Self, BadRequest> {
+        let ask = Ask::new(request)?;
         Ok(Client {
             probe,
-            ask: Ask::new(request)?,
+            ask: match server_name {
+                Some(name) => ask.with_server_name(name),
+                None => ask,
+            },
             net: run.net.clone(),
             clock: run.clock.clone(),
             timeout: run.probe.timeout,
@@ -53,8 +49,13 @@ impl<'a> Client<'a> {
             Box::pin(self.reusing(number)).await
         };
         match exchanged {
-            Ok(Exchange { status, headers, body, address, stages, ended }) => Answer {
-                seen: self.probe.judge(probe::Answer::Http { status, body: &body }),
+            Ok(Exchange { status, headers, body, address, certificate_ends, stages, ended }) => Answer {
+                seen: self.probe.judge(probe::Answer::Http {
+                    status,
+                    headers: &headers,
+                    body: &body,
+                    certificate: certificate_ends.map(|ends| left(ends, &*self.clock)),
+                }),
                 address: Some(address),
                 named: self
                     .probe
@@ -63,9 +64,7 @@ impl<'a> Client<'a> {
                 stages,
                 completed: ended,
             },
-            Err(Broken { failure, stages, address, ended, .. }) => {
-                Answer { seen: Seen::Failed(failure), address, named: None, stages, completed: ended }
-            }
+            Err(broken) => broken.into(),
         }
     }
 

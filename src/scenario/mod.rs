@@ -31,6 +31,8 @@ pub struct Scenario {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     pub regions: Vec<Region>,
+    /// Whether they are simulated.
+    pub simulated: bool,
     /// The alerts that can arrive; `None` where nobody has listed them.
     pub alerts: Option<Vec<Name>>,
 }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::model::effect::Ref;
 use crate::model::event::Decision;
+use crate::model::lookup::{Answers, Query};
 use crate::model::name::{Name, Region, Role, StepId, Vantage};
 use crate::model::time::{At, Duration};
 
@@ -81,6 +82,25 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection.
 pub type Stream = Box<dyn Io>;
 
+/// What two ends speak over TLS: they agree on it in the handshake (ALPN, RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Http1,
+    Http2,
+    /// Whatever the server speaks: nothing is offered.
+    Anything,
+}
+
+/// A connection that TLS secures.
+pub struct Secured {
+    pub stream: Stream,
+    /// When the server's certificate ends, in Unix seconds.
+    pub ends: i64,
+}
+
+/// The end of a certificate that has none (RFC 5280, section 4.1.2.5: 99991231235959Z), in Unix seconds.
+pub const NO_END: i64 = 253_402_300_799;
+
 /// The network as it looks from one place.
 ///
 /// Errors: `NotFound` for a name that does not exist, `ConnectionRefused`, `HostUnreachable`/`NetworkUnreachable`,
@@ -92,12 +112,24 @@ pub trait Net: Send + Sync {
     /// The addresses of a host as its authoritative name server gives them now, past every cache.
     fn resolve_authoritative<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
+    /// The answer of a resolver to one question, as a user of that resolver gets it: with its code, and its time to live. Where a name has
+    /// none of the records that were asked for, that is an answer. A network that has no DNS refuses.
+    fn look_up<'a>(&'a self, _query: &'a Query) -> BoxFuture<'a, io::Result<Answers>> {
+        let why = "this network speaks no DNS";
+        Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why))))
+    }
+
     /// A new connection.
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>>;
 
     /// A connection as a user of https has it: secured by TLS (RFC 8446) for a host, whose certificate is verified. A network that has no
     /// TLS refuses.
-    fn secure<'a>(&'a self, _stream: Stream, _host: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
+    fn secure<'a>(
+        &'a self,
+        _stream: Stream,
+        _host: &'a str,
+        _speaks: Speaks,
+    ) -> BoxFuture<'a, io::Result<Secured>> {
         let why = "this network speaks no TLS";
         Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why))))
     }

@@ -165,6 +165,11 @@ impl Cache {
         (now < *expires).then_some(addresses)
     }
 
+    /// Until when it remembers a name.
+    pub fn expires(&self, name: &str) -> Option<At> {
+        self.answers.get(name).map(|(expires, _)| *expires)
+    }
+
     /// Remembers an answer.
     pub fn put(&mut self, name: &str, answer: &Answer, now: At) {
         self.answers.insert(name.to_owned(), (now.plus(answer.ttl), answer.addresses.clone()));

@@ -21,12 +21,13 @@ use super::index::{Index, Key, Stands};
 use super::names::{Cache, Records, Sources};
 use super::pipe::{Cable, End, pipe};
 use super::policy::Direction;
+use crate::model::lookup::{Answers, Query};
 use crate::model::name::Name;
 use crate::model::time::At;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::spec::{Host, Link, Network as Range, OUTSIDE};
 use crate::sandbox::truth::Recorder;
-use crate::world::{Net, Stream};
+use crate::world::{NO_END, Net, Secured, Speaks, Stream};
 
 /// How long a neighbour lookup takes to fail: three tries, a second each.
 const NOBODY_THERE: Duration = Duration::from_secs(3);
@@ -500,6 +501,10 @@ impl Net for View {
         Box::pin(self.network.ask_authority(&self.source, host))
     }
 
+    fn look_up<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, io::Result<Answers>> {
+        Box::pin(self.network.look_up(&self.source, query))
+    }
+
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Stream>> {
         let boxed = |end: io::Result<End>| end.map(|end| Box::new(end) as Stream);
         let SocketAddr::V4(to) = to else {
@@ -511,8 +516,9 @@ impl Net for View {
         }
     }
 
-    /// Nobody listens in on a simulated network, and its hosts are who they say: TLS takes no time, and always succeeds.
-    fn secure<'a>(&'a self, stream: Stream, _: &'a str) -> BoxFuture<'a, io::Result<Stream>> {
-        Box::pin(ready(Ok(stream)))
+    /// Nobody listens in on a simulated network, and its hosts are who they say: TLS takes no time, always succeeds, and its
+    /// certificates never end.
+    fn secure<'a>(&'a self, stream: Stream, _: &'a str, _: Speaks) -> BoxFuture<'a, io::Result<Secured>> {
+        Box::pin(ready(Ok(Secured { stream, ends: NO_END })))
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::names::{Data, LONGEST_CHAIN, Record, Records, Sources, clean, lookup};
 use super::network::{Network, Source, State};
+use crate::model::lookup::{Answers, NXDOMAIN, Query, RecordType};
 use crate::model::name::Name;
 use crate::model::time::{At, Duration};
 use crate::sandbox::spec::{Host, OUTSIDE};
@@ -24,6 +25,9 @@ const EVENT_SYNC: Duration = Duration::from_secs(5);
 
 /// The TTL of third parties' names.
 const HOST_TTL: Duration = Duration::from_secs(60);
+
+/// The TTL of a cluster's own names, as kubeadm's Corefile sets it.
+const CLUSTER_TTL: Duration = Duration::from_secs(30);
 
 /// The records of third parties.
 pub(super) fn of_hosts(hosts: &[Host]) -> Records {
@@ -109,6 +113,50 @@ impl Network {
         self.publish_due(&mut state);
         let answer = lookup(&state.records, &clean(host));
         answer.map(|answer| answer.addresses).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The answer of the place's resolver to one question: the addresses that [`Net::resolve`](crate::world::Net::resolve) gives, with the
+    /// rest of their time in its cache. What else is asked is asked of the authority each time; nobody answers elsewhere.
+    pub(super) async fn look_up(&self, source: &Source, question: &Query) -> io::Result<Answers> {
+        if question.resolver.is_some() {
+            return pending().await;
+        }
+        let name = clean(&question.name);
+        if question.of == RecordType::A {
+            let found = match self.remembered(source, &name) {
+                Some(addresses) => Ok(addresses),
+                None => self.ask(source, &name).await,
+            };
+            return match found {
+                Ok(addresses) => Ok(Answers {
+                    code: 0,
+                    records: addresses.iter().map(IpAddr::to_string).collect(),
+                    ttl: self.rest_of_cache(source, &name),
+                }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Answers::code(NXDOMAIN)),
+                Err(error) => Err(error),
+            };
+        }
+        if self.remembered(source, &name).is_some_and(|_| question.of != RecordType::Cname) {
+            return Ok(Answers::default());
+        }
+        self.wait_for_authority(source).await;
+        let mut state = self.lock();
+        self.publish_due(&mut state);
+        Ok(match state.records.get(&*name) {
+            None => Answers::code(NXDOMAIN),
+            Some(Record { ttl, data: Data::Alias(target) }) if question.of == RecordType::Cname => {
+                Answers { code: 0, records: vec![target.clone()], ttl: *ttl }
+            }
+            Some(_) => Answers::default(),
+        })
+    }
+
+    /// How long the place's resolver keeps yet what it has just answered, in whole seconds.
+    fn rest_of_cache(&self, source: &Source, name: &str) -> Duration {
+        let expires = self.lock().caches.get(&source.place).and_then(|cache| cache.expires(name));
+        let rest = expires.map_or(CLUSTER_TTL, |expires| expires.since(self.clock.now()));
+        Duration::from_secs(rest.as_secs())
     }
 
     async fn wait_for_authority(&self, source: &Source) {

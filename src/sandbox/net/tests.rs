@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pipe::End;
 use super::{Listener, Network, Source, View};
+use crate::model::lookup::{Answers, NXDOMAIN, Query, RecordType};
 use crate::model::name::Name;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::spec::{Host, Link};
@@ -343,6 +344,56 @@ async fn a_name_moves_for_each_place_when_its_cached_answer_expires() {
     );
     sleep(Duration::from_secs(20)).await;
     assert_eq!(west.resolve("web.example").await.unwrap(), [west_address]);
+}
+
+fn query(name: &str, of: RecordType) -> Query {
+    Query { name: name.into(), of, resolver: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_gets_what_the_place_resolves_with_the_rest_of_its_time() {
+    let network = world(0);
+    let outside = sender(&network, "outside");
+    let ask = async |name: &str, of| outside.look_up(&query(name, of)).await.unwrap();
+    let answers = |records: &[&str], seconds| Answers {
+        code: 0,
+        records: records.iter().map(|record| (*record).to_owned()).collect(),
+        ttl: crate::model::time::Duration::from_secs(seconds),
+    };
+    assert_eq!(ask("web.example", RecordType::A).await, Answers::code(NXDOMAIN));
+    assert_eq!(ask("web.example", RecordType::Txt).await, Answers::code(NXDOMAIN));
+    network.apply(&region("west"), "DNSEndpoint", &record("10.1.255.1", 30));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(ask("WEB.example.", RecordType::A).await, answers(&["10.1.255.1"], 30));
+    network.apply(&region("west"), "DNSEndpoint", &record("10.2.255.1", 30));
+    sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(outside.resolve("web.example").await.unwrap(), [Ipv4Addr::new(10, 1, 255, 1)]);
+    assert_eq!(ask("web.example", RecordType::A).await, answers(&["10.1.255.1"], 19), "as it is cached");
+    sleep(Duration::from_millis(19_500)).await;
+    assert_eq!(ask("web.example", RecordType::A).await, answers(&["10.2.255.1"], 30), "asked anew");
+    for of in [RecordType::Aaaa, RecordType::Cname, RecordType::Txt] {
+        assert_eq!(ask("web.example", of).await, Answers::default(), "{of:?}");
+    }
+    let alias = json!({"metadata": {"namespace": "shop", "name": "alias"}, "spec": {"endpoints": [
+        {"dnsName": "www.example", "recordType": "CNAME", "targets": ["Web.Example."], "recordTTL": 7},
+    ]}});
+    network.apply(&region("west"), "DNSEndpoint", &alias);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(ask("www.example", RecordType::Cname).await, answers(&["web.example"], 7));
+    assert_eq!(
+        ask("www.example", RecordType::A).await,
+        answers(&["10.2.255.1"], 7),
+        "the least of the chain"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_a_question_names_is_nobody_in_a_simulated_network() {
+    let network = world(0);
+    let elsewhere =
+        Query { resolver: Some(([192, 0, 2, 53], 53).into()), ..query("web.example", RecordType::A) };
+    let view = sender(&network, "outside");
+    assert!(timeout(Duration::from_secs(3600), view.look_up(&elsewhere)).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

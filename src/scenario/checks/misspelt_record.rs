@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{asked, steps};
+use super::{hosts, steps};
 use crate::document::{Diagnostic, nearest};
-use crate::model::url::{Url, bare};
+use crate::model::url::bare;
 use crate::recovery::Leads;
 use crate::scenario::{Action, Scenario};
 
 pub fn check(scenario: &Scenario) -> Vec<Diagnostic> {
-    let hosts = asked(scenario).filter_map(|(_, url)| Some(bare(&url.parse::<Url>().ok()?.host)));
-    let hosts: BTreeSet<String> = hosts.collect();
+    let hosts: BTreeSet<String> = hosts(scenario).map(|host| bare(&host)).collect();
     let mut found = Vec::new();
     for placed in steps(scenario) {
         let Action::Recover(kind) = &placed.step.action else { continue };

@@ -23,6 +23,7 @@ mod sides;
 pub mod slow_probe;
 pub mod stage_fits;
 pub mod too_short;
+pub mod unaskable;
 pub mod undeclared;
 pub mod unfenceable;
 pub mod unjudged;
@@ -32,7 +33,7 @@ pub mod unknown_role;
 pub mod unknown_service;
 pub mod unknown_step;
 pub mod unproven_fault;
-pub mod wrong_url;
+pub mod unrehearsed;
 
 use std::collections::BTreeSet;
 
@@ -42,7 +43,7 @@ use super::{Action, Drill, Procedure, Scenario, Step};
 use crate::document::{Diagnostic, Document, Path, Text, ordered};
 use crate::model::name::{Name, Region};
 use crate::model::plan::Stage;
-use crate::probe::Ask;
+use crate::model::url::Url;
 
 /// Every check.
 pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
@@ -66,6 +67,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     slow_probe::check,
     stage_fits::check,
     too_short::check,
+    unaskable::check,
     undeclared::check,
     unfenceable::check,
     unjudged::check,
@@ -75,7 +77,7 @@ pub const ALL: &[fn(&Scenario) -> Vec<Diagnostic>] = &[
     unknown_service::check,
     unknown_step::check,
     unproven_fault::check,
-    wrong_url::check,
+    unrehearsed::check,
 ];
 
 /// Everything that is wrong with a scenario whose documents have the right shape.
@@ -178,15 +180,12 @@ fn add<'a>(scenario: &'a Scenario, placed: &mut Vec<Placed<'a>>, at: Placed<'a>)
     }
 }
 
-/// The URLs that a drill's probes and its ledger ask, and where they stand.
-fn asked(scenario: &Scenario) -> impl Iterator<Item = (Path, String)> {
+/// The hosts that a drill's probes and its ledger ask.
+fn hosts(scenario: &Scenario) -> impl Iterator<Item = String> {
     let spec = &scenario.drill.spec;
-    let probes = spec.probes.iter().enumerate().map(|(index, probe)| {
-        let Ask::Http(request) = probe.ask.behaviour().ask();
-        (Path::spec().then("probes").then(index).then(probe.ask.name()).then("url"), request.url)
-    });
-    let of_ledger = Path::spec().then("workload").then("ledger").then("url");
-    probes.chain(spec.workload.ledger.iter().map(move |ledger| (of_ledger.clone(), ledger.url.clone())))
+    let probes = spec.probes.iter().filter_map(|probe| probe.ask.behaviour().ask().host());
+    let ledger = spec.workload.ledger.iter().filter_map(|ledger| Some(ledger.url.parse::<Url>().ok()?.host));
+    probes.chain(ledger)
 }
 
 /// The procedures that a drill's steps name, each once.

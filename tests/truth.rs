@@ -31,6 +31,7 @@ use drillmaster::world::watch;
 use ear::Heard;
 
 const REHEARSALS: u64 = 1_000;
+const THROUGH_AN_INGRESS: u64 = 60;
 const THREADS: u64 = 2;
 const VANTAGES: [&str; 2] = ["outside", "west"];
 
@@ -101,8 +102,8 @@ struct Outcome {
     verdicts: Vec<(&'static str, Duration, Verdict)>,
 }
 
-fn rehearse(seed: u64) -> Outcome {
-    let draw = Draw::new(seed);
+fn rehearse(draw: Draw) -> Outcome {
+    let seed = draw.seed;
     let folder = tempfile::tempdir().unwrap();
     let inputs = draw.inputs(folder.path());
     let sink = Arc::new(Mutex::new(Memory::default()));
@@ -257,7 +258,13 @@ impl fmt::Display for Outcome {
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
     let share = |thread: u64| {
-        move || (0..REHEARSALS).filter(|seed| seed % THREADS == thread).map(rehearse).collect::<Vec<_>>()
+        move || {
+            (0..REHEARSALS)
+                .filter(|seed| seed % THREADS == thread)
+                .map(Draw::new)
+                .map(rehearse)
+                .collect::<Vec<_>>()
+        }
     };
     let threads: Vec<_> = (0..THREADS).map(|thread| std::thread::spawn(share(thread))).collect();
     threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -265,7 +272,18 @@ static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
 
 #[test]
 fn a_thousand_rehearsals_report_what_really_happened() {
-    let wrong: Vec<_> = OUTCOMES
+    check(&OUTCOMES);
+}
+
+#[test]
+fn rehearsals_through_an_ingress_report_what_really_happened() {
+    let drawn = |seed| Draw { ingress: true, ..Draw::new(seed) };
+    check(&(0..THROUGH_AN_INGRESS).map(drawn).map(rehearse).collect::<Vec<_>>());
+}
+
+/// None is wrong, and most lost enough.
+fn check(outcomes: &[Outcome]) {
+    let wrong: Vec<_> = outcomes
         .iter()
         .map(|outcome| (outcome, outcome.violations()))
         .filter(|(_, all)| !all.is_empty())
@@ -275,10 +293,10 @@ fn a_thousand_rehearsals_report_what_really_happened() {
         *counts.entry(*violation).or_default() += 1;
     }
     if let Some((outcome, _)) = wrong.first() {
-        panic!("{} of {} are wrong, {counts:?}, the first:\n{outcome}", wrong.len(), OUTCOMES.len());
+        panic!("{} of {} are wrong, {counts:?}, the first:\n{outcome}", wrong.len(), outcomes.len());
     }
-    let many = OUTCOMES.iter().filter(|outcome| outcome.happened.lost.len() >= 20).count();
-    assert!(2 * many >= OUTCOMES.len(), "only {many} runs lost twenty records");
+    let many = outcomes.iter().filter(|outcome| outcome.happened.lost.len() >= 20).count();
+    assert!(2 * many >= outcomes.len(), "only {many} runs lost twenty records");
 }
 
 type Shift = fn(&mut Outcome, Duration);

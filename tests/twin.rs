@@ -138,6 +138,52 @@ async fn a_stack_serves_where_its_probes_and_ports_are() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stacks_ingress_leads_to_its_services_by_host_and_path() {
+    let mut files = stack("portal");
+    // The addresses of controllers come from the end of the range.
+    let record = "{dnsName: \"*\", targets: [10.1.223.254]}";
+    let records = ["portal.example.org", "www.portal.example.org", "other.example.org"];
+    let records = records.map(|name| record.replace('*', name)).join(", ");
+    let endpoint = "apiVersion: externaldns.k8s.io/v1alpha1\nkind: DNSEndpoint\nmetadata: {name: portal, namespace: portal}\n";
+    files.insert("stacks/names.yaml".into(), format!("{endpoint}spec: {{endpoints: [{records}]}}\n"));
+    // The ledger stands in for the API, which tells the two services apart.
+    let files = edited(
+        files,
+        "      labels: {app: portal-api}\n",
+        "      labels: {app: portal-api}\n      annotations: {stand-in.drillmaster.dev/api: ledger}\n",
+    );
+    let sandbox = start(&files, "stacks", nodes()).await.unwrap();
+    for vantage in ["outside", "east"] {
+        let net = sandbox.world().vantages[vantage].clone();
+        for (url, status) in [
+            ("http://portal.example.org/any/path", Some(200)),
+            ("http://portal.example.org/api/no-such-path", Some(404)),
+            ("http://portal.example.org/apis", Some(200)),
+            ("http://www.portal.example.org/api/no-such-path", Some(200)),
+            ("http://other.example.org/", Some(404)),
+            ("http://portal.example.org:443/", None),
+        ] {
+            let got = get(&*net, url).await.ok().map(|status| status.as_u16());
+            assert_eq!(got, status, "{vantage} asks {url}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ingress_that_nobody_serves_keeps_a_region_unready_and_says_why() {
+    let unnamed = edited(stack("portal"), "  ingressClassName: public\n", "");
+    for (files, from, to, why) in [
+        (stack("portal"), "ClassName: public", "ClassName: inner", "IngressClass inner does not exist"),
+        (unnamed, "class: \"true\"", "class: \"no\"", "it names no IngressClass, and none is the default"),
+    ] {
+        let files = edited(files, from, to);
+        let error =
+            start(&files, "stacks", nodes()).await.err().unwrap_or_else(|| panic!("{to}")).to_string();
+        assert!(error.contains(&format!("ingresses/portal in portal has no address: {why}")), "{error}");
+    }
+}
+
 /// The Secret that an operator outside of the stack would make.
 fn with_signing_key(mut files: Files) -> Files {
     let secret =
@@ -562,7 +608,10 @@ fn a_plan_and_a_run_say_what_is_not_simulated_and_bad_manifests_stop_them() {
         &["run", "escalation-tabletop.yaml", "--quiet", "--evidence", "evidence"],
     ] {
         let (_, said) = drillmaster(arguments);
-        assert!(said.contains("east: not simulated: Ingress portal/portal; IngressClass public: stored, and nothing routes by it"), "{said}");
+        assert!(
+            said.contains("east: not simulated: Ingress portal/portal: nothing answers on port 443"),
+            "{said}"
+        );
     }
     let kept = fs::read_to_string(folder.path().join("evidence/inputs/stacks/portal.yaml")).unwrap();
     assert!(

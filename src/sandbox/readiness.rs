@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::control::{daemon_sets, every, jobs, read};
+use super::control::ingress::without_address;
+use super::control::{daemon_sets, every, ingresses, jobs, read};
 use super::store::{Key, Store};
 use crate::model::effect::Resource;
 
 /// How many workloads of a region get their reason; the rest is only named.
 const MOST_REASONS: usize = 20;
 
-/// The workloads and services that are not ready, a line each.
+/// The workloads, services and ingresses that are not ready, a line each.
 pub fn unready(store: &Store) -> Vec<String> {
     let mut found = vec![];
     if every(store, &Resource::nodes(), None).next().is_none() {
@@ -37,6 +38,10 @@ pub fn unready(store: &Store) -> Vec<String> {
         if balanced && read::text(service, "/status/loadBalancer/ingress/0/ip").is_empty() {
             found.push(format!("{} has no address", Key::of(&Resource::services(), service)));
         }
+    }
+    for ingress in every(store, &ingresses(), None) {
+        let why = without_address(store, ingress);
+        found.extend(why.map(|why| format!("{} has no address: {why}", Key::of(&ingresses(), ingress))));
     }
     found
 }

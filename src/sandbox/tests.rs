@@ -1,5 +1,7 @@
 //! The shipped regions as a whole, in virtual time.
 
+mod ingress;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::net::names::{Answer, Records, lookup};
-use super::net::network::State;
+use super::net::network::{Asked, State};
 use super::net::{Network, Source};
 use super::stand_in::{Dated, Storages};
 use crate::ledger::{Change, Entry, Logged, Node, Role};
@@ -25,13 +25,18 @@ const DEEPEST: u32 = 8;
 /// What is written down while the world goes on.
 pub struct Recorder {
     vantages: BTreeMap<Vantage, Source>,
-    /// By vantage and address: from when on it would have served or not.
-    ways: BTreeMap<(Vantage, SocketAddrV4), Vec<(At, bool)>>,
+    /// From when on who would have been served where, or not.
+    ways: BTreeMap<Way, Vec<(At, bool)>>,
+    /// Every name that the authority ever answered.
+    names: BTreeSet<String>,
     /// By place and name: the answers that its resolver remembered.
     answers: BTreeMap<(Name, String), Vec<Remembered>>,
     /// What the authority answered, from when on.
     authority: Vec<(At, Records)>,
 }
+
+/// Who asks which address; for which host, where that decides who answers, else the empty one.
+type Way = (Vantage, SocketAddrV4, String);
 
 struct Remembered {
     at: At,
@@ -43,17 +48,20 @@ impl Recorder {
     /// Notes which addresses serve whom now.
     pub(super) fn record(state: &mut State, clock: &Clock) {
         let Some(mut recorder) = state.recorder.take() else { return };
-        let now = clock.now();
+        let (now, public) = (clock.now(), state.public());
+        let any = BTreeSet::from([String::new()]);
         for (vantage, source) in &recorder.vantages {
-            for to in state.public() {
-                let serves = state.would_serve(source, to, DEEPEST, now);
-                let way = recorder.ways.entry((vantage.clone(), to)).or_default();
-                note(way, now, serves);
+            for (to, routed) in &public {
+                for host in if *routed { &recorder.names } else { &any } {
+                    let serves = state.would_serve(source, *to, Asked { host, path: "/" }, DEEPEST, now);
+                    let way = recorder.ways.entry((vantage.clone(), *to, host.clone())).or_default();
+                    note(way, now, serves);
+                }
             }
         }
-        let gone = |to: &SocketAddrV4| !state.public().contains(to);
-        for ((_, to), way) in &mut recorder.ways {
-            if way.last().is_some_and(|(_, serves)| *serves) && gone(to) {
+        for ((_, to, host), way) in &mut recorder.ways {
+            let stands = public.get(to) == Some(&!host.is_empty());
+            if way.last().is_some_and(|(_, serves)| *serves) && !stands {
                 note(way, now, false);
             }
         }
@@ -64,6 +72,7 @@ impl Recorder {
     pub(super) fn published(state: &mut State, now: At) {
         let records = state.records.clone();
         if let Some(recorder) = &mut state.recorder {
+            recorder.names.extend(records.keys().cloned());
             recorder.authority.push((now, records));
         }
     }
@@ -144,7 +153,9 @@ impl Truth {
     ) -> Truth {
         let mut state = network.lock();
         let authority = vec![(At(i64::MIN), state.records.clone())];
-        let recorder = Recorder { vantages, ways: BTreeMap::new(), answers: BTreeMap::new(), authority };
+        let names = state.records.keys().cloned().collect();
+        let (ways, answers) = (BTreeMap::new(), BTreeMap::new());
+        let recorder = Recorder { vantages, ways, names, answers, authority };
         state.recorder = Some(recorder);
         Recorder::record(&mut state, &network.clock);
         drop(state);
@@ -177,9 +188,9 @@ impl Truth {
         let state = self.network.lock();
         let Some(recorder) = &state.recorder else { return Vec::new() };
         let Some(source) = recorder.vantages.get(vantage) else { return Vec::new() };
-        let mine = recorder.ways.iter().filter(|((of, _), _)| of == vantage);
-        let ways: BTreeMap<SocketAddrV4, &Vec<(At, bool)>> = mine.map(|((_, to), way)| (*to, way)).collect();
-        let mut instants: Vec<At> = ways.values().flat_map(|way| way.iter().map(|(at, _)| *at)).collect();
+        let mine = |(of, _, asked): &Way| of == vantage && (asked.is_empty() || asked == host);
+        let ways: Vec<_> = recorder.ways.iter().filter(|(way, _)| mine(way)).collect();
+        let mut instants: Vec<At> = ways.iter().flat_map(|(_, way)| way.iter().map(|(at, _)| *at)).collect();
         let start = instants.iter().min().copied().unwrap_or_default();
         instants.extend(recorder.authority.iter().map(|(at, _)| *at));
         let fills = recorder.answers.get(&(source.place.clone(), host.to_owned()));
@@ -190,7 +201,8 @@ impl Truth {
         for at in instants {
             let serves = match recorder.address(&source.place, host, at) {
                 Some(IpAddr::V4(address)) => {
-                    ways.get(&SocketAddrV4::new(address, HTTP)).is_some_and(|way| value(way, at))
+                    let to = SocketAddrV4::new(address, HTTP);
+                    ways.iter().any(|((_, of, _), way)| *of == to && value(way, at))
                 }
                 Some(IpAddr::V6(_)) | None => false,
             };

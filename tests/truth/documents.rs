@@ -29,6 +29,8 @@ pub struct Draw {
     /// The person's least time to declare, and what may come on top.
     declare: [u64; 2],
     fault: &'static str,
+    /// Whether users reach the ledger through an Ingress instead of a load balancer.
+    pub ingress: bool,
 }
 
 impl Draw {
@@ -53,13 +55,14 @@ impl Draw {
             } else {
                 "scale: {workload: statefulset/ledger, namespace: shop, replicas: 0}"
             },
+            ingress: false,
         }
     }
 
     /// Writes the documents into a folder, and loads them as `run` does.
     pub fn inputs(&self, folder: &Path) -> Inputs {
-        let east = region("east", "10.1", "primary", "west", &format!("{}ms", self.ship));
-        let west = region("west", "10.2", "replica", "east", &format!("{}ms", self.ship)) + &record(self.ttl);
+        let east = self.region("east", "10.1", "primary", "west");
+        let west = self.region("west", "10.2", "replica", "east") + &self.record();
         let files = [
             ("catalogue.yaml", CATALOGUE.replace("LASTING", &format!("{}ms", self.lasting))),
             ("sandbox.yaml", self.sandbox()),
@@ -93,8 +96,38 @@ spec:
         )
     }
 
+    /// The objects of a region.
+    fn region(&self, name: &str, range: &str, role: &str, peer: &str) -> String {
+        let ledger = region(role, peer, &format!("{}ms", self.ship));
+        ledger + &if self.ingress { ingress(name) } else { balancer(name, range) }
+    }
+
+    /// The record that users know.
+    fn record(&self) -> String {
+        let endpoint = endpoint(self.ttl, if self.ingress { "10.1.223.254" } else { "10.1.192.1" });
+        format!(
+            "apiVersion: externaldns.k8s.io/v1alpha1
+kind: DNSEndpoint
+metadata: {{name: orders, namespace: shop}}
+spec: {{endpoints: [{endpoint}]}}
+"
+        )
+    }
+
+    /// The recovery that sends traffic to west; `dnsSwitch` knows the addresses of Services only.
+    fn switch(&self) -> String {
+        if !self.ingress {
+            return "dnsSwitch: {record: orders.shop.example}".to_owned();
+        }
+        let merge = format!("{{spec: {{endpoints: [{}]}}}}", endpoint(self.ttl, "10.2.223.254"));
+        let object =
+            "apiVersion: externaldns.k8s.io/v1alpha1, kind: DNSEndpoint, namespace: shop, name: orders";
+        format!("patch: {{{object}, merge: {merge}}}")
+    }
+
     fn drill(&self) -> String {
         let Draw { period, timeout, writes_per_second, before, detect, fault, .. } = self;
+        let switch = self.switch();
         format!(
             "apiVersion: drillmaster.dev/v1alpha1
 kind: Drill
@@ -129,7 +162,7 @@ spec:
     declare: [{{id: declare, declare: {{role: manager}}, timeout: 5m}}]
     failover:
       - {{id: promote-west, recover: {{promote: {{workload: statefulset/ledger, namespace: shop}}}}}}
-      - {{id: traffic-west, recover: {{dnsSwitch: {{record: orders.shop.example}}}}}}
+      - {{id: traffic-west, recover: {{{switch}}}}}
     verify: [{{id: nothing-lost, check: {{ledger: {{}}}}}}]
 "
         )
@@ -161,7 +194,7 @@ spec:
       restored: {success: 100%, for: LASTING}
 ";
 
-fn region(name: &str, range: &str, role: &str, peer: &str, ship: &str) -> String {
+fn region(role: &str, peer: &str, ship: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Namespace
@@ -195,7 +228,14 @@ spec:
     - metadata: {{name: data}}
       spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
 ---
-apiVersion: v1
+"
+    )
+}
+
+/// A Service with an address of its own.
+fn balancer(name: &str, range: &str) -> String {
+    format!(
+        "apiVersion: v1
 kind: Service
 metadata:
   name: orders
@@ -214,13 +254,35 @@ spec:
     )
 }
 
-fn record(ttl: u64) -> String {
+/// A Service inside, and the Ingress that leads to it by all its names; its controller gets the last address of the region's range.
+fn ingress(name: &str) -> String {
     format!(
-        "apiVersion: externaldns.k8s.io/v1alpha1
-kind: DNSEndpoint
+        "apiVersion: v1
+kind: Service
 metadata: {{name: orders, namespace: shop}}
 spec:
-  endpoints: [{{dnsName: orders.shop.example, recordType: A, recordTTL: {ttl}, targets: [10.1.192.1]}}]
+  selector: {{app: ledger}}
+  ports: [{{name: http, port: 80, targetPort: http}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: orders
+  namespace: shop
+  annotations:
+    external-dns.alpha.kubernetes.io/hostname: orders.{name}.shop.example
+    external-dns.alpha.kubernetes.io/ttl: \"30\"
+spec:
+  rules:
+    - host: orders.shop.example
+      http: &paths
+        paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: orders, port: {{name: http}}}}}}}}]
+    - {{host: orders.{name}.shop.example, http: *paths}}
+---
 "
     )
+}
+
+fn endpoint(ttl: u64, target: &str) -> String {
+    format!("{{dnsName: orders.shop.example, recordType: A, recordTTL: {ttl}, targets: [{target}]}}")
 }

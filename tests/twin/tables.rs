@@ -3,8 +3,9 @@
 use http::Request;
 use serde_json::Value;
 
-/// Columns of times and of what only one cluster can have.
-const OF_ONE_CLUSTER: [&str; 6] = ["AGE", "CREATED AT", "DURATION", "LAST SCHEDULE", "RESTARTS", "VOLUME"];
+/// Columns of times and of what only one cluster can have; `ADDRESS` is of Ingresses, whose controller not every cluster has.
+const OF_ONE_CLUSTER: [&str; 7] =
+    ["ADDRESS", "AGE", "CREATED AT", "DURATION", "LAST SCHEDULE", "RESTARTS", "VOLUME"];
 
 /// The letters of generated names.
 pub const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";

@@ -7,7 +7,7 @@
 //!
 //! deployment ─► replica_set ─┐                 ┌─► kubelet ─► endpoints
 //! stateful_set, daemon_set ──┼─► pod ─► scheduler    ▲   └─► disruption (budgets)
-//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service, claims
+//! job ───────────────────────┘             node ─► taints (evictions)     garbage, namespace, service, ingress, claims
 //! ```
 //! Each controller is one file: a function of the store, one object's key and the time. None polls, so that an idle virtual hour costs
 //! nothing; a healthy heartbeat is worked out when somebody reads it ([`node::as_read`]). Rejected: kube-rs's `Controller`, whose order is not
@@ -25,6 +25,7 @@ pub mod disruption;
 pub mod driver;
 pub mod endpoints;
 pub mod garbage;
+pub mod ingress;
 pub mod job;
 pub mod kubelet;
 pub mod namespace;
@@ -119,7 +120,7 @@ impl From<Vec<Write>> for Reconciled {
 pub struct Addresses {
     /// Each node without a `podCIDR` gets a /24 of it.
     pub pods: Pool,
-    /// Services of type LoadBalancer.
+    /// Services of type LoadBalancer, and the controllers of Ingresses.
     pub load_balancers: Pool,
     /// The machines of the nodes; the first address is somebody else's.
     pub machines: Pool,
@@ -143,6 +144,7 @@ pub fn all(addresses: Addresses) -> Vec<Box<dyn Controller>> {
         Box::new(endpoints::Endpoints),
         Box::new(disruption::Budgets),
         Box::new(service::Services { load_balancers: addresses.load_balancers }),
+        Box::new(ingress::Ingresses::new(addresses.load_balancers)),
     ]
 }
 
@@ -154,6 +156,16 @@ pub(crate) fn daemon_sets() -> Resource {
 /// Jobs.
 pub(crate) fn jobs() -> Resource {
     Resource::new("batch", "v1", "jobs", "Job")
+}
+
+/// Ingresses.
+pub(crate) fn ingresses() -> Resource {
+    Resource::new("networking.k8s.io", "v1", "ingresses", "Ingress")
+}
+
+/// Classes of Ingresses.
+pub(crate) fn ingress_classes() -> Resource {
+    Resource::new("networking.k8s.io", "v1", "ingressclasses", "IngressClass")
 }
 
 /// Secrets.

@@ -25,13 +25,11 @@ const OF_SERVERS: [&str; 9] = [
 ];
 
 /// Kinds that are stored and served, while nothing here acts on them, and what that means.
-const INERT: [(&str, &str); 17] = [
+const INERT: [(&str, &str); 15] = [
     ("APIService", "stored, and no other API server stands behind it"),
     ("CronJob", "stored, and nothing runs it"),
     ("Endpoints", "stored, and no slice is made of it"),
     ("HorizontalPodAutoscaler", "stored, and nothing scales"),
-    ("Ingress", "stored, and nothing routes by it"),
-    ("IngressClass", "stored, and nothing routes by it"),
     ("LimitRange", "stored, and nothing is limited"),
     ("MutatingWebhookConfiguration", "stored, and no webhook is called"),
     ("PriorityClass", "stored, and no pod makes way for another"),
@@ -75,7 +73,10 @@ const JOBS: &str =
     "a Job's success and failure policies, limits for each index, and other managers change nothing";
 const FROM_OUTSIDE: &str = "nothing answers on a port of a node, nor at external addresses";
 
-const BEYOND: [Beyond; 9] = [
+const NO_TLS: &str = "nothing answers on port 443, and nobody is sent there: an Ingress routes on port 80";
+
+const BEYOND: [Beyond; 10] = [
+    beyond("Ingress", "/spec/tls", None, NO_TLS),
     beyond("Job", "/spec/successPolicy", None, JOBS),
     beyond("Job", "/spec/podFailurePolicy", None, JOBS),
     beyond("Job", "/spec/backoffLimitPerIndex", None, JOBS),
@@ -240,6 +241,9 @@ fn limits(object: &Value) -> Vec<&'static str> {
     let any = |holds: &dyn Fn(&Value) -> bool| list("containers").any(holds);
     let probes = ["readinessProbe", "livenessProbe", "startupProbe"];
     let mut found = vec![];
+    if object["kind"] == "Ingress" && is_configured(object) {
+        found.push("annotations that configure an Ingress controller change nothing");
+    }
     if any(&|container| probes.iter().any(|probe| container[probe].get("exec").is_some())) {
         found.push("an exec probe runs no command: it succeeds while its container runs");
     }
@@ -263,6 +267,13 @@ fn limits(object: &Value) -> Vec<&'static str> {
         found.push("the rules of a schema in CEL are not looked at");
     }
     found
+}
+
+/// Whether annotations of an Ingress speak to its controller: `nginx.ingress.kubernetes.io/rewrite-target`, and Traefik's, an AWS load balancer's.
+fn is_configured(ingress: &Value) -> bool {
+    let annotations = ingress.pointer("/metadata/annotations").and_then(Value::as_object);
+    let domains = annotations.into_iter().flatten().filter_map(|(key, _)| key.split_once('/'));
+    domains.map(|(domain, _)| domain).any(|domain| domain.ends_with("ingress.kubernetes.io"))
 }
 
 /// Whether a schema has rules in CEL, wherever in it.

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::ingress::{Backend, Ingresses, Port, Router};
 use super::policy::{self, Direction, Labels, Peer, Policy};
 use crate::sandbox::control::read;
 
@@ -53,6 +55,7 @@ pub struct Index {
     /// The slices of each service.
     slices_of: BTreeMap<Key, BTreeSet<Key>>,
     policies: BTreeMap<Key, Policy>,
+    ingresses: Ingresses,
 }
 
 /// What an address and a port of a region stand for.
@@ -61,6 +64,8 @@ pub enum Stands<'a> {
     /// A service, and its ready endpoints.
     Service(Vec<(Ipv4Addr, u16)>),
     Pod(&'a Pod),
+    /// A controller of Ingresses.
+    Controller,
     Nothing,
 }
 
@@ -88,6 +93,7 @@ impl Index {
                 self.policies.insert(key, Policy::read(&policy));
                 true
             }
+            "Ingress" => self.ingresses.apply(key, object),
             _ => false,
         }
     }
@@ -103,6 +109,7 @@ impl Index {
             "Service" => self.forget_service(key),
             "EndpointSlice" => self.forget_slice(key),
             "NetworkPolicy" => self.policies.remove(key).is_some(),
+            "Ingress" => self.ingresses.delete(key),
             _ => false,
         }
     }
@@ -131,9 +138,31 @@ impl Index {
             return Stands::Service(name.map(|name| self.ready(key, name)).unwrap_or_default());
         }
         match self.pod_at(address) {
+            _ if self.router(address).is_some() => Stands::Controller,
             Some(pod) if inside => Stands::Pod(pod),
             Some(_) | None => Stands::Nothing,
         }
+    }
+
+    /// Who routes at the address of a controller.
+    pub fn router(&self, address: Ipv4Addr) -> Option<&Arc<Router>> {
+        self.ingresses.router(address)
+    }
+
+    /// The addresses of the controllers of Ingresses.
+    pub fn controllers(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.ingresses.addresses()
+    }
+
+    /// The ready endpoints of a backend; none where there is no such service or port.
+    pub fn endpoints(&self, backend: &Backend) -> Vec<(Ipv4Addr, u16)> {
+        let service = self.services.get(&backend.service);
+        let mut ports = service.into_iter().flat_map(|service| &service.ports);
+        let meant = ports.find(|(number, name)| match &backend.port {
+            Port::Number(wanted) => number == wanted,
+            Port::Name(wanted) => name == wanted,
+        });
+        meant.map(|(_, name)| self.ready(&backend.service, name)).unwrap_or_default()
     }
 
     /// The ready endpoints of a service's port, in the order of their addresses.

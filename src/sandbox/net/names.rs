@@ -1,6 +1,7 @@
 //! The global DNS, as ExternalDNS fills it from every region's objects; and a resolver's cache. Pure.
 //!
-//! Sources: `DNSEndpoint` objects, and the hostname annotation of Services of type LoadBalancer. Where two regions claim one
+//! Sources: `DNSEndpoint` objects, and the hostname annotation of Services of type LoadBalancer and of Ingresses, whose rules are not read
+//! (`--ignore-ingress-rules-spec`): a name that a failover moves is one object's alone. Where two regions claim one
 //! name, the first region of the spec owns it, as ExternalDNS' registry keeps an owner. Left out: negative caching, other
 //! record types than A and CNAME, weights and health checks of DNS providers.
 
@@ -51,7 +52,7 @@ impl Sources {
     pub fn apply(&mut self, kind: &str, object: &Value) -> bool {
         let records = match kind {
             "DNSEndpoint" => endpoint(object),
-            "Service" => service(object),
+            "Service" | "Ingress" => balanced(object),
             _ => return false,
         };
         let key = (kind.to_owned(), key_of(object));
@@ -101,7 +102,7 @@ fn endpoint(object: &Value) -> Records {
     all
 }
 
-fn service(object: &Value) -> Records {
+fn balanced(object: &Value) -> Records {
     let names = object.pointer(HOSTNAME).and_then(Value::as_str).unwrap_or_default();
     let ttl = object.pointer(TTL).and_then(Value::as_str).and_then(|text| text.parse().ok());
     let ingress = read::at(object, "/status/loadBalancer/ingress").and_then(Value::as_array);

@@ -18,9 +18,11 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::index::{Index, Key, Stands};
+use super::ingress::Backend;
 use super::names::{Cache, Records, Sources};
 use super::pipe::{Cable, End, pipe};
 use super::policy::Direction;
+use super::proxy::{HTTP, Turn};
 use crate::model::lookup::{Answers, Query};
 use crate::model::name::Name;
 use crate::model::time::At;
@@ -37,8 +39,8 @@ const FEW: usize = 64;
 
 /// A process that takes connections.
 pub trait Listener: Send + Sync {
-    /// Serves a connection in a task of its own.
-    fn accept(&self, stream: End) -> AbortHandle;
+    /// Serves a connection from an address in a task of its own.
+    fn accept(&self, stream: End, from: Ipv4Addr) -> AbortHandle;
 
     /// For the truth only: whether a GET would be answered well now; `asks` tells the same of a URL that it needs.
     fn serves(&self, asks: &dyn Fn(&str) -> bool) -> bool;
@@ -54,6 +56,13 @@ pub struct Source {
     pub pod: Option<Key>,
 }
 
+/// What of a URL an Ingress goes by.
+#[derive(Clone, Copy)]
+pub(in crate::sandbox) struct Asked<'a> {
+    pub host: &'a str,
+    pub path: &'a str,
+}
+
 /// The network of all places.
 pub struct Network {
     pub(in crate::sandbox) clock: Clock,
@@ -66,17 +75,19 @@ pub struct State {
     ranges: Vec<(Name, Range)>,
     hosts: BTreeMap<Ipv4Addr, Host>,
     links: BTreeMap<(Name, Name), Duration>,
-    listeners: BTreeMap<(Ipv4Addr, u16), Arc<dyn Listener>>,
+    pub(super) listeners: BTreeMap<(Ipv4Addr, u16), Arc<dyn Listener>>,
     /// Nodes without power, by region.
     dark: BTreeSet<(Name, String)>,
     /// Addresses whose packets vanish, and how many reasons they have for it.
     vanished: BTreeMap<Ipv4Addr, u32>,
     routes: BTreeMap<(Ipv4Addr, Ipv4Addr, u16), Route>,
+    /// By the address of a controller: whom it asks next.
+    pub(super) turns: BTreeMap<Ipv4Addr, BTreeMap<Backend, Turn>>,
     open: Vec<Open>,
     /// How many open connections there were when ended ones were last removed.
     kept: usize,
     generation: u64,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     pub(super) sources: BTreeMap<Name, Sources>,
     /// When each region's ExternalDNS syncs next.
     pub(super) syncs: BTreeMap<Name, At>,
@@ -156,6 +167,7 @@ impl Network {
             dark: BTreeSet::new(),
             vanished: BTreeMap::new(),
             routes: BTreeMap::new(),
+            turns: BTreeMap::new(),
             open: Vec::new(),
             kept: FEW,
             generation: 0,
@@ -174,6 +186,9 @@ impl Network {
     pub fn apply(self: &Arc<Self>, region: &Name, kind: &str, object: &Value) {
         let mut state = self.lock();
         if state.regions.get_mut(region).is_some_and(|index| index.apply(kind, object)) {
+            if kind == "Ingress" {
+                self.stand_controllers(&mut state, region);
+            }
             self.changed(&mut state);
         }
         self.sync_names(&mut state, region, |sources| sources.apply(kind, object));
@@ -247,6 +262,7 @@ impl Network {
     pub(super) fn changed(&self, state: &mut State) {
         state.generation += 1;
         state.routes.clear();
+        state.turns.clear();
         let mut open = std::mem::take(&mut state.open);
         open.retain(|open| {
             let stays = !open.cable.is_gone();
@@ -266,6 +282,14 @@ impl Network {
         match state.next_hop(from, to) {
             Way::To(hop) if hop.passes && hop.latency.is_zero() => Ok(state.open(from, hop)),
             way => Err((way, state.generation)),
+        }
+    }
+
+    /// Opens a connection.
+    pub(super) async fn reach(&self, from: &Arc<Source>, to: SocketAddrV4) -> io::Result<End> {
+        match self.set_out(from, to) {
+            Ok(end) => end,
+            Err(way) => self.arrive(from, way).await,
         }
     }
 
@@ -315,7 +339,7 @@ impl State {
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         let (near, far) = pipe(hop.latency);
-        let (cable, server) = (near.cable(), listener.accept(far));
+        let (cable, server) = (near.cable(), listener.accept(far, from.address));
         self.opened(Open { from: Arc::clone(from), hop, cable, server });
         Ok(near)
     }
@@ -377,6 +401,8 @@ impl State {
             Some(Stands::Service(endpoints)) if endpoints.is_empty() => return Route::Refused(latency),
             Some(Stands::Service(endpoints)) => endpoints,
             Some(Stands::Pod(pod)) => vec![(pod.address, to.port())],
+            Some(Stands::Controller) if to.port() != HTTP => return Route::Refused(latency),
+            Some(Stands::Controller) => vec![(*to.ip(), HTTP)],
             Some(Stands::Nothing) | None => return if inside { Route::Nobody } else { Route::Dropped },
         };
         let hops: Vec<Hop> = targets
@@ -412,7 +438,7 @@ impl State {
             }
         }
         let Some((index, place)) = receiver else { return self.hosts.contains_key(to.ip()) };
-        let Some(target) = target else { return false };
+        let Some(target) = target else { return index.router(*to.ip()).is_some() };
         let known = sender.flatten().filter(|_| inside);
         !self.dark.contains(&(place.clone(), target.node.clone()))
             && index.admits(Direction::Ingress, target, from.address, known, to.port())
@@ -423,6 +449,7 @@ impl State {
         &self,
         from: &Source,
         to: SocketAddrV4,
+        asked: Asked,
         depth: u32,
         now: At,
     ) -> bool {
@@ -436,7 +463,13 @@ impl State {
         let targets = match stands {
             Some(Stands::Service(endpoints)) => endpoints,
             Some(Stands::Pod(pod)) => vec![(pod.address, to.port())],
-            Some(Stands::Nothing) => Vec::new(),
+            Some(Stands::Controller) if to.port() == HTTP => {
+                let place = place.unwrap_or(&from.place).clone();
+                let controller = Source { place, address: *to.ip(), pod: None };
+                return self.passes(from, to, *to.ip())
+                    && self.would_route(&controller, asked, depth - 1, now);
+            }
+            Some(Stands::Controller | Stands::Nothing) => Vec::new(),
             None => vec![(*to.ip(), to.port())],
         };
         let served = |(address, port): &(Ipv4Addr, u16)| {
@@ -458,11 +491,13 @@ impl State {
     /// For the truth: the same of a URL.
     fn would_serve_url(&self, from: &Source, url: &str, depth: u32, now: At) -> bool {
         let Ok(uri) = url.parse::<http::Uri>() else { return false };
-        let address = uri.host().and_then(|host| self.would_resolve(from, host, now));
+        let host = uri.host().unwrap_or_default();
+        let address = self.would_resolve(from, host, now);
+        let asked = Asked { host, path: uri.path() };
         let port = uri.port_u16().unwrap_or(80);
         match address.as_ref().and_then(|addresses| addresses.first()) {
             Some(IpAddr::V4(address)) => {
-                self.would_serve(from, SocketAddrV4::new(*address, port), depth, now)
+                self.would_serve(from, SocketAddrV4::new(*address, port), asked, depth, now)
             }
             Some(IpAddr::V6(_)) | None => false,
         }
@@ -475,11 +510,13 @@ impl State {
         Some(Source { place: place.clone(), address, pod: Some((pod.namespace.clone(), pod.name.clone())) })
     }
 
-    /// Every address and port that is seen from everywhere.
-    pub(in crate::sandbox) fn public(&self) -> Vec<SocketAddrV4> {
+    /// Every address and port that is seen from everywhere, and whether a controller stands there, for which the host matters.
+    pub(in crate::sandbox) fn public(&self) -> BTreeMap<SocketAddrV4, bool> {
         let services = self.regions.values().flat_map(Index::public);
-        let hosts = self.hosts.keys().map(|address| (*address, 80));
-        services.chain(hosts).map(|(address, port)| SocketAddrV4::new(address, port)).collect()
+        let others = services.chain(self.hosts.keys().map(|address| (*address, HTTP)));
+        let controllers = self.regions.values().flat_map(Index::controllers).map(|address| (address, HTTP));
+        let at = |(address, port)| SocketAddrV4::new(address, port);
+        controllers.map(|to| (at(to), true)).chain(others.map(|to| (at(to), false))).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The network over two regions with a service each, in virtual time.
 
+mod proxy;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ const LONG: Duration = Duration::from_secs(3600);
 struct Echo(u8);
 
 impl Listener for Echo {
-    fn accept(&self, mut stream: End) -> AbortHandle {
+    fn accept(&self, mut stream: End, _: Ipv4Addr) -> AbortHandle {
         let mine = self.0;
         let serve = async move {
             while let Ok(1..) = stream.read(&mut [0; 1]).await {

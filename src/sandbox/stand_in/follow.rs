@@ -14,12 +14,13 @@ use crate::sandbox::state::RegionState;
 use crate::sandbox::store::{Change, ChangeKind, Key, Store};
 
 /// The kinds that the network knows, by group and plural.
-const NETWORK: [(&str, &str, &str); 6] = [
+const NETWORK: [(&str, &str, &str); 7] = [
     ("", "namespaces", "Namespace"),
     ("", "pods", "Pod"),
     ("", "services", "Service"),
     ("discovery.k8s.io", "endpointslices", "EndpointSlice"),
     ("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
+    ("networking.k8s.io", "ingresses", "Ingress"),
     ("externaldns.k8s.io", "dnsendpoints", "DNSEndpoint"),
 ];
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ fn good(status: StatusCode) -> bool {
 }
 
 impl Listener for HttpStandIn {
-    fn accept(&self, stream: End) -> AbortHandle {
+    fn accept(&self, stream: End, _: Ipv4Addr) -> AbortHandle {
         let shared = Arc::clone(&self.shared);
         let answer = service_fn(move |_| {
             let shared = Arc::clone(&shared);

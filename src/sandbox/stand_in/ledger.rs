@@ -1,6 +1,7 @@
 //! The project's own ledger in a pod: the same code as on a socket, over the simulated network; its storage outlives the pod.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -106,7 +107,7 @@ impl Storage for Kept {
 pub(super) struct LedgerListener(pub(super) Arc<Service>);
 
 impl Listener for LedgerListener {
-    fn accept(&self, stream: End) -> AbortHandle {
+    fn accept(&self, stream: End, _: Ipv4Addr) -> AbortHandle {
         // In a box: a task is moved several times before it runs, and a connection is large.
         tokio::spawn(Box::pin(serve_connection(Arc::clone(&self.0), Box::new(stream)))).abort_handle()
     }

@@ -2,6 +2,7 @@
 //!
 //! Each test feeds the store as the API would, lets the driver run to an instant, and looks at the objects.
 
+mod ingress;
 mod nodes;
 mod pods;
 mod scale;

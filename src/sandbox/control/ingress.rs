@@ -1,0 +1,119 @@
+//! Ingresses: the address of the controller that serves them, as it writes it into their status.
+//!
+//! Each IngressClass has one controller, whatever its `spec.controller` says, and all Ingresses of the class share its address, as those of ingress-nginx and of
+//! Traefik share the one of the controller's Service; their rules are merged ([`super::super::net::ingress`]). An address comes from the end of the load
+//! balancers' range, so that those of Services, which come from its start, do not depend on it; a controller keeps it while no Service has it.
+//!
+//! Who serves an Ingress is [`class`]'s. It names an IngressClass, which must exist: a real controller leaves an Ingress of a class that there is not to
+//! others. It names none: then the default one, else nobody. In a region without any IngressClass, as manifests of a team are that bring none, one
+//! controller takes all Ingresses that name none. Left out: controllers that run in pods (a sandbox's stands in its region, apart from all
+//! nodes and namespaces, and is never down), classes for one namespace (`spec.parameters`), addresses that are names.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::super::state::Pool;
+use super::super::store::{Change, Key, Store};
+use super::service::{ADDRESS, hosts, taken};
+use super::{Controller, Processes, Reconciled, at, every, ingress_classes, ingresses, itself, one, read};
+use crate::model::effect::Resource;
+use crate::model::time::At;
+
+/// How an Ingress named its class before `spec.ingressClassName`; the IngressClass need not exist.
+const LEGACY: &str = "kubernetes.io/ingress.class";
+
+const IS_DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// The controllers of all classes.
+pub struct Ingresses {
+    load_balancers: Pool,
+    /// The address of each class's controller, once it had an Ingress.
+    given: Mutex<BTreeMap<String, Ipv4Addr>>,
+}
+
+impl Ingresses {
+    /// Controllers that take their addresses from a range.
+    pub fn new(load_balancers: Pool) -> Self {
+        Self { load_balancers, given: Mutex::default() }
+    }
+
+    /// The address of a class's controller; `None` where the range has none left.
+    fn address(&self, store: &Store, class: &str) -> Option<Ipv4Addr> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = taken(store, &Resource::services());
+        let free = |address: &Ipv4Addr| !others.contains(address.to_string().as_str());
+        if let Some(mine) = given.get(class).copied().filter(free) {
+            return Some(mine);
+        }
+        let found = hosts(self.load_balancers)
+            .rev()
+            .find(|address| free(address) && !given.values().any(|given| given == address))?;
+        given.insert(class.to_owned(), found);
+        Some(found)
+    }
+}
+
+impl Controller for Ingresses {
+    fn name(&self) -> &'static str {
+        "ingress"
+    }
+
+    fn concerns(&self, store: &Store, change: &Change) -> Vec<Key> {
+        if change.key.is(&ingress_classes()) {
+            let all = every(store, &ingresses(), None);
+            return all.map(|ingress| Key::of(&ingresses(), ingress)).collect();
+        }
+        itself(change, &ingresses())
+    }
+
+    fn reconcile(&self, store: &Store, key: &Key, _: At, _: &dyn Processes) -> Reconciled {
+        let Some(ingress) = at(store, key) else { return Reconciled::nothing() };
+        let address = class(store, ingress).ok().and_then(|class| self.address(store, class));
+        let balancer = address.map_or_else(|| json!({}), |address| json!({"ingress": [{"ip": address}]}));
+        super::status(key, ingress, json!({"loadBalancer": balancer})).into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+/// The class whose controller serves an Ingress; empty for the only controller of a region without classes.
+///
+/// # Errors
+/// Why nobody serves it.
+pub(crate) fn class<'a>(store: &'a Store, ingress: &'a Value) -> Result<&'a str, String> {
+    let named = read::text(ingress, "/spec/ingressClassName");
+    if !named.is_empty() {
+        let found = one(store, &ingress_classes(), None, named).map(|_| named);
+        return found.ok_or_else(|| format!("IngressClass {named} does not exist"));
+    }
+    let classes: Vec<&Value> = every(store, &ingress_classes(), None).collect();
+    let annotated = read::annotation(ingress, LEGACY);
+    let found = match (classes.is_empty(), annotated) {
+        (true, _) => return Ok(""),
+        (false, "") => default_class(&classes),
+        (false, annotated) => classes.into_iter().find(|class| read::name(class) == annotated),
+    };
+    found.map(read::name).ok_or_else(|| match annotated {
+        "" => "it names no IngressClass, and none is the default".to_owned(),
+        annotated => format!("IngressClass {annotated} does not exist"),
+    })
+}
+
+/// Of several default classes the newest counts, then the first by name, as the API server's `DefaultIngressClass` has it.
+fn default_class<'a>(classes: &[&'a Value]) -> Option<&'a Value> {
+    let is_default = |class: &&&Value| read::annotation(class, IS_DEFAULT) == "true";
+    let created = |class: &Value| read::text(class, "/metadata/creationTimestamp").to_owned();
+    // They come by name, and the first of equals stays.
+    classes
+        .iter()
+        .copied()
+        .filter(|class| is_default(&class))
+        .reduce(|best, class| if created(class) > created(best) { class } else { best })
+}
+
+/// Why an Ingress has no address, where it has none.
+pub(crate) fn without_address(store: &Store, ingress: &Value) -> Option<String> {
+    let has = !read::text(ingress, ADDRESS).is_empty();
+    (!has).then(|| class(store, ingress).err().unwrap_or_else(|| "the range of addresses is full".to_owned()))
+}

@@ -277,8 +277,8 @@ fn a_thousand_rehearsals_report_what_really_happened() {
 
 #[test]
 fn rehearsals_through_an_ingress_report_what_really_happened() {
-    let drawn = |seed| Draw { ingress: true, ..Draw::new(seed) };
-    check(&(0..THROUGH_AN_INGRESS).map(drawn).map(rehearse).collect::<Vec<_>>());
+    let draws = (0..THROUGH_AN_INGRESS).map(Draw::through_an_ingress);
+    check(&draws.map(rehearse).collect::<Vec<_>>());
 }
 
 /// None is wrong, and most lost enough.

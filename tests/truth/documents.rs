@@ -30,7 +30,7 @@ pub struct Draw {
     declare: [u64; 2],
     fault: &'static str,
     /// Whether users reach the ledger through an Ingress instead of a load balancer.
-    pub ingress: bool,
+    ingress: bool,
 }
 
 impl Draw {
@@ -57,6 +57,11 @@ impl Draw {
             },
             ingress: false,
         }
+    }
+
+    /// The same from one seed, but for the way to the ledger.
+    pub fn through_an_ingress(seed: u64) -> Draw {
+        Draw { ingress: true, ..Draw::new(seed) }
     }
 
     /// Writes the documents into a folder, and loads them as `run` does.

@@ -226,6 +226,19 @@ async fn requests_of_one_connection_go_to_all_ready_endpoints_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_open_connection_hangs_when_its_controller_is_gone() {
+    let network = routed(0);
+    let stream = sender(&network, "outside").connect(at(CONTROLLER)).await.unwrap();
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let answer = sender.send_request(get("web.example", "/")).await.unwrap();
+    answer.into_body().collect().await.unwrap();
+    network.delete(&region("east"), "Ingress", &("shop".into(), "web".into()));
+    sender.ready().await.unwrap();
+    assert!(timeout(LONG, sender.send_request(get("web.example", "/"))).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_a_controller_leads_nowhere() {
     let network = routed(0);
     let mut slice = slice(1, true);

@@ -35,7 +35,7 @@ pub struct Dns {
     pub of: RecordType,
     /// The resolver that is asked: `192.0.2.53:53`. Without it, that of the vantage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("pattern" = r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"))]
     pub resolver: Option<SocketAddr>,
     /// What the right answer looks like; any record, where it is left out.
     #[serde(default)]

@@ -168,6 +168,7 @@ mod tests {
             ("A", json!({}), vec![], Seen::Failed(Failure::NoData)),
             ("A", json!({"contains": ["10.0.0.2"]}), vec!["10.0.0.1", "10.0.0.2"], Seen::Ok),
             ("A", json!({"contains": ["10.0.0.3"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
+            ("A", json!({"contains": ["10.0.0.1", "10.0.0.3"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
             ("A", json!({"equals": ["10.0.0.2", "10.0.0.1"]}), vec!["10.0.0.1", "10.0.0.2"], Seen::Ok),
             ("A", json!({"equals": ["10.0.0.2"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
             ("AAAA", json!({"equals": ["0:0::1"]}), vec!["::1"], Seen::Ok),

@@ -1,4 +1,5 @@
-//! One HTTP client over a net: the connection is our own, so that each of its stages has its own time.
+//! One HTTP client over a net: the connection is our own, so that each of its stages has its own time. Clients of other protocols open theirs by
+//! the same [`dial`], and are timed by the same [`Course`].
 //!
 //! ```text
 //! Ask ─► resolve ─► connect ─► (TLS) ─► request ─► first byte ─► body ─► Exchange

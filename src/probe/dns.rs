@@ -35,7 +35,7 @@ pub struct Dns {
     pub of: RecordType,
     /// The resolver that is asked: `192.0.2.53:53`. Without it, that of the vantage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("pattern" = r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"))]
     pub resolver: Option<SocketAddr>,
     /// What the right answer looks like; any record, where it is left out.
     #[serde(default)]
@@ -168,6 +168,7 @@ mod tests {
             ("A", json!({}), vec![], Seen::Failed(Failure::NoData)),
             ("A", json!({"contains": ["10.0.0.2"]}), vec!["10.0.0.1", "10.0.0.2"], Seen::Ok),
             ("A", json!({"contains": ["10.0.0.3"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
+            ("A", json!({"contains": ["10.0.0.1", "10.0.0.3"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
             ("A", json!({"equals": ["10.0.0.2", "10.0.0.1"]}), vec!["10.0.0.1", "10.0.0.2"], Seen::Ok),
             ("A", json!({"equals": ["10.0.0.2"]}), vec!["10.0.0.1", "10.0.0.2"], wrong.clone()),
             ("AAAA", json!({"equals": ["0:0::1"]}), vec!["::1"], Seen::Ok),

@@ -115,7 +115,7 @@ fn target(to: &Endpoint, speaks: Speaks) -> Result<Target, BadRequest> {
 
 /// The client of a probe's protocol.
 enum Client<'a> {
-    Http(http::Client<'a>),
+    Http(Box<http::Client<'a>>),
     Tcp(tcp::Client<'a>),
     Dns(dns::Client<'a>),
     Grpc(grpc::Client<'a>),
@@ -126,7 +126,8 @@ impl<'a> Client<'a> {
         let probe = kind.behaviour();
         let client = match probe.ask() {
             Ask::Http { request, server_name } => {
-                http::Client::new(probe, &request, server_name.as_deref(), run).map(Client::Http)
+                http::Client::new(probe, &request, server_name.as_deref(), run)
+                    .map(|client| Client::Http(Box::new(client)))
             }
             Ask::Tcp { to, banner } => tcp::Client::new(probe, &to, banner, run).map(Client::Tcp),
             Ask::Dns(question) => Ok(Client::Dns(dns::Client::new(probe, question, run))),

@@ -49,6 +49,14 @@ fn what_is_wrong_with_a_probe_is_told_where_it_stands() {
 }
 
 #[test]
+fn what_no_rehearsal_answers_is_asked_by_a_drill_that_has_none() {
+    let drill = edited(DRILL, WEST, r#"grpc: {address: "checkout.west.shop.example:8443"}"#);
+    assert!(of_drill(drill.as_bytes()).contains("a rehearsal cannot answer"));
+    let without = edited(&drill, "  sandbox: shop-two-regions", "  #");
+    assert!(!of_drill(without.as_bytes()).contains("rehearsal"));
+}
+
+#[test]
 fn a_rehearsal_takes_every_probe_that_it_can_answer() {
     for right in [
         r#"tcp: {address: "checkout.west.shop.example:80"}"#,

@@ -5,7 +5,7 @@
 //!        └── never waits for an answer (I12); later than half a period: a recorded gap
 //! ```
 //! One task runs one probe from one vantage; requests in flight are futures of that task, at most `timeout / period + 1` of them,
-//! so a hung target costs bounded memory. How to add a protocol: a client file here, and its arms in [`Client`].
+//! so a hung target costs bounded memory. How to add a protocol: a client file here, and its arms in `Client`.
 
 pub mod agent;
 pub mod calibration;

@@ -4,7 +4,7 @@
 //! Traefik share the one of the controller's Service; their rules are merged ([`super::super::net::ingress`]). An address comes from the end of the load
 //! balancers' range, so that those of Services, which come from its start, do not depend on it; a controller keeps it while no Service has it.
 //!
-//! Who serves an Ingress is [`class`]'s. It names an IngressClass, which must exist: a real controller leaves an Ingress of a class that there is not to
+//! Who serves an Ingress, `class` says. It names an IngressClass, which must exist: a real controller leaves an Ingress of a class that there is not to
 //! others. It names none: then the default one, else nobody. In a region without any IngressClass, as manifests of a team are that bring none, one
 //! controller takes all Ingresses that name none. Left out: controllers that run in pods (a sandbox's stands in its region, apart from all
 //! nodes and namespaces, and is never down), classes for one namespace (`spec.parameters`), addresses that are names.

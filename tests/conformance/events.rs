@@ -146,7 +146,7 @@ async fn each_workload_warns_of_pods_that_it_may_not_make(cluster: &Cluster) {
         let message = match plural {
             "statefulsets" => {
                 format!(
-                    "create Pod web-0 in StatefulSet web failed error: pods \"web-0\" is forbidden: {why}"
+                    "Create Pod web-0 in StatefulSet web failed error: pods \"web-0\" is forbidden: {why}"
                 )
             }
             _ => format!("Error creating: pods \"web-\" is forbidden: {why}"),

@@ -5,8 +5,9 @@
 //! balancers' range, so that those of Services, which come from its start, do not depend on it; a controller keeps it while no Service has it.
 //!
 //! Who serves an Ingress, `class` says. It names an IngressClass, which must exist: a real controller leaves an Ingress of a class that there is not to
-//! others. It names none: then the default one, else nobody. In a region without any IngressClass, as manifests of a team are that bring none, one
-//! controller takes all Ingresses that name none. Left out: controllers that run in pods (a sandbox's stands in its region, apart from all
+//! others. It names none: then the default one, else nobody. A region without any IngressClass, as manifests of a team are that bring none since
+//! others install it, has a controller of each name that an Ingress gives, and one for those that give none; the listing of what is simulated says
+//! so. Left out: controllers that run in pods (a sandbox's stands in its region, apart from all
 //! nodes and namespaces, and is never down), classes for one namespace (`spec.parameters`), addresses that are names.
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::super::state::Pool;
 use super::super::store::{Change, Key, Store};
 use super::service::{ADDRESS, hosts, taken};
-use super::{Controller, Processes, Reconciled, at, every, ingress_classes, ingresses, itself, one, read};
+use super::{Controller, Processes, Reconciled, at, every, ingress_classes, ingresses, itself, read};
 use crate::model::effect::Resource;
 use crate::model::time::At;
 
@@ -82,22 +83,34 @@ impl Controller for Ingresses {
 /// # Errors
 /// Why nobody serves it.
 pub(crate) fn class<'a>(store: &'a Store, ingress: &'a Value) -> Result<&'a str, String> {
-    let named = read::text(ingress, "/spec/ingressClassName");
-    if !named.is_empty() {
-        let found = one(store, &ingress_classes(), None, named).map(|_| named);
-        return found.ok_or_else(|| format!("IngressClass {named} does not exist"));
-    }
+    let (named, annotated) =
+        (read::text(ingress, "/spec/ingressClassName"), read::annotation(ingress, LEGACY));
+    let named = if named.is_empty() { annotated } else { named };
     let classes: Vec<&Value> = every(store, &ingress_classes(), None).collect();
-    let annotated = read::annotation(ingress, LEGACY);
-    let found = match (classes.is_empty(), annotated) {
-        (true, _) => return Ok(""),
-        (false, "") => default_class(&classes),
-        (false, annotated) => classes.into_iter().find(|class| read::name(class) == annotated),
+    if classes.is_empty() {
+        return Ok(named);
+    }
+    let found = match named {
+        "" => default_class(&classes),
+        named => classes.into_iter().find(|class| read::name(class) == named),
     };
-    found.map(read::name).ok_or_else(|| match annotated {
+    found.map(read::name).ok_or_else(|| match named {
         "" => "it names no IngressClass, and none is the default".to_owned(),
-        annotated => format!("IngressClass {annotated} does not exist"),
+        named => format!("IngressClass {named} does not exist"),
     })
+}
+
+/// A line for each Ingress that names a class of a region which has no IngressClass at all.
+pub(crate) fn assumed(store: &Store) -> Vec<String> {
+    if every(store, &ingress_classes(), None).next().is_some() {
+        return Vec::new();
+    }
+    let named = every(store, &ingresses(), None).filter_map(|ingress| {
+        let class = class(store, ingress).ok().filter(|class| !class.is_empty())?;
+        let name = Key::of(&ingresses(), ingress);
+        Some(format!("a controller of the class {class} for {name}: no IngressClass is in the manifests"))
+    });
+    named.collect()
 }
 
 /// Of several default classes the newest counts, then the first by name, as the API server's `DefaultIngressClass` has it.

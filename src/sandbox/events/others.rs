@@ -38,7 +38,7 @@ pub(super) fn refused(refused: &Refused) -> Option<Note<'_>> {
         "job" => ("job-controller", format!("Error creating: {}", refused.why)),
         "statefulset" => (
             "statefulset-controller",
-            format!("create Pod {name} in StatefulSet {} failed error: {}", about.name, refused.why),
+            format!("Create Pod {name} in StatefulSet {} failed error: {}", about.name, refused.why),
         ),
         _ => return None,
     };

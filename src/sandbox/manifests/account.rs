@@ -19,6 +19,8 @@ pub struct Account {
     namespaces: BTreeSet<String>,
     /// Where nobody will answer.
     pub(super) silent: Vec<String>,
+    /// What is there though the manifests do not say so.
+    pub(super) assumed: Vec<String>,
 }
 
 fn note(told: &mut Told, why: &'static str, given: &Given) {
@@ -50,7 +52,8 @@ impl Account {
     pub fn lines(&self) -> Vec<String> {
         let simulated = self.not_simulated_lines().into_iter().map(|line| format!("not simulated: {line}"));
         let silent = self.silent.iter().map(|line| format!("nobody answers: {line}"));
-        simulated.chain(self.changed_lines()).chain(silent).collect()
+        let assumed = self.assumed.iter().map(|line| format!("assumed: {line}"));
+        simulated.chain(self.changed_lines()).chain(assumed).chain(silent).collect()
     }
 
     /// What the manifests ask for that the sandbox does not simulate, a line for each reason.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::api::{self, Kind, Misfit};
+use super::control::ingress;
 use super::spec::Network;
 use super::stand_in::choice;
 use super::store::{self, Key, Store};
@@ -88,6 +89,7 @@ pub fn load<'a>(
     loaded.into_iter().for_each(|given| load.take(given));
     load.tie_owners();
     load.account.silent = silent::lines(load.store);
+    load.account.assumed = ingress::assumed(load.store);
     if load.found.is_empty() { Ok(load.account) } else { Err(ordered(load.found)) }
 }
 

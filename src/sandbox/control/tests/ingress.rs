@@ -1,7 +1,7 @@
 //! Who serves an Ingress, and at which address.
 
 use super::*;
-use crate::sandbox::control::ingress::without_address;
+use crate::sandbox::control::ingress::{assumed, without_address};
 use crate::sandbox::control::{ingress_classes, ingresses};
 use crate::sandbox::store::Store;
 
@@ -50,16 +50,23 @@ impl Cluster {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_class_one_controller_takes_every_ingress_that_names_none() {
+async fn without_any_class_each_name_has_a_controller_and_those_that_give_none_share_one() {
     let mut cluster = Cluster::new();
     cluster.ingress(ingress("a", None));
     cluster.ingress(annotated("b", "nginx"));
     cluster.ingress(ingress("c", Some("public")));
     assert_eq!(cluster.served("a"), "10.1.255.254");
-    assert_eq!(cluster.served("b"), "10.1.255.254");
-    assert_eq!(cluster.served("c"), "IngressClass public does not exist");
+    assert_eq!(cluster.served("b"), "10.1.255.253", "another controller");
+    assert_eq!(cluster.served("c"), "10.1.255.252", "and another");
+    let told = cluster.state.read(assumed);
+    assert_eq!(told.len(), 2);
+    assert!(
+        told[1].starts_with("a controller of the class public for ") && told[1].contains("/c "),
+        "{told:?}"
+    );
     cluster.class("public", "false");
-    assert_eq!(cluster.served("c"), "10.1.255.253", "another controller");
+    assert_eq!(cluster.state.read(assumed), &[] as &[String]);
+    assert_eq!(cluster.served("c"), "10.1.255.252");
     assert_eq!(cluster.served("a"), "it names no IngressClass, and none is the default");
     assert_eq!(cluster.served("b"), "IngressClass nginx does not exist");
     cluster.without_class("public");

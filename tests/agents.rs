@@ -173,7 +173,10 @@ fn an_agent_that_does_not_answer_refuses_the_start_and_is_taken_away() {
         let (finished, events) = run(&rehearsal, world, never_interrupted()).await;
         let Ended::Refused { guard, why } = finished.how else { unreachable!("{finished:?}") };
         assert_eq!(guard.as_str(), "vantages");
-        assert_eq!(why, "the vantage west: its agent does not answer within 5m: the pod is not ready");
+        assert_eq!(
+            why,
+            "the vantage west: its agent does not answer: no answer within 5m: the pod is not ready"
+        );
         assert_eq!(finished.outstanding, vec![]);
         assert!(!events.iter().any(|event| matches!(event.what, What::Calibrated { .. })));
         assert!(stores(&rehearsal) == before, "the run left something");

@@ -15,6 +15,7 @@ use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use super::connect::chain;
 use super::environment::{AGENTS_PORT, AgentPod, AgentSpec, AgentStart, EnvironmentSpec};
 use crate::model::effect::{Ref, Resource};
 use crate::model::name::{Region, Vantage};
@@ -173,11 +174,20 @@ const NOBODY: u32 = 65_532;
 
 /// A connection to a port of a pod, through its API server.
 async fn forwarded(pods: &Api<Pod>, region: &Region, name: &str, port: u16) -> io::Result<Stream> {
-    let refused = |why: &dyn std::fmt::Display| {
-        io::Error::other(format!("port {port} of the pod {name} of {region}: {why}"))
+    let refused = |kind, why: String| {
+        io::Error::new(kind, format!("port {port} of the pod {name} of {region} cannot be forwarded: {why}"))
     };
-    let mut forwarded = pods.portforward(name, &[port]).await.map_err(|why| refused(&why))?;
-    let stream = forwarded.take_stream(port).ok_or_else(|| refused(&"it is not forwarded"))?;
+    let mut forwarded = pods.portforward(name, &[port]).await.map_err(|why| match &why {
+        // Asked again, it would say the same.
+        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 405) => {
+            refused(io::ErrorKind::PermissionDenied, status.message.clone())
+        }
+        kube::Error::Api(status) => refused(io::ErrorKind::Other, status.message.clone()),
+        why => refused(io::ErrorKind::Other, chain(why)),
+    })?;
+    let stream = forwarded
+        .take_stream(port)
+        .ok_or_else(|| refused(io::ErrorKind::Other, "there is no stream for it".to_owned()))?;
     Ok(Box::new(stream) as Stream)
 }
 

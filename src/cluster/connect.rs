@@ -153,6 +153,11 @@ async fn client(
         None if context.is_some() => Config::from_kubeconfig(&options).await.map_err(|why| wrong(&why))?,
         None => Config::infer().await.map_err(|why| wrong(&why))?,
     };
+    // kube takes one without a scheme, and panics by it.
+    if config.cluster_url.scheme().is_none() {
+        let why = format!("its server `{0}` is no URL: write it like `https://{0}`", config.cluster_url);
+        return Err(ClusterError::Config { region: region.clone(), why });
+    }
     config.connect_timeout = Some(CONNECTS_WITHIN);
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
@@ -243,7 +248,7 @@ async fn ask(region: &Region, client: &Client, path: &str) -> Result<(Value, Opt
 }
 
 /// An error with all its causes; each one once.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -3,10 +3,11 @@
 //! Each is an effect like any other, with its intent and its undo on disk first (I3), and no part of what is healed while the run still
 //! measures: what a side shows on its way back is seen through it. Whoever heals after a run that has died takes it away last.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::instrument::AFTER;
-use super::{Engine, Stop, until_true};
+use super::{Engine, Shown, Stop, until_true};
 use crate::model::effect::{Act, Of};
 use crate::model::event::{Ended, Outstanding, SinkError};
 use crate::model::name::{Name, StepId, Vantage};
@@ -39,13 +40,15 @@ impl Engine {
             made.push((vantage, agent));
         }
         for (vantage, agent) in made {
+            let what = format!("the agent at {vantage} answers");
+            self.recorder.show(Shown::Waiting { what: &what, at_most: ANSWERS_WITHIN });
             let answers = tokio::select! {
                 biased;
                 () = until_true(interrupted.clone()) => return Err(Stop::Interrupt),
                 answers = self.answers(agent.as_ref()) => answers,
             };
             if let Some(why) = answers {
-                let why = format!("its agent does not answer within {ANSWERS_WITHIN}: {why}");
+                let why = format!("its agent does not answer: {why}");
                 return Ok(Some(refused(vantage, &why)));
             }
         }
@@ -58,7 +61,10 @@ impl Engine {
         loop {
             match greet(agent, self.world.clock.as_ref()).await {
                 Ok(_) => return None,
-                Err(why) if self.world.clock.now() >= deadline => return Some(why.to_string()),
+                Err(why) if why.kind() == ErrorKind::PermissionDenied => return Some(why.to_string()),
+                Err(why) if self.world.clock.now() >= deadline => {
+                    return Some(format!("no answer within {ANSWERS_WITHIN}: {why}"));
+                }
                 Err(_) => tokio::time::sleep(ASK_EVERY.std()).await,
             }
         }

@@ -155,7 +155,8 @@ impl Live {
                 Track::Up { .. } => state.answers.insert(key, sample.address),
                 Track::Down { .. } => state.answers.remove(&key),
             };
-            (before != Some(after)).then_some(matches!(after, Track::Up { .. }))
+            // A question that was not sent is no failure to whoever watches.
+            (before != Some(after) && sample.seen != Seen::Gap).then_some(matches!(after, Track::Up { .. }))
         };
         self.changed.notify_waiters();
         turned

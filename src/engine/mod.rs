@@ -250,6 +250,9 @@ impl Engine {
             let failed = outcome.why().map(str::to_owned);
             self.recorder.append(What::Calibrated { vantage: None, truth, measured, outcome })?;
             if let Some(why) = failed {
+                let why = format!(
+                    "{why}: this machine is too busy, or its clock too coarse, to measure by; run it again, where it has a processor to itself"
+                );
                 return Ok(Ended::Refused { guard: "calibration".into(), why });
             }
         }

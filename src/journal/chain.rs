@@ -45,6 +45,11 @@ fn link(previous: &Sha256, body: &[u8]) -> Sha256 {
 /// Where the event cannot stand as JSON: a bug in it.
 pub fn line(previous: &Sha256, event: &Event) -> serde_json::Result<(String, Sha256)> {
     let mut text = serde_json::to_string(event)?;
+    // A kind that this version writes and does not know could not be healed from.
+    debug_assert!(
+        serde_json::from_str::<Event>(&text).is_ok_and(|read| read == *event),
+        "{text} is not read as it was"
+    );
     text.pop();
     let head = link(previous, text.as_bytes());
     text.push_str(",\"hash\":\"");

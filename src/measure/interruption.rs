@@ -81,13 +81,12 @@ pub(super) fn interruptions(
         }
     }
     for view in views {
-        let what = (Interrupted::Recovered, view.name());
-        found.extend(unseen(&view.samples, &view.outages, (what.0, &what.1), service, windows));
+        found.extend(unseen(&view.samples, &view.outages, &view.name(), service, windows));
     }
     // What a blind vantage wrote says nothing of the service.
     for (ledger, out) in plan.ledgers.iter().filter(of_it).filter_map(|one| Some((one, is_blind(one)?))) {
         let why = format!("the vantage {} is excluded", out.vantage);
-        found.extend(unknown(Interrupted::Writes, &source(ledger), windows, &why));
+        found.extend(unknown(&source(ledger), windows, &why));
     }
     let counted = written.iter().zip(views.len()..);
     found.extend(counted.flat_map(|(one, index)| of_writes((one, index), service, &count)));
@@ -99,9 +98,9 @@ fn source(ledger: &Ledger) -> String {
 }
 
 /// Nobody knows how it went, on the way there and, if there was one, on the way back.
-fn unknown(what: Interrupted, source: &str, windows: Windows, why: &str) -> Vec<Interruption> {
+fn unknown(source: &str, windows: Windows, why: &str) -> Vec<Interruption> {
     let one = |way_back, from: At| Interruption {
-        what,
+        what: Interrupted::Silent,
         way_back,
         begin: Interval::exactly(from),
         took: Actual::unseen(why),
@@ -116,16 +115,15 @@ fn unknown(what: Interrupted, source: &str, windows: Windows, why: &str) -> Vec<
 fn unseen(
     samples: &[Sample],
     outages: &[Outage],
-    what: (Interrupted, &str),
+    source: &str,
     service: &Service,
     windows: Windows,
 ) -> Vec<Interruption> {
-    let (kind, source) = what;
     let there = (windows.from, windows.failback.min(windows.end));
     let back = (windows.failback < windows.end).then_some((windows.failback, windows.end));
     let silent = |within| is_silent(samples, within, service.restored.lasting);
     if silent(there) || back.is_some_and(silent) {
-        return unknown(kind, source, windows, &format!("{source} were not sent all the time"));
+        return unknown(source, windows, &format!("{source}: not all of what was due was sent"));
     }
     let ways = [(false, Some(there)), (true, back)];
     let longest = ways.into_iter().filter_map(|(way_back, within)| {
@@ -156,7 +154,7 @@ fn as_samples(plan: &Plan, evidence: &Evidence, ledger: &Ledger) -> Vec<Sample> 
 fn of_writes((written, index): (&Written<'_>, usize), service: &Service, count: &Count) -> Vec<Interruption> {
     let Written { samples, outages, .. } = written;
     let name = written.name();
-    let mut found = unseen(samples, outages, (Interrupted::Writes, &name), service, count.windows);
+    let mut found = unseen(samples, outages, &name, service, count.windows);
     let source = Source { name: &name, seen_until: seen_until(samples) };
     let seen = Seen { what: Interrupted::Writes, index, source, all: outages };
     for way_back in [false, true] {
@@ -215,7 +213,7 @@ impl Count {
             ended = ended.with_the_way_back(over);
         }
         let since = |origin: Option<Interval>| match outage.gap_at_begin || outage.gap_at_end {
-            true => Actual::unseen(format!("{name} were not sent at a bound of the interruption")),
+            true => Actual::unseen(format!("{name}: nothing was sent at a bound of the interruption")),
             false => ended.since(origin.unwrap_or(outage.begin)),
         };
         let is_of_the_fault = !way_back && self.is_of_the_fault(seen.index, outage);

@@ -457,7 +457,7 @@ impl<'de> Deserialize<'de> for Event {
 }
 
 /// The kinds that this version knows, as they stand in the journal.
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 29] = [
     "runStarted",
     "guarded",
     "calibrated",
@@ -478,6 +478,7 @@ pub const KINDS: [&str; 28] = [
     "notified",
     "observed",
     "reached",
+    "clockKnown",
     "rows",
     "readBack",
     "writesRemoved",

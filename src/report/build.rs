@@ -353,9 +353,12 @@ fn interruption(one: &Interruption) -> String {
     };
     let when = if one.way_back { ", on the way back" } else { "" };
     let Interruption { begin, took, source, .. } = one;
-    let took = match took.span() {
-        Some(span) => format!("for {}", words::span(&span)),
-        None => "for a time that was not seen to its end".to_owned(),
+    let took = match (one.what, took.span()) {
+        (_, Some(span)) => format!("for {}", words::span(&span)),
+        (Interrupted::Silent, None) => "not all the time".to_owned(),
+        (Interrupted::Recovered | Interrupted::Writes, None) => {
+            "for a time that was not seen to its end".to_owned()
+        }
     };
     format!("{what} from {} on, {took}{when} ({source})", begin.latest)
 }

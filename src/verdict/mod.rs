@@ -447,7 +447,8 @@ fn words(what: Interrupted, from: Option<Origin>, took: Option<Span>) -> String 
                 (Interrupted::Recovered, false) => "it failed again:",
                 (Interrupted::Writes, true) => "no write was acknowledged for",
                 (Interrupted::Writes, false) => "no write was acknowledged for a while:",
-                (Interrupted::Silent, _) => "nobody could see it for",
+                (Interrupted::Silent, true) => "nobody could see it for",
+                (Interrupted::Silent, false) => "nobody could see it all the time:",
             };
             return words.to_owned();
         }

@@ -20,8 +20,10 @@ use crate::cli::{OutputFormat, exit, failed, live, look, print, print_json, show
 use crate::cluster::clock::LiveClock;
 use crate::cluster::environment::{AgentSpec, Class, ClusterSpec};
 use crate::cluster::offset::{Offset, TOLERANCE};
+use crate::cluster::trust::Trust;
 use crate::cluster::{self, ClusterError, Connected, EnvironmentSpec, agents};
 use crate::document::Document;
+use crate::guard::rights::Right;
 use crate::inventory::said;
 use crate::model::name::{Name, Region, Uid, Vantage};
 use crate::model::time::Duration as Span;
@@ -142,6 +144,9 @@ pub async fn check(check: &Check) -> ExitCode {
         Err(code) => return code,
     };
     let spec = &wanted.environment.spec;
+    if let Err(error) = Trust::of(&spec.certificate_authorities, &wanted.folder) {
+        return failed(&error, exit::REFUSED);
+    }
     let mut connected = cluster::connect_all(spec, &wanted.folder).await;
     let clients = connected
         .iter()
@@ -230,7 +235,25 @@ async fn lacking(
         rights.get_key_value(&region.name).map(|(name, of)| (name.clone(), of.clone())).into_iter().collect();
     let missing = rights::missing(&[(region.name.clone(), client.clone())].into(), &mine).await;
     let missing = missing.into_iter().map(|(_, right, why)| format!("the right to {right}: {why}"));
-    spaces.into_iter().flatten().chain(groups).chain(missing).collect()
+    let closed = closed(region, environment, &mine).into_iter();
+    let closed = closed.map(|namespace| {
+        format!("the namespace {namespace} among those that the environment gives to drills, and that the drill changes")
+    });
+    spaces.into_iter().flatten().chain(closed).chain(groups).chain(missing).collect()
+}
+
+/// The namespaces of a region in which a drill changes something, and that are not given to drills; those of agents are given by their vantage.
+fn closed<'a>(region: &ClusterSpec, environment: &EnvironmentSpec, rights: &'a Rights) -> BTreeSet<&'a Name> {
+    let changes = |right: &&Right| !matches!(right.verb, "get" | "list" | "watch");
+    let of_agents = |namespace: &Name| {
+        environment.vantages.iter().any(|vantage| match &vantage.agent {
+            Some(AgentSpec::Pod(pod)) => pod.region == region.name && pod.namespace == *namespace,
+            Some(AgentSpec::Start(start)) => start.region == region.name && start.namespace == *namespace,
+            Some(AgentSpec::Address(_)) | None => false,
+        })
+    };
+    let changed = rights.values().flatten().filter(changes).filter_map(|right| right.namespace.as_ref());
+    changed.filter(|namespace| !region.namespaces.contains(namespace) && !of_agents(namespace)).collect()
 }
 
 /// The API groups of a drill's rights that the cluster does not serve.

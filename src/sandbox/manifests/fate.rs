@@ -10,6 +10,7 @@ use super::Given;
 
 /// What a cluster has without anybody's asking.
 pub const OF_A_CLUSTER: &str = "a cluster makes them itself";
+const OF_CLAIMS: &str = "each claim gets a volume of its own here";
 const OF_THEIR_OWNERS: &str = "their owners make them again";
 const ENDING: &str = "they were being deleted";
 const HOOKS: &str = "an install runs no such Helm hooks";
@@ -94,7 +95,8 @@ fn why_not(given: &Given, owner: Option<&Given>, service: Option<&Given>) -> Opt
         }
         ("", "Endpoints") if service.is_some_and(selects) => Some(OF_THEIR_OWNERS),
         ("discovery.k8s.io", "EndpointSlice") if is_managed(given) => Some(OF_THEIR_OWNERS),
-        ("", "PersistentVolume") | ("apps", "ControllerRevision") => Some(OF_THEIR_OWNERS),
+        ("", "PersistentVolume") => Some(OF_CLAIMS),
+        ("apps", "ControllerRevision") => Some(OF_THEIR_OWNERS),
         _ => None,
     }
 }

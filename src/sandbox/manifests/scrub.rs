@@ -75,7 +75,12 @@ const FROM_OUTSIDE: &str = "nothing answers on a port of a node, nor at external
 
 const NO_TLS: &str = "nothing answers on port 443, and nobody is sent there: an Ingress routes on port 80";
 
-const BEYOND: [Beyond; 10] = [
+const APART: &str = "routed by a controller that stands apart from all pods: it is never down, and no policy's selector means it; one in the manifests only answers, and routes nothing";
+const ANY_VOLUME: &str = "every storage class is there, and has a volume of any size";
+
+const BEYOND: [Beyond; 12] = [
+    beyond("Ingress", "/spec", None, APART),
+    beyond("PersistentVolumeClaim", "/spec", None, ANY_VOLUME),
     beyond("Ingress", "/spec/tls", None, NO_TLS),
     beyond("Job", "/spec/successPolicy", None, JOBS),
     beyond("Job", "/spec/podFailurePolicy", None, JOBS),

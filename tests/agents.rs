@@ -40,6 +40,9 @@ impl Remote for InWest {
     fn connect(&self) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(async {
             let pod = self.pods.get(NAME).await.map_err(io::Error::other)?;
+            if self.nodes == forbidden() {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "you may not"));
+            }
             let ready = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
             if !ready.into_iter().any(|one| one.type_ == "Ready" && one.status == "True") {
                 return Err(io::Error::other("the pod is not ready"));
@@ -84,6 +87,11 @@ fn world(rehearsal: &Rehearsal, nodes: Value) -> World {
 
 fn anywhere() -> Value {
     json!({})
+}
+
+/// Everywhere, but nobody may reach it.
+fn forbidden() -> Value {
+    json!({"kubernetes.io/os": "linux"})
 }
 
 fn nowhere() -> Value {
@@ -215,5 +223,20 @@ fn the_agent_of_another_run_is_left_alone_and_refuses_the_start() {
         assert!(why.contains("already exists"), "{why}");
         assert_eq!(finished.outstanding, vec![]);
         assert!(stores(&rehearsal) == before, "the run touched another's pod");
+    });
+}
+
+#[test]
+fn an_agent_that_nobody_may_reach_refuses_the_start_at_once() {
+    in_virtual_time(async {
+        let rehearsal = rehearsal().await;
+        let before = stores(&rehearsal);
+        let world = world(&rehearsal, forbidden());
+        let (clock, began) = (world.clock.clone(), world.clock.now());
+        let (finished, _) = run(&rehearsal, world, never_interrupted()).await;
+        let why = "the vantage west: its agent does not answer: you may not".to_owned();
+        assert_eq!(finished.how, Ended::Refused { guard: "vantages".into(), why });
+        assert!(clock.now().since(began) < Duration::from_secs(60), "it was asked again");
+        assert!(stores(&rehearsal) == before, "the run left something");
     });
 }

@@ -415,6 +415,15 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_was_not_sent_is_no_turn_to_whoever_watches_and_no_answer_to_the_engine() {
+        let live = Live::default();
+        let (probe, vantage) = (ProbeId::from("p"), Vantage::from("outside"));
+        let told = [Seen::Ok, Seen::Gap, Seen::Ok, Seen::Gap, Seen::Failed(Failure::Timeout), Seen::Ok];
+        let told = (0..).zip(told).map(|(at, seen)| live.sample(&probe, &vantage, &sample(at, seen)));
+        assert_eq!(told.collect::<Vec<_>>(), [Some(true), None, Some(true), None, None, Some(true)]);
+    }
+
+    #[test]
     fn a_write_is_nobodys_where_it_failed_or_somebody_else_acknowledged_it() {
         let (live, store) = (Live::default(), Name::from("orders"));
         let [east, west] = ["10.1.0.1", "10.2.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap());

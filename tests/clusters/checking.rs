@@ -7,10 +7,19 @@ use super::{drillmaster, environment, run, said};
 
 /// What `env check` says, and how it ends, where west answers like this and east well.
 fn checked(west: Answers, more: &[&str]) -> (String, Option<i32>) {
+    checked_of(west, more, |_| {})
+}
+
+/// The same of another Environment.
+fn checked_of(west: Answers, more: &[&str], change: impl FnOnce(&mut Value)) -> (String, Option<i32>) {
     let place = tempfile::tempdir().unwrap();
     let ((east, _), (west, asked)) = (cluster(Answers::Well("uid-east")), cluster(west));
     environment(place.path(), [&east, &west], ["uid-east", "uid-west"]);
     super::documents(place.path());
+    let file = place.path().join("environment.yaml");
+    let mut environment: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    change(&mut environment["spec"]);
+    std::fs::write(file, environment.to_string()).unwrap();
     let checked = drillmaster(place.path(), &[&["env", "check", "environment.yaml"], more].concat());
     let reviews = |(method, path): &(http::Method, String)| {
         method == http::Method::GET || path.ends_with("/selfsubjectaccessreviews")
@@ -74,4 +83,18 @@ fn what_a_cluster_lacks_for_a_drill_is_told_line_by_line() {
     assert!(!said.contains("lacks  the right to get"), "{said}");
     let (said, status) = checked(Answers::Well("uid-west"), &["--drill", "failover.yaml"]);
     assert_eq!((status, said.contains("lacks")), (Some(0), false), "{said}");
+}
+
+#[test]
+fn what_an_environment_does_not_give_to_drills_or_names_in_vain_is_told_before_a_run_is_refused() {
+    let drill = ["--drill", "failover.yaml"];
+    let others = |spec: &mut Value| spec["regions"][1]["namespaces"] = serde_json::json!(["orders"]);
+    let (said, status) = checked_of(Answers::Well("uid-west"), &drill, others);
+    assert_eq!(status, Some(15), "{said}");
+    let lacks = "lacks  the namespace shop among those that the environment gives to drills";
+    assert_eq!(said.matches(lacks).count(), 1, "{said}");
+    let nobody = |spec: &mut Value| spec["certificateAuthorities"] = serde_json::json!(["nobody.pem"]);
+    let (said, status) = checked_of(Answers::Well("uid-west"), &[], nobody);
+    assert_eq!(status, Some(15), "{said}");
+    assert!(said.contains("nobody.pem"), "{said}");
 }

@@ -150,6 +150,12 @@ fn a_kubeconfig_that_cannot_be_used_is_told_with_its_region() {
         std::fs::write(place.path().join("east.kubeconfig"), "{apiVersion: v1, kind: Config}").unwrap();
     });
     assert!(no_context.contains("region east: the kubeconfig cannot be used"), "{no_context}");
+    let schemeless = wrong_file(|place| east_at(place, "127.0.0.1:1", None));
+    assert!(
+        schemeless.contains("region east: the kubeconfig cannot be used: its server `127.0.0.1:1` is no URL"),
+        "{schemeless}"
+    );
+    assert!(!schemeless.contains("panicked"), "{schemeless}");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = wrong_file(|place| east_at(place, &format!("https://{free}"), None));
     assert!(nobody.contains("region east: no answer from its API server"), "{nobody}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use drillmaster::measure::{Measured, Moment};
+use drillmaster::measure::{Interrupted, Measured, Moment};
 use drillmaster::model::event::Ended;
 use drillmaster::model::target::{Overall, Verdict};
 use drillmaster::model::time::{At, Interval};
@@ -245,6 +245,11 @@ fn a_silence_after_the_restoration_passes_nothing() {
     let silent =
         |from, to| Drill { blind: Some((from, to)), objectives: objectives.clone(), ..probes_alone() };
     assert_eq!(verdicts(&silent(150.0, 290.0)), [Verdict::Inconclusive; 2]);
+    let (measured, judged) = silent(150.0, 290.0).judged();
+    let what: Vec<_> = of(&measured).interruptions.iter().map(|one| one.what).collect();
+    assert_eq!(what, [Interrupted::Silent; 4], "nobody saw it fail, from either vantage, on either way");
+    let why = &judged.objectives[0].why;
+    assert!(why.contains("nobody could see it all the time: probe "), "{why}");
     assert_eq!(verdicts(&silent(150.0, 161.0))[0], Verdict::Inconclusive, "longer than the clause's time");
     assert_eq!(verdicts(&silent(150.0, 152.0))[0], Verdict::Met);
 }

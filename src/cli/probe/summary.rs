@@ -215,8 +215,10 @@ mod tests {
     use crate::model::sample::{Failure, Stages};
 
     fn probe() -> Probe {
-        serde_json::from_value(json!({"id": "probe", "every": "10ms", "timeout": "1s", "from": ["outside"], "freshEvery": 1,
-            "ask": {"http": {"url": "http://shop/"}}}))
+        serde_json::from_value(
+            json!({"id": "probe", "every": "10ms", "timeout": "1s", "from": ["outside"], "freshEvery": 1,
+            "ask": {"http": {"url": "http://shop/"}}}),
+        )
         .unwrap()
     }
 

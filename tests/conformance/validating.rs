@@ -26,6 +26,8 @@ behaviours!(
     a_path_of_an_ingress_has_a_type,
     a_certificates_secret_has_both_its_parts,
     a_config_map_holds_a_mebibyte_at_most,
+    a_quantity_that_is_none_does_not_decode,
+    a_quantity_that_is_a_number_is_kept_as_a_text,
 );
 
 async fn every_wrong_field_is_named_at_once(cluster: &Cluster) {
@@ -224,4 +226,40 @@ async fn a_config_map_holds_a_mebibyte_at_most(cluster: &Cluster) {
     let of = |bytes: usize| json!({"metadata": {"name": "a"}, "data": {"key": "x".repeat(bytes)}});
     cluster.post("configmaps", of((1 << 20) + 1)).await.invalid("FieldValueTooLong", "[]");
     cluster.post("configmaps", of(1 << 20)).await.ok();
+}
+
+async fn a_quantity_that_is_none_does_not_decode(cluster: &Cluster) {
+    let mut greedy = homeless(cluster, "a");
+    greedy["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "2 cores"}});
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "a"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1 Gi"}}}});
+    let mut worker = deployment(cluster, "a", 0);
+    worker["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "1GB"}});
+    for (plural, object) in
+        [("pods", greedy), ("persistentvolumeclaims", claim), ("deployments", worker.clone())]
+    {
+        let status = cluster.post(plural, object).await.refused(400, "BadRequest");
+        let message = status["message"].as_str().unwrap();
+        assert!(message.contains("cannot be handled as a"), "{message}");
+        let why =
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+        assert!(message.contains(why), "{message}");
+    }
+    worker["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "1K"}});
+    let status = cluster.post("deployments", worker).await.refused(400, "BadRequest");
+    assert!(status["message"].as_str().unwrap().contains("unable to parse quantity's suffix"), "{status}");
+}
+
+async fn a_quantity_that_is_a_number_is_kept_as_a_text(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["containers"][0]["resources"] =
+        json!({"requests": {"cpu": 0.5, "memory": 1000}, "limits": {"cpu": 2, "memory": 2048}});
+    let made = cluster.post("pods", pod).await.ok();
+    let resources = &made["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["requests"], json!({"cpu": "500m", "memory": "1k"}));
+    assert_eq!(resources["limits"], json!({"cpu": "2", "memory": "2048"}));
+    let mut greedy = homeless(cluster, "b");
+    greedy["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": 2}, "limits": {"cpu": 1}});
+    let status = cluster.post("pods", greedy).await.refused(422, "Invalid");
+    assert!(status["message"].as_str().unwrap().contains(r#"Invalid value: "2""#), "{status}");
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
 //!                                                                      ├─ read ── present ── table, watch ── select, options
-//!                                                                      ├─ write ── checks, fixed; patch ── strategic
+//!                                                                      ├─ write ── checks, values, fixed; patch ── strategic
 //!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · decode ── protobuf, typed, schema (bodies) · answer (answers and refusals)
@@ -43,6 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod values;
 mod watch;
 mod write;
 

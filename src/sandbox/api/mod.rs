@@ -101,6 +101,9 @@ async fn answer(state: Arc<RegionState>, request: Request<Incoming>) -> Response
         return Refusal::failing(code).into_response();
     }
     let (parts, body) = request.into_parts();
+    if parts.headers.keys().any(|header| header.as_str().starts_with("impersonate-")) {
+        return Refusal::impersonates().into_response();
+    }
     let body = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Refusal::too_large(LARGEST_BODY).into_response(),

@@ -208,8 +208,8 @@ pub fn absent_volume<'a>(store: &Store, pod: &'a Value) -> Option<Absent<'a>> {
                 return absent(None);
             };
             let has = |key: &str| ["data", "binaryData"].iter().any(|of| object[*of].get(key).is_some());
-            let keys = read::list(source, "/items").iter().map(|item| read::text(item, "/key"));
-            keys.into_iter().find(|key| !has(key)).and_then(|key| absent(Some(key)))
+            let mut keys = read::list(source, "/items").iter().map(|item| read::text(item, "/key"));
+            keys.find(|key| !has(key)).and_then(|key| absent(Some(key)))
         })
     })
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::control::ingress::without_address;
+use super::control::kubelet::{self, Absent};
 use super::control::{daemon_sets, every, ingresses, jobs, read};
 use super::store::{Key, Store};
 use crate::model::effect::Resource;
@@ -135,10 +136,15 @@ fn held_up(store: &Store, pod: &Value) -> Option<String> {
     Some(missing.or(container).or_else(gates).unwrap_or_else(phase))
 }
 
-/// A ConfigMap or a Secret that one of a pod's volumes needs and that there is not.
+/// A ConfigMap or a Secret, or a key of one, that one of a pod's volumes needs and that there is not.
 fn absent_volume(store: &Store, pod: &Value) -> Option<String> {
-    let (name, kind, object) = super::control::kubelet::absent_volume(store, pod)?;
-    Some(format!("its volume {name} needs the {kind} {object}, which does not exist"))
+    let Absent { volume, kind, name, key } = kubelet::absent_volume(store, pod)?;
+    Some(match key {
+        Some(key) => {
+            format!("its volume {volume} needs the key {key} of the {kind} {name}, which has none such")
+        }
+        None => format!("its volume {volume} needs the {kind} {name}, which does not exist"),
+    })
 }
 
 /// What holds up one container.

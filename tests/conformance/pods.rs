@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::workloads::{
-    condition, delete, hold, holds, made, mute, name, number, play, pod, release, seen, terminating, web,
+    change, condition, delete, hold, holds, made, mute, name, number, play, pod, release, seen, terminating,
+    web,
 };
 
 behaviours!(
@@ -23,6 +24,7 @@ behaviours!(
     a_missing_key_of_a_secret_holds_up_the_container,
     an_optional_config_map_may_be_missing,
     a_volume_of_a_missing_config_map_holds_up_the_pod_until_it_is_there,
+    a_volume_of_a_missing_key_holds_up_the_pod_until_it_is_there,
     a_volume_that_no_container_mounts_holds_up_nothing,
     an_init_container_that_cannot_start_holds_up_the_others,
     an_image_that_cannot_be_pulled_keeps_the_pod_pending,
@@ -250,6 +252,32 @@ async fn a_volume_of_a_missing_config_map_holds_up_the_pod_until_it_is_there(clu
         })
         .await;
     made::<Secret>(cluster, json!({"metadata": {"name": "login"}})).await;
+    ready(cluster).await;
+}
+
+async fn a_volume_of_a_missing_key_holds_up_the_pod_until_it_is_there(cluster: &Cluster) {
+    let mut spec = web(cluster);
+    let items = json!([{"key": "there", "path": "a"}, {"key": "late", "path": "b"}]);
+    let whole = json!([{"key": "never", "path": "c"}]);
+    spec["volumes"] = json!([
+        {"name": "optional", "configMap": {"name": "settings", "items": whole, "optional": true}},
+        {"name": "settings", "configMap": {"name": "settings", "items": items}},
+        {"name": "login", "secret": {"secretName": "login", "items": items}},
+    ]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "settings", "mountPath": "/settings"},
+        {"name": "login", "mountPath": "/login"}, {"name": "optional", "mountPath": "/optional"}]);
+    made::<ConfigMap>(cluster, json!({"metadata": {"name": "settings"}, "data": {"there": "1"}})).await;
+    made::<Secret>(cluster, json!({"metadata": {"name": "login"}, "stringData": {"there": "1"}})).await;
+    made::<Pod>(cluster, pod("web", spec)).await;
+    waits(cluster, "ContainerCreating").await;
+    change::<ConfigMap>(cluster, "settings", json!({"binaryData": {"late": "Mg=="}})).await;
+    cluster
+        .throughout(Duration::from_secs(10), "it waits", async || {
+            now(cluster).await["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+                == "ContainerCreating"
+        })
+        .await;
+    change::<Secret>(cluster, "login", json!({"stringData": {"late": "2"}})).await;
     ready(cluster).await;
 }
 

@@ -26,6 +26,10 @@ behaviours!(
     a_path_of_an_ingress_has_a_type,
     a_certificates_secret_has_both_its_parts,
     a_config_map_holds_a_mebibyte_at_most,
+    a_quantity_that_is_none_does_not_decode,
+    a_quantity_that_is_a_number_is_kept_as_a_text,
+    fields_of_a_few_words_and_of_a_range_hold_nothing_else,
+    all_wrong_words_and_numbers_of_a_container_are_named_at_once,
 );
 
 async fn every_wrong_field_is_named_at_once(cluster: &Cluster) {
@@ -224,4 +228,110 @@ async fn a_config_map_holds_a_mebibyte_at_most(cluster: &Cluster) {
     let of = |bytes: usize| json!({"metadata": {"name": "a"}, "data": {"key": "x".repeat(bytes)}});
     cluster.post("configmaps", of((1 << 20) + 1)).await.invalid("FieldValueTooLong", "[]");
     cluster.post("configmaps", of(1 << 20)).await.ok();
+}
+
+async fn a_quantity_that_is_none_does_not_decode(cluster: &Cluster) {
+    let mut greedy = homeless(cluster, "a");
+    greedy["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "2 cores"}});
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "a"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1 Gi"}}}});
+    let mut worker = deployment(cluster, "a", 0);
+    worker["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "1GB"}});
+    for (plural, object) in
+        [("pods", greedy), ("persistentvolumeclaims", claim), ("deployments", worker.clone())]
+    {
+        let status = cluster.post(plural, object).await.refused(400, "BadRequest");
+        let message = status["message"].as_str().unwrap();
+        assert!(message.contains("cannot be handled as a"), "{message}");
+        let why =
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+        assert!(message.contains(why), "{message}");
+    }
+    worker["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "1K"}});
+    let status = cluster.post("deployments", worker).await.refused(400, "BadRequest");
+    assert!(status["message"].as_str().unwrap().contains("unable to parse quantity's suffix"), "{status}");
+}
+
+async fn a_quantity_that_is_a_number_is_kept_as_a_text(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    pod["spec"]["containers"][0]["resources"] =
+        json!({"requests": {"cpu": 0.5, "memory": 1000}, "limits": {"cpu": 2, "memory": 2048}});
+    let made = cluster.post("pods", pod).await.ok();
+    let resources = &made["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["requests"], json!({"cpu": "500m", "memory": "1k"}));
+    assert_eq!(resources["limits"], json!({"cpu": "2", "memory": "2048"}));
+    let mut greedy = homeless(cluster, "b");
+    greedy["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": 2}, "limits": {"cpu": 1}});
+    let status = cluster.post("pods", greedy).await.refused(422, "Invalid");
+    assert!(status["message"].as_str().unwrap().contains(r#"Invalid value: "2""#), "{status}");
+}
+
+async fn fields_of_a_few_words_and_of_a_range_hold_nothing_else(cluster: &Cluster) {
+    const WORD: &str = "FieldValueNotSupported";
+    const NEEDED: &str = "FieldValueRequired";
+    const WRONG: &str = "FieldValueInvalid";
+    let service = |spec: Value| json!({"metadata": {"name": "a"}, "spec": spec});
+    let claim = |modes: Value| {
+        let spec = json!({"accessModes": modes, "resources": {"requests": {"storage": "1Mi"}}});
+        json!({"metadata": {"name": "a"}, "spec": spec})
+    };
+    let ingress = |host: &str, path: &str| {
+        let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+        let paths = json!([{"path": path, "pathType": "Prefix", "backend": backend}]);
+        json!({"metadata": {"name": "a"}, "spec": {"rules": [{"host": host, "http": {"paths": paths}}]}})
+    };
+    let mut set = deployment(cluster, "a", 0);
+    set["apiVersion"] = "apps/v1".into();
+    set["kind"] = "StatefulSet".into();
+    set["spec"]["serviceName"] = "a".into();
+    set["spec"]["podManagementPolicy"] = "Sometimes".into();
+    let policy = json!({"metadata": {"name": "a"}, "spec": {"podSelector": {}, "policyTypes": ["Sideways"]}});
+    let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", cluster.namespace);
+    let slice = json!({"metadata": {"name": "a"}, "addressType": "IPv5", "endpoints": []});
+    let class = json!({"metadata": {"name": cluster.namespace}, "value": 1_000_000_001});
+    for (path, object, reason, field) in [
+        ("services", service(json!({"type": "Cluster", "ports": [{"port": 80}]})), WORD, "spec.type"),
+        (
+            "services",
+            service(json!({"ports": [{"port": 80, "protocol": "tcp"}]})),
+            WORD,
+            "spec.ports[0].protocol",
+        ),
+        ("services", service(json!({"type": "ExternalName"})), NEEDED, "spec.externalName"),
+        ("statefulsets", set, WRONG, "spec.podManagementPolicy"),
+        ("persistentvolumeclaims", claim(json!(["Often"])), WORD, "spec.accessModes"),
+        ("persistentvolumeclaims", claim(json!([])), NEEDED, "spec.accessModes"),
+        ("networkpolicies", policy, WORD, "spec.policyTypes[0]"),
+        (&slices, slice, WORD, "addressType"),
+        ("ingresses", ingress("shop.example", "shop"), WRONG, "spec.rules[0].http.paths[0].path"),
+        ("ingresses", ingress("Shop_1", "/"), WRONG, "spec.rules[0].host"),
+        ("ingresses", ingress("a.*.example", "/"), WRONG, "spec.rules[0].host"),
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", class, "FieldValueForbidden", "value"),
+    ] {
+        cluster.post(path, object).await.invalid(reason, field);
+    }
+    cluster.post("ingresses", ingress("*.shop.example", "/")).await.ok();
+}
+
+async fn all_wrong_words_and_numbers_of_a_container_are_named_at_once(cluster: &Cluster) {
+    let mut pod = homeless(cluster, "a");
+    let container = &mut pod["spec"]["containers"][0];
+    container["imagePullPolicy"] = "Sometimes".into();
+    container["ports"] = json!([{"containerPort": 65_536}, {"containerPort": 80, "protocol": "HTTP"}]);
+    container["readinessProbe"]["periodSeconds"] = json!(-1);
+    let status = cluster.post("pods", pod).await.refused(422, "Invalid");
+    let mut causes = status["details"]["causes"].as_array().unwrap().clone();
+    causes.sort_by_key(|cause| cause["field"].to_string());
+    let here = |field: &str| format!("spec.containers[0].{field}");
+    let words = r#"Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never""#;
+    let expected = json!([
+        {"reason": "FieldValueNotSupported", "message": words, "field": here("imagePullPolicy")},
+        {"reason": "FieldValueInvalid", "field": here("ports[0].containerPort"),
+            "message": "Invalid value: 65536: must be between 1 and 65535, inclusive"},
+        {"reason": "FieldValueNotSupported", "field": here("ports[1].protocol"),
+            "message": r#"Unsupported value: "HTTP": supported values: "SCTP", "TCP", "UDP""#},
+        {"reason": "FieldValueInvalid", "field": here("readinessProbe.periodSeconds"),
+            "message": "Invalid value: -1: must be greater than or equal to 0"},
+    ]);
+    assert_eq!(Value::from(causes), expected);
 }

@@ -106,6 +106,12 @@ impl Refusal {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// A request in the name of somebody else (`kubectl --as`): here nobody may do less than everything.
+    pub fn impersonates() -> Self {
+        let message = "the sandbox does not simulate impersonation: everybody may do everything there";
+        Self::new(403, "Forbidden", message)
+    }
+
     pub fn namespace_stays(name: &str) -> Self {
         let message = format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
         Self { details: about(name, "", "namespaces"), ..Self::new(403, "Forbidden", message) }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::path::Call;
-use super::schema;
 use super::select::label_selector_matches;
+use super::{schema, values};
 use crate::sandbox::control::room::quantity;
 
 /// So many bytes may the values of a ConfigMap or of a Secret have.
@@ -54,9 +54,19 @@ pub(super) fn wrong(call: &Call, object: &Value) -> Vec<String> {
             found.push("spec: Invalid value: minAvailable and maxUnavailable cannot be both set".into());
         }
         ("apiextensions.k8s.io", _) => found.extend(definition(object)),
+        ("scheduling.k8s.io", "priorityclasses") => found.extend(too_important(object)),
         _ => {}
     }
+    found.extend(values::wrong(&call.served.resource, object));
     found
+}
+
+/// Only the classes of the system itself are above a thousand million.
+fn too_important(class: &Value) -> Option<String> {
+    let own = !text(&class["metadata"]["name"]).starts_with("system-");
+    let over = class["value"].as_i64().is_some_and(|value| value > 1_000_000_000);
+    let why = "value: Forbidden: maximum allowed value of a user defined priority is 1000000000";
+    (own && over).then(|| why.to_owned())
 }
 
 fn text(value: &Value) -> &str {
@@ -139,14 +149,58 @@ fn always(spec: &Value) -> Option<String> {
     (!matches!(policy, "" | "Always")).then(|| format!("spec.template.spec.restartPolicy: {why}"))
 }
 
+/// The hosts and the paths of an Ingress.
 fn ingress(spec: &Value) -> Vec<String> {
-    let rules = spec["rules"].as_array().into_iter().flatten().enumerate();
-    let paths = rules.flat_map(|(rule, of)| {
-        let paths = of["http"]["paths"].as_array().into_iter().flatten().enumerate();
-        paths.map(move |(path, of)| (format!("spec.rules[{rule}].http.paths[{path}].pathType"), of))
-    });
-    let untyped = paths.filter(|(_, of)| text(&of["pathType"]).is_empty());
-    untyped.map(|(place, _)| format!("{place}: Required value: pathType must be specified")).collect()
+    let mut found = Vec::new();
+    for (rule, of) in spec["rules"].as_array().into_iter().flatten().enumerate() {
+        let host = text(&of["host"]);
+        if let Some(why) = no_host(host) {
+            found.push(format!("spec.rules[{rule}].host: Invalid value: {host:?}: {why}"));
+        }
+        for (at, of) in of["http"]["paths"].as_array().into_iter().flatten().enumerate() {
+            let here = format!("spec.rules[{rule}].http.paths[{at}]");
+            let (path, kind) = (text(&of["path"]), text(&of["pathType"]));
+            let relative = !path.starts_with('/') && !(path.is_empty() && kind == "ImplementationSpecific");
+            match kind {
+                "" => found.push(format!("{here}.pathType: Required value: pathType must be specified")),
+                "Exact" | "ImplementationSpecific" | "Prefix" if relative => {
+                    found.push(format!("{here}.path: Invalid value: {path:?}: must be an absolute path"));
+                }
+                "Exact" | "ImplementationSpecific" | "Prefix" => {}
+                _ => {
+                    let known = r#""Exact", "ImplementationSpecific", "Prefix""#;
+                    found.push(format!(
+                        "{here}.pathType: Unsupported value: {kind:?}: supported values: {known}"
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Why a rule's host is none, if it names one: a DNS name (RFC 1123), or one whose first label is `*`.
+fn no_host(host: &str) -> Option<&'static str> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let is_name = |name: &str| name.len() <= 253 && name.split('.').all(is_label);
+    if host.is_empty() {
+        None
+    } else if host.parse::<std::net::IpAddr>().is_ok() {
+        Some("must be a DNS name, not an IP address")
+    } else if host.contains('*') {
+        (!host.strip_prefix("*.").is_some_and(is_name)).then_some(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist \
+             of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+        )
+    } else {
+        (!is_name(host)).then_some(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+             start and end with an alphanumeric character",
+        )
+    }
 }
 
 /// Volumes of one name, and mounts of those that there are none of, or at one place.
@@ -263,6 +317,9 @@ fn service(spec: &Value) -> Vec<String> {
     let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
     if ports.is_empty() && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
         found.push("spec.ports: Required value".into());
+    }
+    if spec["type"] == "ExternalName" && text(&spec["externalName"]).is_empty() {
+        found.push("spec.externalName: Required value".into());
     }
     let mut seen = BTreeSet::new();
     for (index, port) in ports.iter().enumerate() {

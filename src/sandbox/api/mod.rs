@@ -3,7 +3,7 @@
 //! ```text
 //! kube::Client ─► client (in-memory connections) ─► serve ─► dispatch ─┬─ discovery ── openapi, review
 //!                                                                      ├─ read ── present ── table, watch ── select, options
-//!                                                                      ├─ write ── checks, fixed; patch ── strategic
+//!                                                                      ├─ write ── checks, values, fixed; patch ── strategic
 //!                                                                      │    └─ managed ◄── apply
 //!                                                                      └─ scale, eviction, exec, log
 //! path (what is asked) · resources (what is served) · decode ── protobuf, typed, schema (bodies) · answer (answers and refusals)
@@ -43,6 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod values;
 mod watch;
 mod write;
 
@@ -100,6 +101,9 @@ async fn answer(state: Arc<RegionState>, request: Request<Incoming>) -> Response
         return Refusal::failing(code).into_response();
     }
     let (parts, body) = request.into_parts();
+    if parts.headers.keys().any(|header| header.as_str().starts_with("impersonate-")) {
+        return Refusal::impersonates().into_response();
+    }
     let body = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Refusal::too_large(LARGEST_BODY).into_response(),

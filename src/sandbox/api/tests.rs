@@ -576,3 +576,14 @@ async fn what_a_cluster_has_and_the_sandbox_does_not_simulate_is_said_in_words()
     };
     assert_eq!(status.code, 404);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_acts_in_the_name_of_somebody_else() {
+    let (_, client) = region();
+    for header in ["Impersonate-User", "Impersonate-Group", "Impersonate-Extra-scopes"] {
+        let request = http::Request::get("/api/v1/pods").header(header, "eve");
+        let request = request.body(kube::client::Body::empty()).unwrap();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!(answer.status(), 403, "{header}");
+    }
+}

@@ -2,7 +2,7 @@
 //! server does that decodes into its Go types.
 //!
 //! `k8s_openapi`'s types are those of the API's own specification. An object is decoded and encoded again only to see which fields
-//! are lost on the way; what is kept is the object as it was written. A custom resource has a schema instead (`schema`).
+//! are lost on the way; what is kept is the object as it was written, but for quantities that are numbers (`protobuf::settle`). A custom resource has a schema instead (`schema`).
 
 use k8s_openapi::api::{
     apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination,
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::protobuf;
 use crate::model::effect::Resource;
 
 /// Decodes an object and encodes it again.
@@ -70,9 +71,10 @@ fn decoder(resource: &Resource) -> Option<Decoder> {
 /// Drops the fields that an object's type does not have, and names them: `spec.containers[0].imagee`.
 ///
 /// # Errors
-/// Where a field is not of its type; says what was expected.
+/// Where a field is not of its type or a quantity is none; says what was expected.
 pub(super) fn prune(resource: &Resource, object: &mut Value) -> Result<Vec<String>, String> {
     let Some(decode) = decoder(resource) else { return Ok(vec![]) };
+    protobuf::settle(resource, object)?;
     let known = decode(object).map_err(|error| error.to_string())?;
     let mut unknown = Vec::new();
     drop_unknown(object, &known, "", &mut unknown);

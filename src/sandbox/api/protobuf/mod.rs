@@ -3,11 +3,14 @@
 //! The body is an envelope (apimachinery's `runtime.Unknown`) around a message whose fields are known by number only; `messages.txt` says
 //! what they are. Answers are JSON: whoever sends protobuf accepts that too. Rejected: to refuse it (415), since client-go has no way back
 //! from that; prost's types of all messages, which are megabytes of code for one direction of a few requests. Left out: definitions of
-//! custom resources, which are sent as JSON.
+//! custom resources, which are sent as JSON. What `messages.txt` says of types also finds the quantities of any body (`quantities`).
+
+mod quantities;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+pub(super) use quantities::settle;
 use serde_json::{Map, Value, json};
 
 /// The media type.
@@ -122,14 +125,19 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
             _ => {}
         }
     }
-    let (group, version) = api_version.rsplit_once('/').unwrap_or(("core", &api_version));
-    let package = group.split('.').next().unwrap_or_default();
-    let own = format!("{package}.{version}.{kind}");
+    let own = full(&api_version, &kind);
     let name = if kind == "DeleteOptions" { "meta.v1.DeleteOptions" } else { &own };
     let mut object = message(name, raw, 0)?;
     object.insert("apiVersion".into(), api_version.into());
     object.insert("kind".into(), kind.into());
     Ok(object.into())
+}
+
+/// The full name of a kind's message.
+fn full(api_version: &str, kind: &str) -> String {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("core", api_version));
+    let package = group.split('.').next().unwrap_or_default();
+    format!("{package}.{version}.{kind}")
 }
 
 fn message(name: &str, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {

@@ -178,11 +178,18 @@ fn contained(
     wakes
 }
 
-/// A volume that a container mounts, whose ConfigMap or Secret is needed and not there: its name, and the kind and name of what is missing.
-pub fn absent_volume<'a>(store: &Store, pod: &'a Value) -> Option<(&'a str, &'static str, &'a str)> {
-    let absent = |resource: &Resource, source: &Value, name: &str| {
-        !read::flag(source, "/optional") && one(store, resource, Some(read::namespace(pod)), name).is_none()
-    };
+/// What a volume needs that is not there.
+pub struct Absent<'a> {
+    pub volume: &'a str,
+    /// `ConfigMap` or `Secret`.
+    pub kind: &'static str,
+    pub name: &'a str,
+    /// The key that the object lacks; none where there is no object.
+    pub key: Option<&'a str>,
+}
+
+/// What a volume that a container mounts needs and that is not there: a ConfigMap, a Secret, or a key of one that its `items` name.
+pub fn absent_volume<'a>(store: &Store, pod: &'a Value) -> Option<Absent<'a>> {
     let containers =
         ["/spec/initContainers", "/spec/containers"].into_iter().flat_map(|of| read::list(pod, of));
     let mounted: BTreeSet<&str> =
@@ -194,9 +201,15 @@ pub fn absent_volume<'a>(store: &Store, pod: &'a Value) -> Option<(&'a str, &'st
             ("secret", "/secretName", "Secret", secrets()),
         ];
         sources.into_iter().find_map(|(field, name, kind, resource)| {
-            let source = volume.get(field)?;
-            let object = read::text(source, name);
-            absent(&resource, source, object).then(|| (read::name_field(volume), kind, object))
+            let source = volume.get(field).filter(|source| !read::flag(source, "/optional"))?;
+            let name = read::text(source, name);
+            let absent = |key| Some(Absent { volume: read::name_field(volume), kind, name, key });
+            let Some(object) = one(store, &resource, Some(read::namespace(pod)), name) else {
+                return absent(None);
+            };
+            let has = |key: &str| ["data", "binaryData"].iter().any(|of| object[*of].get(key).is_some());
+            let mut keys = read::list(source, "/items").iter().map(|item| read::text(item, "/key"));
+            keys.find(|key| !has(key)).and_then(|key| absent(Some(key)))
         })
     })
 }

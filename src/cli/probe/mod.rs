@@ -42,7 +42,7 @@ const MOST_ASKED: u64 = 5_000_000;
 
 Exit codes: 0 every answer was as expected, 2 it cannot be asked, 10 one was not, 11 nothing was shown.")]
 pub struct Args {
-    /// What to ask: http://checkout.shop.example/
+    /// What to ask: `http://checkout.shop.example/`
     pub url: String,
     /// From one question to the next; 1ms and longer.
     #[arg(long, default_value = "100ms")]

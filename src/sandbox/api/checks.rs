@@ -160,10 +160,10 @@ fn ingress(spec: &Value) -> Vec<String> {
         for (at, of) in of["http"]["paths"].as_array().into_iter().flatten().enumerate() {
             let here = format!("spec.rules[{rule}].http.paths[{at}]");
             let (path, kind) = (text(&of["path"]), text(&of["pathType"]));
-            let relative = !path.starts_with('/') && !(path.is_empty() && kind == "ImplementationSpecific");
+            let absolute = path.starts_with('/') || path.is_empty() && kind == "ImplementationSpecific";
             match kind {
                 "" => found.push(format!("{here}.pathType: Required value: pathType must be specified")),
-                "Exact" | "ImplementationSpecific" | "Prefix" if relative => {
+                "Exact" | "ImplementationSpecific" | "Prefix" if !absolute => {
                     found.push(format!("{here}.path: Invalid value: {path:?}: must be an absolute path"));
                 }
                 "Exact" | "ImplementationSpecific" | "Prefix" => {}

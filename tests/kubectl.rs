@@ -168,12 +168,13 @@ fn scrubbed(text: &str, nodes: &[&str]) -> String {
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+\-]\d{4}", "<time>"),
         (r"\bv1\.\d+\.\d+(-[\w.]+)?(\+\w+)?", "<version>"),
         (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(/\d+)?\b", "<address>"),
+        // Before what is drawn: its number may look like that.
+        (r"/tmp/(LIVE|MERGED)-\d+/", "$1/"),
         // A replica set's hash, and what its pods draw.
         (r"-[bcdf-hj-np-tv-xz2456789]{8,10}(-[bcdf-hj-np-tv-xz2456789]{5})?\b", "-<drawn>"),
         (r"(pod-template-hash|controller-revision-hash)([=:] ?)[\w-]+", "$1$2<drawn>"),
         (r"(kube-api-access|transient)-\w{5}\b", "$1-<drawn>"),
         (r"(containerd://|sha256:|start exec .)[0-9a-f]{64}", "$1<drawn>"),
-        (r"/tmp/(LIVE|MERGED)-\d+/", "$1/"),
         (r"(topology.kubernetes.io/zone[=:] ?)[\w-]+", "$1<zone>"),
         (r#"(resourceVersion: )"\d+""#, "$1\"<number>\""),
         (r"-[bcdf-hj-np-tv-xz2456789]{5}\b", "-<drawn>"),

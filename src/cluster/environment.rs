@@ -153,17 +153,6 @@ pub enum AgentSpec {
     Address(#[schemars(with = "String")] SocketAddr),
 }
 
-impl AgentSpec {
-    /// The region that it stands in, as far as the document says.
-    pub fn region(&self) -> Option<&Region> {
-        match self {
-            AgentSpec::Pod(pod) => Some(&pod.region),
-            AgentSpec::Start(start) => Some(&start.region),
-            AgentSpec::Address(_) => None,
-        }
-    }
-}
-
 /// A pod that a run makes, named `drillmaster-vantage-` and the vantage. Whoever runs the drill may get, create and delete pods in its namespace,
 /// and get and create `pods/portforward`. It dies with its node: where that is a part of the drill, keep a Deployment, and name its pods' labels
 /// under `pod`.
